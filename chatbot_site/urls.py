@@ -1,0 +1,11 @@
+"""Where each part of the site lives."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("conversations.urls")),
+    path("admin/", admin.site.urls),
+]
