@@ -43,6 +43,7 @@ class Env(BaseSettings):
     )
 
     # The site
+    host: str = Field("127.0.0.1", min_length=1, validation_alias="CHATBOT_HOST")
     port: int = Field(8000, ge=1, le=65535)
     debug: bool = False
     secret_key: str = Field("", min_length=0)

@@ -1,0 +1,39 @@
+"""`manage.py serve`: bring the database and static files up to date, then serve the site."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from conversations.models import Persona
+
+
+class Command(BaseCommand):
+    help = (
+        "Serves the site with daphne on CHATBOT_HOST and PORT (127.0.0.1:8000 when not set): applies "
+        "migrations, loads the built-in characters into an empty database and collects static "
+        "files first. Ctrl-C stops it."
+    )
+    # daphne checks the project again when it loads it.
+    requires_system_checks = ()
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        call_command("migrate", interactive=False, verbosity=0)
+        if not Persona.objects.exists():
+            call_command("load_personas")
+        if not settings.DEBUG:
+            call_command("collectstatic", interactive=False, verbosity=0)
+        host, port = settings.ENV.host, settings.ENV.port
+        address = (
+            settings.PUBLIC_URL or f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
+        )
+        self.stdout.write(f"Serving {address}/ (Ctrl-C stops)")
+        self.stdout.flush()
+        # A fresh process: what the steps above needed does not stay in the server's memory.
+        daphne = ["-m", "daphne", "-b", host, "-p", str(port), "--no-server-name"]
+        os.execv(sys.executable, [sys.executable, *daphne, "chatbot_site.asgi:application"])  # noqa: S606
