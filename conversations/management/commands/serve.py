@@ -15,9 +15,9 @@ from conversations.models import Persona
 
 class Command(BaseCommand):
     help = (
-        "Serves the site with daphne on CHATBOT_HOST and PORT (127.0.0.1:8000 when not set): applies "
-        "migrations, loads the built-in characters into an empty database and collects static "
-        "files first. Ctrl-C stops it."
+        "Serves the site with daphne on CHATBOT_HOST and PORT (127.0.0.1:8000 when not set). "
+        "First applies migrations, loads the built-in characters into an empty database and "
+        "collects static files. Ctrl-C stops it."
     )
     # daphne checks the project again when it loads it.
     requires_system_checks = ()
