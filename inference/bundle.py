@@ -21,6 +21,7 @@ ARCHITECTURES = ("gpt2",)
 QUANTIZATIONS = ("int8", "int4", "none")
 MANIFEST_FILE = "bundle.json"
 MODEL_FILE = "model.onnx"
+MODEL_DATA_FILE = "model.onnx.data"
 TOKENIZER_FILE = "tokenizer.json"
 
 _Choice = TypeVar("_Choice", str, int)

@@ -64,7 +64,13 @@ class Runner:
         self._layers = bundle.n_layer
         self._cache_dtype = _CACHE_DTYPES[inputs["past_key_0"].type]
         self._cache = _lazy_zeros(
-            (2 * bundle.n_layer, slots, bundle.n_head, bundle.n_ctx, bundle.n_embd // bundle.n_head),
+            (
+                2 * bundle.n_layer,
+                slots,
+                bundle.n_head,
+                bundle.n_ctx,
+                bundle.n_embd // bundle.n_head,
+            ),
             self._cache_dtype,
         )
         self._ids = np.zeros(max(slots, bundle.n_ctx), np.int64)

@@ -1,0 +1,49 @@
+"""The model card of a bundle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+CARD_FILE = "README.md"
+
+_NO_DESCRIPTION = """\
+Nothing was said about this model when it was exported: where its training text comes from, under
+which licence, and how good it is are for whoever exported it to add here.
+"""
+
+
+def model_card(manifest: dict[str, Any], description: str) -> str:
+    """Markdown: the given description, then what the manifest says."""
+    special = ", ".join(f"{role} {token}" for role, token in manifest["special_tokens"].items())
+    case = "lower-cased" if manifest["prompt"]["options"]["lowercase"] else "natural case"
+    parts = [
+        f"# {manifest['name']}",
+        description.strip() or _NO_DESCRIPTION.strip(),
+        "## Shape",
+        f"GPT-2: {manifest['n_layer']} layers, {manifest['n_head']} heads, width "
+        f"{manifest['n_embd']}, {manifest['n_ctx']} positions, {manifest['vocab_size']} tokens; "
+        f"weights: {_weights(manifest['quantization'])}. Text: {case}. "
+        f"Ids of the special tokens: {special}.",
+        *_table("Sampling defaults", manifest["sampling"]),
+        *_table("Metrics", manifest["metrics"]),
+        *_table("Source", manifest["source"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _weights(quantization: str) -> str:
+    if quantization == "none":
+        return "float32"
+    return f"{quantization.removeprefix('int')} bits in blocks with a scale each"
+
+
+def _table(title: str, values: dict[str, Any]) -> list[str]:
+    if not values:
+        return []
+    rows = [f"| {name} | {_cell(value)} |" for name, value in values.items()]
+    return [f"## {title}", "\n".join(["| what | value |", "|---|---|", *rows])]
+
+
+def _cell(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")

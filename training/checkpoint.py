@@ -1,0 +1,171 @@
+"""Reads a GPT-2 checkpoint directory in Hugging Face's layout, without its libraries."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+
+ACTIVATIONS = {
+    "gelu_new": "FastGelu",
+    "gelu_fast": "FastGelu",
+    "gelu_pytorch_tanh": "FastGelu",
+    "gelu": "BiasGelu",
+}
+
+
+class ExportError(Exception):
+    """Why a checkpoint cannot become a bundle, in one line for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The part of `config.json` that decides the graph."""
+
+    vocab_size: int
+    n_layer: int
+    n_head: int
+    n_embd: int
+    n_ctx: int
+    n_inner: int
+    activation: str
+    epsilon: float
+    scale_by_head: bool
+    scale_by_layer: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """`weights` are float32 under their names without the `transformer.` prefix."""
+
+    path: Path
+    config: Config
+    weights: dict[str, FloatArray]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read and check `config.json` and `model.safetensors` (float32, float16 or bfloat16).
+
+    Raises ExportError naming the file, the field or the tensor.
+    """
+    if not path.is_dir():
+        raise ExportError(f"{path}: no such checkpoint directory.")
+    config = _read_config(path / "config.json")
+    weights = _read_weights(path / "model.safetensors")
+    for name, shape in expected_shapes(config).items():
+        if name not in weights:
+            raise ExportError(f"{path / 'model.safetensors'}: tensor {name} {shape} is missing.")
+        if weights[name].shape != shape:
+            raise ExportError(
+                f"{path / 'model.safetensors'}: tensor {name} has shape "
+                f"{weights[name].shape} where config.json says {shape}."
+            )
+    return Checkpoint(path, config, weights)
+
+
+def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
+    """Every tensor that a GPT-2 of this shape must have; linear weights are (in, out)."""
+    width, inner = config.n_embd, config.n_inner
+    block = {
+        "ln_1.weight": (width,),
+        "ln_1.bias": (width,),
+        "attn.c_attn.weight": (width, 3 * width),
+        "attn.c_attn.bias": (3 * width,),
+        "attn.c_proj.weight": (width, width),
+        "attn.c_proj.bias": (width,),
+        "ln_2.weight": (width,),
+        "ln_2.bias": (width,),
+        "mlp.c_fc.weight": (width, inner),
+        "mlp.c_fc.bias": (inner,),
+        "mlp.c_proj.weight": (inner, width),
+        "mlp.c_proj.bias": (width,),
+    }
+    shapes: dict[str, tuple[int, ...]] = {
+        "wte.weight": (config.vocab_size, width),
+        "wpe.weight": (config.n_ctx, width),
+    }
+    for layer in range(config.n_layer):
+        shapes |= {f"h.{layer}.{name}": shape for name, shape in block.items()}
+    return shapes | {"ln_f.weight": (width,), "ln_f.bias": (width,)}
+
+
+def _read_config(path: Path) -> Config:
+    values = read_json(path)
+    if values.get("model_type") != "gpt2":
+        raise ExportError(
+            f"{path}: model_type is {values.get('model_type')!r}; only gpt2 can be exported."
+        )
+    activation = values.get("activation_function", "gelu_new")
+    if activation not in ACTIVATIONS:
+        raise ExportError(
+            f"{path}: activation_function {activation!r} is not supported "
+            f"(supported: {', '.join(ACTIVATIONS)})."
+        )
+    width = _integer(path, values, "n_embd")
+    config = Config(
+        vocab_size=_integer(path, values, "vocab_size"),
+        n_layer=_integer(path, values, "n_layer"),
+        n_head=_integer(path, values, "n_head"),
+        n_embd=width,
+        n_ctx=_integer(path, values, "n_positions" if "n_positions" in values else "n_ctx"),
+        n_inner=4 * width if values.get("n_inner") is None else _integer(path, values, "n_inner"),
+        activation=activation,
+        epsilon=float(values.get("layer_norm_epsilon", 1e-5)),
+        scale_by_head=bool(values.get("scale_attn_weights", True)),
+        scale_by_layer=bool(values.get("scale_attn_by_inverse_layer_idx", False)),
+    )
+    if config.n_embd % config.n_head:
+        raise ExportError(
+            f"{path}: n_embd {config.n_embd} cannot be divided by n_head {config.n_head}."
+        )
+    return config
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of the checkpoint; ExportError when it is not one."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise ExportError(f"{path}: not valid JSON ({error}).") from error
+    if not isinstance(values, dict):
+        raise ExportError(f"{path}: must hold a JSON object.")
+    return values
+
+
+def _integer(path: Path, values: dict[str, Any], name: str) -> int:
+    value = values.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ExportError(f"{path}: {name} must be a positive whole number, not {value!r}.")
+    return value
+
+
+def _read_weights(path: Path) -> dict[str, FloatArray]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise ExportError(
+            f"{path}: missing. Weights are read from one safetensors file; "
+            "save the model again with save_pretrained(..., safe_serialization=True)."
+        )
+    weights: dict[str, FloatArray] = {}
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - not a dict
+                if name.endswith((".attn.bias", ".attn.masked_bias")):
+                    continue  # the causal mask, which old checkpoints carry along
+                tensor = np.asarray(tensors.get_tensor(name), np.float32)
+                weights[name.removeprefix("transformer.")] = tensor
+    except (SafetensorError, OSError, TypeError) as error:
+        raise ExportError(f"{path}: not a readable safetensors file ({error}).") from error
+    for name, tensor in weights.items():
+        if not np.isfinite(tensor).all():
+            raise ExportError(f"{path}: tensor {name} holds values that are not finite.")
+    return weights

@@ -1,0 +1,163 @@
+"""Turns a Hugging Face GPT-2 checkpoint directory into a bundle that serving can load."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from inference.bundle import (
+    FORMAT_VERSION,
+    MANIFEST_FILE,
+    MODEL_DATA_FILE,
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    Bundle,
+    file_entry,
+    load_bundle,
+)
+from training.card import CARD_FILE, model_card
+from training.checkpoint import Checkpoint, ExportError, read_checkpoint, read_json
+from training.vocabulary import Vocabulary, fit_embeddings, is_lower_case, read_vocabulary
+
+BITS = {"int8": 8, "int4": 4, "none": 0}
+# 4 bits need a scale for fewer weights than 8 do.
+BLOCK_SIZES = {"int8": 128, "int4": 32, "none": 0}
+FACTS_FILE = "chatbot.json"
+PROMPT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """`lower_case` None reads it off the vocabulary; `facts` go into the manifest as they are.
+
+    `facts` may hold name, prompt (options), sampling, source and metrics: what training knows and
+    the weights do not tell. `card` is the Markdown that opens the model card.
+    """
+
+    quantization: str = "int8"
+    lower_case: bool | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    card: str = ""
+    overwrite: bool = False
+
+
+def export_bundle(checkpoint_dir: Path, out: Path, options: ExportOptions) -> Bundle:
+    """Write the bundle of a checkpoint to the directory `out`, whole or not at all.
+
+    The files are written beside `out` and renamed into place. Raises ExportError, in one line, for
+    anything about the checkpoint or the target that prevents it.
+    """
+    _check_target(out, overwrite=options.overwrite)
+    checkpoint = read_checkpoint(checkpoint_dir)
+    vocabulary = read_vocabulary(checkpoint_dir)
+    manifest = _manifest(checkpoint, vocabulary, options)
+    checkpoint = fit_embeddings(checkpoint, vocabulary)
+    manifest |= _shape(checkpoint)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+            fresh = Path(temporary) / "bundle"
+            fresh.mkdir()
+            _write_files(fresh, checkpoint, vocabulary, options)
+            _write_manifest(fresh, manifest, options)
+            _replace(out, fresh, Path(temporary) / "replaced")
+    except OSError as error:
+        raise ExportError(f"{out}: cannot be written ({error.strerror}).") from error
+    return load_bundle(out)
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The `chatbot.json` that training leaves beside the weights; ExportError when it is wrong."""
+    facts = read_json(path)
+    kinds = {"name": str, "prompt": dict, "sampling": dict, "source": dict, "metrics": dict}
+    for name, value in facts.items():
+        if name not in kinds:
+            raise ExportError(f"{path}: unknown field {name}; known: {', '.join(kinds)}.")
+        if not isinstance(value, kinds[name]):
+            raise ExportError(f"{path}: {name} must be a {kinds[name].__name__}, not {value!r}.")
+    return facts
+
+
+def _check_target(out: Path, *, overwrite: bool) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / MANIFEST_FILE).is_file():
+        raise ExportError(f"{out}: exists and is not a bundle; choose another directory.")
+    if not overwrite:
+        raise ExportError(f"{out}: holds a bundle already; --overwrite replaces it.")
+
+
+def _manifest(
+    checkpoint: Checkpoint, vocabulary: Vocabulary, options: ExportOptions
+) -> dict[str, Any]:
+    facts = options.facts
+    lower_case = options.lower_case
+    if lower_case is None:
+        lower_case = is_lower_case(vocabulary.tokenizer)
+    prompt = {"version": PROMPT_VERSION, "options": {"lowercase": lower_case}}
+    prompt["options"] = {"lowercase": lower_case, **facts.get("prompt", {}).get("options", {})}
+    source = {"checkpoint": checkpoint.path.resolve().name, **facts.get("source", {})}
+    if vocabulary.added:
+        source["added_special_tokens"] = list(vocabulary.added)
+    return {
+        "format_version": FORMAT_VERSION,
+        "name": facts.get("name", checkpoint.path.resolve().name),
+        "architecture": "gpt2",
+        "quantization": options.quantization,
+        "special_tokens": dataclasses.asdict(vocabulary.special_tokens),
+        "prompt": prompt,
+        "sampling": facts.get("sampling", {}),
+        "source": source,
+        "metrics": facts.get("metrics", {}),
+    }
+
+
+def _shape(checkpoint: Checkpoint) -> dict[str, int]:
+    config = checkpoint.config
+    names = ("vocab_size", "n_layer", "n_head", "n_embd", "n_ctx")
+    return {name: getattr(config, name) for name in names}
+
+
+def _write_files(
+    directory: Path, checkpoint: Checkpoint, vocabulary: Vocabulary, options: ExportOptions
+) -> None:
+    try:
+        from training.graph import GraphOptions, build_graph
+    except ModuleNotFoundError as error:
+        raise ExportError(
+            f"The Python package {error.name} is missing; requirements.txt has what export needs."
+        ) from error
+    graph = GraphOptions(
+        bits=BITS[options.quantization], block_size=BLOCK_SIZES[options.quantization]
+    )
+    model, data = build_graph(checkpoint, graph)
+    (directory / MODEL_DATA_FILE).write_bytes(data)
+    (directory / MODEL_FILE).write_bytes(model.SerializeToString())
+    vocabulary.tokenizer.save(str(directory / TOKENIZER_FILE))
+
+
+def _write_manifest(directory: Path, manifest: dict[str, Any], options: ExportOptions) -> None:
+    (directory / CARD_FILE).write_text(model_card(manifest, options.card), encoding="utf-8")
+    files = {
+        path.name: dataclasses.asdict(file_entry(path)) for path in sorted(directory.iterdir())
+    }
+    text = json.dumps({**manifest, "files": files}, indent=1, ensure_ascii=False)
+    (directory / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _replace(out: Path, fresh: Path, replaced: Path) -> None:
+    if out.exists():
+        out.rename(replaced)
+    try:
+        fresh.rename(out)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(out)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)

@@ -1,0 +1,122 @@
+"""The tokenizer of a checkpoint, with the special tokens that a conversation needs."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inference.bundle import SpecialTokens
+from training.checkpoint import Checkpoint, ExportError, FloatArray
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+END_TOKEN = "<|endoftext|>"  # noqa: S105
+ROLE_TOKENS = {"persona": "<persona>", "person": "<person>", "bot": "<bot>"}
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """`added` names the special tokens that the checkpoint did not have."""
+
+    tokenizer: Tokenizer
+    special_tokens: SpecialTokens
+    added: tuple[str, ...]
+
+
+def read_vocabulary(directory: Path) -> Vocabulary:
+    """Read `tokenizer.json`, or `vocab.json` with `merges.txt`, and complete its special tokens.
+
+    Raises ExportError when there is none, or when it has no end-of-text token.
+    """
+    from tokenizers import AddedToken
+
+    tokenizer = _read_tokenizer(directory)
+    if tokenizer.token_to_id(END_TOKEN) is None:
+        raise ExportError(
+            f"{directory}: the tokenizer has no {END_TOKEN} token, which ends every text of a GPT-2."
+        )
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    added = tuple(token for token in ROLE_TOKENS.values() if tokenizer.token_to_id(token) is None)
+    special = [END_TOKEN, *ROLE_TOKENS.values()]
+    tokenizer.add_special_tokens(
+        [AddedToken(token, special=True, normalized=False) for token in special]
+    )
+    ids = {role: tokenizer.token_to_id(token) for role, token in ROLE_TOKENS.items()}
+    return Vocabulary(tokenizer, SpecialTokens(**ids, end=tokenizer.token_to_id(END_TOKEN)), added)
+
+
+def fit_embeddings(checkpoint: Checkpoint, vocabulary: Vocabulary) -> Checkpoint:
+    """Give every special token that was added a row: the mean of the checkpoint's own rows.
+
+    The mean leaves the untrained token as likely as an average one (Hewitt 2021, "Initializing New
+    Word Embeddings for Pretrained Language Models"). Raises ExportError when the tokenizer knows
+    more tokens than the checkpoint has rows for.
+    """
+    rows = checkpoint.config.vocab_size
+    tokens = vocabulary.tokenizer.get_vocab_size(with_added_tokens=True)
+    known = tokens - len(vocabulary.added)
+    if known > rows:
+        raise ExportError(
+            f"{checkpoint.path}: the tokenizer has {known} tokens "
+            f"but config.json says vocab_size {rows}."
+        )
+    if not vocabulary.added:
+        return checkpoint
+    weights = dict(checkpoint.weights)
+    for name in ("wte.weight", "lm_head.weight"):
+        if name in weights:
+            weights[name] = _with_mean_rows(weights[name], known, tokens)
+    config = dataclasses.replace(checkpoint.config, vocab_size=max(rows, tokens))
+    return dataclasses.replace(checkpoint, config=config, weights=weights)
+
+
+def is_lower_case(tokenizer: Tokenizer) -> bool:
+    """Whether the checkpoint was trained on lower-cased text.
+
+    True when the tokenizer lower-cases by itself, or when no token of its vocabulary spells a
+    capital letter beyond the bytes that every byte-level vocabulary has.
+    """
+    if "Lowercase" in str(tokenizer.normalizer):
+        return True
+    words = (
+        token for token in tokenizer.get_vocab(with_added_tokens=False) if len(token.strip("Ġ")) > 1
+    )
+    return not any("A" <= letter <= "Z" for word in words for letter in word)
+
+
+def _with_mean_rows(table: FloatArray, start: int, stop: int) -> FloatArray:
+    mean = table[:start].mean(axis=0, dtype=np.float64).astype(np.float32)
+    grown = np.concatenate(
+        [table, np.empty((max(0, stop - len(table)), table.shape[1]), np.float32)]
+    )
+    grown[start:stop] = mean
+    return grown
+
+
+def _read_tokenizer(directory: Path) -> Tokenizer:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    path = directory / "tokenizer.json"
+    vocab, merges = directory / "vocab.json", directory / "merges.txt"
+    try:
+        if path.is_file():
+            return Tokenizer.from_file(str(path))
+        if not (vocab.is_file() and merges.is_file()):
+            raise ExportError(
+                f"{directory}: no tokenizer: neither tokenizer.json nor vocab.json with merges.txt."
+            )
+        path = vocab
+        tokenizer = Tokenizer(models.BPE.from_file(str(vocab), str(merges)))
+    except ExportError:
+        raise
+    except Exception as error:  # tokenizers raises plain Exception for a file it cannot parse
+        raise ExportError(f"{path}: not a readable tokenizer ({error}).") from error
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
