@@ -6,17 +6,21 @@ for each mistake, before anything else starts.
 
 from __future__ import annotations
 
-import secrets
+import difflib
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
+# A wrong value of one of these is not repeated on the screen or in a log.
+CONFIDENTIAL = ("SECRET", "TOKEN", "DATABASE_URL", "REDIS_URL")
 
 CommaSeparated = Annotated[list[str], NoDecode]
 
@@ -35,6 +39,10 @@ def _rate(value: str) -> str:
 Rate = Annotated[str, AfterValidator(_rate)]
 
 
+def _one_proxy_if_https(data: dict[str, Any]) -> int:
+    return int(str(data.get("public_url", "")).startswith("https://"))
+
+
 class Env(BaseSettings):
     """What can be set from outside, with the value used when nothing is set."""
 
@@ -46,16 +54,26 @@ class Env(BaseSettings):
     host: str = Field("127.0.0.1", min_length=1, validation_alias="CHATBOT_HOST")
     port: int = Field(8000, ge=1, le=65535)
     debug: bool = False
-    secret_key: str = Field("", min_length=0)
+    secret_key: str = ""
     allowed_hosts: CommaSeparated = []
     csrf_trusted_origins: CommaSeparated = []
     public_url: str = ""
     database_url: str = f"sqlite:///{VAR_DIR / 'db.sqlite3'}"
     redis_url: str = ""
+    trusted_proxies: int = Field(
+        default_factory=_one_proxy_if_https,
+        ge=0,
+        le=5,
+        validation_alias="CHATBOT_TRUSTED_PROXIES",
+    )
+    hsts_seconds: int = Field(
+        30 * 24 * 3600, ge=0, le=2 * 365 * 24 * 3600, validation_alias="CHATBOT_HSTS_SECONDS"
+    )
+    time_zone: str = Field("UTC", validation_alias="CHATBOT_TIME_ZONE")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias="CHATBOT_LOG_LEVEL"
     )
-    trusted_proxies: int = Field(0, ge=0, le=5, validation_alias="CHATBOT_TRUSTED_PROXIES")
+    metrics_token: str = Field("", validation_alias="CHATBOT_METRICS_TOKEN")
 
     # The model
     bundle: Path = Field(
@@ -88,11 +106,20 @@ class Env(BaseSettings):
             return [item.strip() for item in value.split(",") if item.strip()]
         return value
 
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, value: list[str]) -> list[str]:
+        for host in value:
+            if "/" in host or (":" in host and not host.endswith("]")):
+                msg = f"{host!r} is not a host; leave out scheme, port and path"
+                raise ValueError(msg)
+        return value
+
     @field_validator("csrf_trusted_origins")
     @classmethod
     def _origins(cls, value: list[str]) -> list[str]:
         for origin in value:
-            if urlsplit(origin).scheme not in {"http", "https"} or not urlsplit(origin).netloc:
+            if not _is_origin(origin):
                 msg = f"{origin!r} is not an origin; write for example https://chat.example.org"
                 raise ValueError(msg)
         return value
@@ -100,20 +127,36 @@ class Env(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _public_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
-            msg = f"{value!r} is not a web address; write for example https://chat.example.org"
+        value = value.removesuffix("/")
+        if value and not _is_origin(value):
+            msg = "write scheme and host only, for example https://chat.example.org"
             raise ValueError(msg)
-        if parts.query or parts.fragment or parts.path not in {"", "/"}:
-            msg = f"{value!r} has more than a scheme, host and port; leave out the rest"
-            raise ValueError(msg)
-        return value.rstrip("/")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _time_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            msg = "no such time zone; write for example Europe/Berlin"
+            raise ValueError(msg) from None
+        return value
 
     @field_validator("database_url")
     @classmethod
     def _database_url(cls, value: str) -> str:
         if urlsplit(value).scheme not in {"sqlite", "postgres", "postgresql"}:
             msg = "write sqlite:///PATH or postgres://USER:PASSWORD@HOST:PORT/NAME"
+            raise ValueError(msg)
+        _ = urlsplit(value).port  # raises ValueError when it is not a port
+        name = unquote(urlsplit(value).path.removeprefix("/"))
+        if not name:
+            msg = "the database's name is missing after the host"
+            raise ValueError(msg)
+        folder = Path(name).parent
+        if urlsplit(value).scheme == "sqlite" and folder != VAR_DIR and not folder.is_dir():
+            msg = f"there is no directory {folder} for the database to be in"
             raise ValueError(msg)
         return value
 
@@ -123,15 +166,22 @@ class Env(BaseSettings):
         if value and urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
             msg = "write redis://HOST:PORT/NUMBER"
             raise ValueError(msg)
+        if value.startswith("redis"):
+            _ = urlsplit(value).port
         return value
 
-    @field_validator("secret_key")
+    @field_validator("secret_key", "metrics_token")
     @classmethod
-    def _secret_key(cls, value: str) -> str:
+    def _secret(cls, value: str) -> str:
         if value and len(value) < 32:
             msg = "write at least 32 random characters"
             raise ValueError(msg)
         return value
+
+    @field_validator("bundle")
+    @classmethod
+    def _bundle(cls, value: Path) -> Path:
+        return BASE_DIR / value
 
     @property
     def https(self) -> bool:
@@ -145,6 +195,26 @@ class Env(BaseSettings):
             str(field.validation_alias or name).upper() for name, field in cls.model_fields.items()
         ]
 
+    @classmethod
+    def unknown_names(cls) -> dict[str, str]:
+        """Variables that look like ours and are not, each with the name that was probably meant."""
+        dotenv = DotEnvSettingsSource(cls, env_file=BASE_DIR / ".env").env_vars
+        given = {name.upper() for name in (*os.environ, *dotenv)}
+        names = cls.names()
+        return {
+            name: next(iter(difflib.get_close_matches(name, names, n=1)), "")
+            for name in sorted(given.difference(names))
+            if name.startswith("CHATBOT_")
+        }
+
+
+def _is_origin(value: str) -> bool:
+    parts = urlsplit(value)
+    _ = parts.port  # raises ValueError when it is not a port
+    return parts.scheme in {"http", "https"} and value == f"{parts.scheme}://{parts.netloc}" != (
+        f"{parts.scheme}://"
+    )
+
 
 def read_env() -> Env:
     """Read the environment; on a wrong value print what is wrong and exit with status 2."""
@@ -152,28 +222,13 @@ def read_env() -> Env:
         return Env()
     except ValidationError as error:
         for mistake in error.errors(include_url=False):
+            if mistake["type"] == "default_factory_not_called":
+                continue  # only follows from another mistake
             name = ".".join(str(part) for part in mistake["loc"]).upper()
-            reason = mistake["msg"].removeprefix("Value error, ")
-            given = "" if "SECRET" in name or "TOKEN" in name else f" (given: {mistake['input']!r})"
+            reason = mistake["msg"].removeprefix("Value error, ").replace("Input should", "must")
+            secret = any(word in name for word in CONFIDENTIAL)
+            given = "" if secret else f" (given: {mistake['input']!r})"
             sys.stderr.write(f"Setting {name} is wrong: {reason}{given}\n")
-        sys.exit(2)
-
-
-def local_secret_key() -> str:
-    """The key of an installation that sets none: made once, kept in `var/`, readable by its owner.
-
-    Two processes that start at once agree: the first to create the file wins.
-    """
-    path = VAR_DIR / "secret_key"
-    VAR_DIR.mkdir(exist_ok=True)
-    if not path.exists():
-        draft = path.with_name(f"secret_key.{secrets.token_hex(4)}")
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(48))
-        try:
-            path.hardlink_to(draft)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        sys.stderr.write(f"{BASE_DIR / '.env'} cannot be read: {error}\n")
+    sys.exit(2)
