@@ -54,6 +54,7 @@ class Channel(models.TextChoices):
     SMS = "sms", "SMS"
     API = "api", "API"
     TERMINAL = "terminal", "terminal"
+    IMPORT = "import", "imported"
 
 
 class Conversation(models.Model):
@@ -164,6 +165,15 @@ class Message(models.Model):
                 fields=["id"],
                 condition=Q(status__in=["pending", "streaming"]),
                 name="message_unfinished",
+            ),
+            # Few rows each: staff look for what went wrong and for what people thought.
+            models.Index(
+                fields=["conversation"], condition=Q(status="failed"), name="message_failed"
+            ),
+            models.Index(
+                fields=["conversation", "feedback"],
+                condition=Q(feedback__isnull=False),
+                name="message_feedback",
             ),
         ]
         constraints: ClassVar = [
