@@ -25,7 +25,7 @@ CSRF_TRUSTED_ORIGINS = ENV.csrf_trusted_origins or ([PUBLIC_URL] if PUBLIC_URL e
 
 INSTALLED_APPS = [
     "daphne",
-    "django.contrib.admin",
+    "chatbot_site.apps.ChatAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -39,6 +39,7 @@ class Persona(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
+        verbose_name = "character"
         ordering: ClassVar = ["id"]
         indexes: ClassVar = [
             models.Index(fields=["id"], condition=Q(is_active=True), name="persona_active"),

@@ -10,6 +10,10 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterModelOptions(
+            name='persona',
+            options={'ordering': ['id'], 'verbose_name': 'character'},
+        ),
         migrations.AlterField(
             model_name='conversation',
             name='channel',

@@ -1,0 +1,47 @@
+"""Filters of the list of conversations; each uses a small index of its own."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib.admin import ModelAdmin, SimpleListFilter
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from conversations.models import Conversation, Message, Status
+
+
+class FailedFilter(SimpleListFilter):
+    title = "failed replies"
+    parameter_name = "failed"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
+        return [("yes", "with failed replies"), ("no", "without")]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Conversation]
+    ) -> QuerySet[Conversation]:
+        failed = Message.objects.filter(status=Status.FAILED).values("conversation_id")
+        if self.value() == "yes":
+            return queryset.filter(pk__in=failed)
+        if self.value() == "no":
+            return queryset.exclude(pk__in=failed)
+        return queryset
+
+
+class FeedbackFilter(SimpleListFilter):
+    title = "feedback"
+    parameter_name = "feedback"
+    values: ClassVar[dict[str, tuple[int, ...]]] = {"any": (1, -1), "up": (1,), "down": (-1,)}
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
+        return [("any", "with feedback"), ("up", "thumbs up"), ("down", "thumbs down")]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Conversation]
+    ) -> QuerySet[Conversation]:
+        values = self.values.get(self.value() or "")
+        if values is None:
+            return queryset
+        judged = Message.objects.filter(feedback__isnull=False, feedback__in=values)
+        return queryset.filter(pk__in=judged.values("conversation_id"))

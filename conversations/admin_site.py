@@ -1,0 +1,71 @@
+"""The admin site itself: its names, and a front page that says how the chatbot is doing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+
+class ChatAdminSite(AdminSite):
+    site_title = "Persona chatbot"
+    site_header = "Persona chatbot"
+    index_title = "Overview"
+    index_template = "admin/conversations/index.html"
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        context = {**(extra_context or {})}
+        if request.user.has_perm("conversations.view_conversation"):
+            context["overview"] = _overview()
+        return super().index(request, context)
+
+
+def _overview() -> list[dict[str, Any]]:
+    """What staff want to know first; every number is found through an index."""
+    from conversations.models import Channel, Conversation, Message, Persona, Status
+
+    now = timezone.now()
+    day, week = now - timedelta(days=1), now - timedelta(days=7)
+    recent = Conversation.objects.filter(last_activity_at__gte=week)
+    failed = Message.objects.filter(status=Status.FAILED, conversation__last_activity_at__gte=day)
+    liked, disliked = (
+        Message.objects.filter(feedback=value, conversation__last_activity_at__gte=week)
+        for value in (1, -1)
+    )
+    channels = recent.values_list("channel").distinct()
+    return [
+        {
+            "label": "Chats active today",
+            "value": recent.filter(last_activity_at__gte=day).count(),
+            "note": "in the last 24 hours",
+        },
+        {
+            "label": "Chats active this week",
+            "value": recent.count(),
+            "note": ", ".join(sorted(str(Channel(name).label) for (name,) in channels)) or "none",
+        },
+        {
+            "label": "Failed replies",
+            "value": failed.count(),
+            "note": "in the last 24 hours",
+            "query": "failed=yes",
+            "is_bad": failed.exists(),
+        },
+        {
+            "label": "Thumbs up / down",
+            "value": f"{liked.count()} / {disliked.count()}",
+            "note": "in the last 7 days",
+            "query": "feedback=any",
+        },
+        {
+            "label": "Characters",
+            "value": Persona.objects.filter(is_active=True).count(),
+            "note": "that new chats may meet",
+        },
+    ]

@@ -1,0 +1,60 @@
+"""How long conversations are kept, and how they go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from conversations.models import Conversation, Message
+
+BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """How many rows went."""
+
+    conversations: int = 0
+    messages: int = 0
+
+    def __add__(self, other: Deleted) -> Deleted:
+        return Deleted(self.conversations + other.conversations, self.messages + other.messages)
+
+
+def conversations_delete(*, conversations: QuerySet[Conversation]) -> Deleted:
+    """Delete conversations with all their messages, in batches."""
+    return sum(conversations_delete_batches(conversations=conversations), Deleted())
+
+
+def conversations_delete_batches(*, conversations: QuerySet[Conversation]) -> Iterator[Deleted]:
+    """The same, giving an account after each batch.
+
+    Each batch is a transaction of its own: the database is never locked for long, and what was
+    done stays done when the work is broken off.
+    """
+    while pks := list(conversations.order_by("pk").values_list("pk", flat=True)[:BATCH]):
+        with transaction.atomic():
+            _, rows = Conversation.objects.filter(pk__in=pks).delete()
+        yield Deleted(
+            rows.get("conversations.Conversation", 0), rows.get("conversations.Message", 0)
+        )
+
+
+def conversations_idle_since(
+    *, moment: datetime, channels: list[str] | None = None, only_empty: bool = False
+) -> QuerySet[Conversation]:
+    """Conversations without activity since `moment`; with `only_empty`, those in which nobody
+    ever said anything."""
+    idle = Conversation.objects.filter(last_activity_at__lt=moment)
+    if channels:
+        idle = idle.filter(channel__in=channels)
+    return idle.filter(messages__isnull=True) if only_empty else idle
+
+
+def message_delete(*, message: Message) -> None:
+    """Delete one message; what answered it goes too."""
+    message.delete()

@@ -1,0 +1,72 @@
+"""Conversations out to and in from files of dialogues.
+
+The format, one JSON object a line: `{"source": …, "personas": [[the first speaker's lines], [the
+second speaker's lines]], "turns": [alternating texts, the first speaker starts]}`. The person is
+the first speaker, the character the second.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.db.models import QuerySet
+
+from conversations.models import UNFINISHED, Conversation, Message, Role
+from conversations.services.masking import text_mask
+
+BATCH = 200
+
+
+def dialogues_export(*, conversations: QuerySet[Conversation]) -> Iterator[dict[str, Any]]:
+    """Each conversation as a dialogue, with nothing in it that leads to a person.
+
+    No ids, times, titles or accounts; e-mail addresses, links and phone numbers in texts masked;
+    in the order of the random ids, which is no order. Replies without a text are left out, and
+    texts that then follow each other from the same side become one turn. Conversations in which
+    nothing was said are left out.
+    """
+    last = None
+    while True:
+        rest = conversations.filter(pk__gt=last) if last else conversations
+        batch = list(rest.order_by("pk").select_related("persona")[:BATCH])
+        if not batch:
+            return
+        last = batch[-1].pk
+        turns = dict(_turns(batch))
+        for conversation in batch:
+            if conversation.pk in turns:
+                lines = [text_mask(text=line) for line in conversation.persona.lines]
+                yield {
+                    "source": f"chat/{conversation.channel}",
+                    "personas": [[], lines],
+                    "turns": turns[conversation.pk],
+                }
+
+
+def dialogue_lines(*, conversations: QuerySet[Conversation]) -> Iterator[str]:
+    """The same as lines of JSON."""
+    for dialogue in dialogues_export(conversations=conversations):
+        yield json.dumps(dialogue, ensure_ascii=False) + "\n"
+
+
+def _turns(batch: Iterable[Conversation]) -> Iterator[tuple[Any, list[str]]]:
+    said = (
+        Message.objects.filter(conversation__in=[conversation.pk for conversation in batch])
+        .exclude(text="")
+        .exclude(status__in=UNFINISHED)
+        .order_by("conversation", "id")
+        .values_list("conversation_id", "role", "text")
+    )
+    for conversation_id, messages in itertools.groupby(said, key=lambda row: row[0]):
+        sides = [
+            (role, "\n".join(text_mask(text=text) for _, _, text in texts))
+            for role, texts in itertools.groupby(messages, key=lambda row: row[1])
+        ]
+        # A dialogue begins with the person.
+        if sides[0][0] == Role.BOT:
+            del sides[0]
+        if sides:
+            yield conversation_id, [text for _, text in sides]
