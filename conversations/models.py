@@ -138,6 +138,11 @@ class Message(models.Model):
         help_text="For a reply: the message it answers.",
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    started_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When a process took a reply on; tells one being written from one left behind.",
+    )
     finished_at = models.DateTimeField(null=True, blank=True)
 
     # How a reply came about; empty for a person's message.

@@ -1,0 +1,73 @@
+"""What is read from the database, in the shapes that doors and services want."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from conversations.models import Conversation, Message, Role, Status
+from conversations.services.owners import Owner
+
+if TYPE_CHECKING:
+    from inference.prompt import Turn
+
+# More than fits any context; the prompt renderer decides what really stays.
+MAX_TURNS = 64
+# A character remembers what it said as far as it got; what failed it never said.
+_SAID = (Status.COMPLETE, Status.STOPPED, Status.INTERRUPTED)
+
+
+def conversations_of_owner(*, owner: Owner) -> QuerySet[Conversation]:
+    """All conversations of a browser or user, the last active first, with their characters."""
+    mine = Q()
+    if owner.browser_key:
+        mine |= Q(browser_key=owner.browser_key)
+    if owner.user:
+        mine |= Q(user_id=owner.user.pk)
+    if not mine:
+        return Conversation.objects.none()
+    return Conversation.objects.filter(mine).select_related("persona")
+
+
+def conversation_for_owner(*, conversation_id: UUID, owner: Owner) -> Conversation | None:
+    """The conversation if it belongs to this person: they may read and write it."""
+    return conversations_of_owner(owner=owner).filter(pk=conversation_id).first()
+
+
+def conversation_for_reader(*, conversation_id: UUID, owner: Owner) -> Conversation | None:
+    """The conversation if this person may read it: its owner, and staff."""
+    if owner.is_staff:
+        found = Conversation.objects.filter(pk=conversation_id)
+        return found.select_related("persona").first()
+    return conversation_for_owner(conversation_id=conversation_id, owner=owner)
+
+
+def conversation_belongs_to(*, conversation: Conversation, owner: Owner) -> bool:
+    """Whether this person may write into the conversation."""
+    if owner.user and conversation.user_id == owner.user.pk:
+        return True
+    return bool(owner.browser_key) and conversation.browser_key == owner.browser_key
+
+
+def conversation_messages(*, conversation_id: UUID, last: int | None = None) -> list[Message]:
+    """The messages in order; with `last` only so many of the newest."""
+    messages = Message.objects.filter(conversation_id=conversation_id)
+    if last is None:
+        return list(messages.order_by("id"))
+    return list(messages.order_by("-id")[:last])[::-1]
+
+
+def conversation_turns(*, reply: Message) -> list[Turn]:
+    """What was said before a reply, its question last, as the prompt renderer wants it."""
+    from inference.prompt import Turn
+
+    rows = (
+        Message.objects.filter(conversation_id=reply.conversation_id, id__lt=reply.pk)
+        .exclude(text="")
+        .filter(Q(role=Role.USER) | Q(status__in=_SAID))
+        .order_by("-id")
+        .values_list("role", "text")[:MAX_TURNS]
+    )
+    return [Turn("person" if role == Role.USER else "bot", text) for role, text in reversed(rows)]

@@ -1,0 +1,92 @@
+"""Starting conversations and what a person does with them as a whole."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from django.db import Error
+from django.utils import timezone
+
+from conversations import metrics
+from conversations.models import Channel, Conversation, Persona
+from conversations.services.errors import ConversationInvalid, NoCharacter, StorageUnavailable
+from conversations.services.owners import Owner
+
+TITLE_MAX_LENGTH = 80
+# With one character loaded a reset brings the same one again; with more, hardly ever.
+_DRAWS = 8
+
+
+def conversation_start(
+    *, channel: Channel, owner: Owner, persona: Persona | None = None
+) -> Conversation:
+    """Start a conversation, with a random active character unless one is named.
+
+    Raises NoCharacter when none is active, StorageUnavailable when nothing can be saved.
+    """
+    from conversations.services.personas import persona_random
+
+    conversation = Conversation(
+        channel=channel,
+        user_id=owner.user.pk if owner.user else None,
+        browser_key=owner.browser_key,
+    )
+    return _save(conversation, persona or persona_random())
+
+
+def conversation_reset(*, conversation: Conversation) -> Conversation:
+    """A new conversation for the same person through the same channel, with another character."""
+    from conversations.services.personas import persona_random
+
+    persona = None
+    for _ in range(_DRAWS):
+        persona = persona_random()
+        if persona is None or persona.pk != conversation.persona_id:
+            break
+    successor = Conversation(
+        channel=conversation.channel,
+        user_id=conversation.user_id,
+        browser_key=conversation.browser_key,
+    )
+    return _save(successor, persona)
+
+
+def conversation_rename(*, conversation: Conversation, title: str) -> None:
+    """Give a conversation a title of at most 80 characters; an empty one takes it away.
+
+    Raises ConversationInvalid.
+    """
+    title = "".join(" " if unicodedata.category(c) in {"Cc", "Cs"} else c for c in title)
+    title = " ".join(title.split())
+    if len(title) > TITLE_MAX_LENGTH:
+        raise ConversationInvalid(
+            "too_long",
+            f"A title may have {TITLE_MAX_LENGTH} characters; this one has {len(title)}.",
+        )
+    conversation.title = title
+    conversation.save(update_fields=["title"])
+
+
+def conversation_delete(*, conversation: Conversation) -> None:
+    """Delete a conversation with everything said in it. A reply being written is given up."""
+    conversation.delete()
+
+
+def persona_reveal(*, conversation: Conversation) -> Persona:
+    """Show who the character is; the first time is remembered."""
+    if conversation.revealed_at is None:
+        conversation.revealed_at = timezone.now()
+        conversation.save(update_fields=["revealed_at"])
+    return conversation.persona
+
+
+def _save(conversation: Conversation, persona: Persona | None) -> Conversation:
+    if persona is None:
+        raise NoCharacter
+    conversation.persona = persona
+    try:
+        conversation.save(force_insert=True)
+    except Error as error:
+        raise StorageUnavailable from error
+    metrics.conversations_started.labels(channel=conversation.channel).inc()
+    return conversation

@@ -1,0 +1,47 @@
+"""The process's one engine, made from the settings when it is first asked for."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+
+if TYPE_CHECKING:
+    from inference.bundle import Bundle
+    from inference.engine import Engine
+    from inference.params import EngineConfig, SamplingParams
+
+
+@cache
+def engine() -> Engine:
+    """The engine that every chat of this process shares; cheap, the model loads when first used."""
+    from inference.engine import Engine
+
+    return Engine(engine_config())
+
+
+def engine_config() -> EngineConfig:
+    """What the settings say about the engine."""
+    from inference.params import EngineConfig
+
+    env = settings.ENV
+    return EngineConfig(
+        bundle_dir=env.bundle,
+        max_batch=env.max_batch,
+        max_queue=env.max_queue,
+        threads=env.threads,
+        kv_cache_mb=env.kv_cache_mb,
+    )
+
+
+def sampling_params(bundle: Bundle) -> SamplingParams:
+    """How replies are drawn: what the bundle recommends, and over it what the settings say."""
+    from inference.params import SamplingParams
+
+    names = {field.name for field in fields(SamplingParams)}
+    recommended = {name: value for name, value in bundle.sampling.items() if name in names}
+    wanted = {name: getattr(settings.ENV, name, None) for name in names}
+    chosen = {name: value for name, value in wanted.items() if value is not None}
+    return SamplingParams(**{**recommended, **chosen})

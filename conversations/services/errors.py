@@ -1,0 +1,66 @@
+"""What a service refuses, in words for the person who asked.
+
+Every door (websocket, REST, SMS, terminal) shows `detail` and passes `code` on; the codes are those
+of the websocket protocol.
+"""
+
+from __future__ import annotations
+
+
+class ServiceError(Exception):
+    """A request that was not carried out; nothing was saved.
+
+    `retry_after` is the number of seconds after which it is worth trying again, None when trying
+    again changes nothing.
+    """
+
+    def __init__(self, code: str, detail: str, *, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+class MessageInvalid(ServiceError):
+    """The text cannot be sent as it is: code `invalid` or `too_long`."""
+
+
+class ConversationInvalid(ServiceError):
+    """A title that cannot be kept: code `invalid` or `too_long`."""
+
+
+class ConversationGone(ServiceError):
+    """The conversation does not exist, or no longer does: code `not_found`."""
+
+    def __init__(self) -> None:
+        super().__init__("not_found", "This conversation no longer exists.")
+
+
+class NoCharacter(ServiceError):
+    """There is no active character to talk to: code `engine_unavailable`."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "engine_unavailable",
+            "There is no character to talk to yet. Whoever runs this site can load some with "
+            "`manage.py load_personas`.",
+        )
+
+
+class RateLimited(ServiceError):
+    """Too many requests from one person or one address: code `rate_limited`."""
+
+    def __init__(self, detail: str, *, retry_after: float) -> None:
+        super().__init__("rate_limited", detail, retry_after=retry_after)
+
+
+class StorageUnavailable(ServiceError):
+    """The database takes no writes just now (full, read-only, locked): code `busy`."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "busy",
+            "This could not be saved, because the server's storage is not accepting anything "
+            "right now. Please try again in a moment.",
+            retry_after=5,
+        )

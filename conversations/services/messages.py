@@ -1,0 +1,114 @@
+"""Taking in what a person says."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.conf import settings
+from django.db import Error, IntegrityError, transaction
+from django.utils import timezone
+
+from conversations import metrics
+from conversations.models import RETRIABLE, Conversation, Message, Role, Status
+from conversations.services.errors import ConversationGone, MessageInvalid, StorageUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A person's message and the row of its reply.
+
+    `created` is False when the message had been saved before: nothing is generated again then,
+    except a reply that failed or was interrupted, which is back to `pending`.
+    """
+
+    message: Message
+    reply: Message
+    created: bool
+
+
+def message_send(*, conversation: Conversation, text: str, client_id: UUID) -> Exchange:
+    """Save a person's message together with the row of its reply, in one transaction.
+
+    Idempotent for each (conversation, client_id). Starting the reply is the caller's next step:
+    `reply_stream`. Raises MessageInvalid, ConversationGone, or StorageUnavailable when the database
+    takes no writes; nothing is saved then.
+    """
+    text = message_clean(text)
+    try:
+        try:
+            exchange = _save(conversation, text, client_id)
+        except IntegrityError:
+            # The same message arrived twice at once and the other copy won.
+            exchange = _save(conversation, text, client_id)
+    except Error as error:
+        raise StorageUnavailable from error
+    if exchange.created:
+        metrics.messages_received.labels(channel=conversation.channel).inc()
+    return exchange
+
+
+def message_clean(text: str) -> str:
+    """The text as it is kept: without lone surrogates and control characters but newline and tab.
+
+    Raises MessageInvalid when nothing visible is left, or when it is longer than
+    `CHATBOT_MESSAGE_MAX_LENGTH` characters (code points).
+    """
+    limit = settings.ENV.message_max_length
+    if len(text) > limit:
+        raise MessageInvalid(
+            "too_long",
+            f"A message may have {limit:,} characters; this one has {len(text):,}. "
+            "Please shorten it or send it in parts.",
+        )
+    text = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"})
+    if all(unicodedata.category(c)[0] in "ZC" for c in text):
+        raise MessageInvalid("invalid", "The message is empty. Please write something.")
+    return text
+
+
+@transaction.atomic
+def _save(conversation: Conversation, text: str, client_id: UUID) -> Exchange:
+    # Writing the conversation's row first makes senders of one conversation take turns, so that
+    # the ids of a message and its reply are neighbours in the order of the conversation.
+    now = timezone.now()
+    if not Conversation.objects.filter(pk=conversation.pk).update(last_activity_at=now):
+        raise ConversationGone
+    earlier = (
+        Message.objects.select_related("reply")
+        .filter(conversation=conversation, client_id=client_id)
+        .first()
+    )
+    if earlier is not None:
+        return Exchange(earlier, _retry(earlier.reply), created=False)
+    message = Message.objects.create(
+        conversation=conversation,
+        role=Role.USER,
+        text=text,
+        client_id=client_id,
+        created_at=now,
+        finished_at=now,
+    )
+    reply = Message.objects.create(
+        conversation=conversation,
+        role=Role.BOT,
+        status=Status.PENDING,
+        reply_to=message,
+        created_at=now,
+    )
+    return Exchange(message, reply, created=True)
+
+
+def _retry(reply: Message) -> Message:
+    if reply.status in RETRIABLE:
+        blank = Message(status=Status.PENDING)
+        fields = (
+            *("status", "text", "token_ends", "error_code", "bundle", "sampling", "finished_at"),
+            *("started_at", "prompt_tokens", "completion_tokens"),
+            *("queued_ms", "first_token_ms", "duration_ms"),
+        )
+        for field in fields:
+            setattr(reply, field, getattr(blank, field))
+        reply.save(update_fields=fields)
+    return reply
