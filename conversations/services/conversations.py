@@ -11,10 +11,9 @@ from conversations import metrics
 from conversations.models import Channel, Conversation, Persona
 from conversations.services.errors import ConversationInvalid, NoCharacter, StorageUnavailable
 from conversations.services.owners import Owner
+from conversations.services.personas import PersonaMissing, persona_random
 
 TITLE_MAX_LENGTH = 80
-# With one character loaded a reset brings the same one again; with more, hardly ever.
-_DRAWS = 8
 
 
 def conversation_start(
@@ -24,31 +23,22 @@ def conversation_start(
 
     Raises NoCharacter when none is active, StorageUnavailable when nothing can be saved.
     """
-    from conversations.services.personas import persona_random
-
     conversation = Conversation(
         channel=channel,
         user_id=owner.user.pk if owner.user else None,
         browser_key=owner.browser_key,
     )
-    return _save(conversation, persona or persona_random())
+    return _save(conversation, persona or _draw())
 
 
 def conversation_reset(*, conversation: Conversation) -> Conversation:
     """A new conversation for the same person through the same channel, with another character."""
-    from conversations.services.personas import persona_random
-
-    persona = None
-    for _ in range(_DRAWS):
-        persona = persona_random()
-        if persona is None or persona.pk != conversation.persona_id:
-            break
     successor = Conversation(
         channel=conversation.channel,
         user_id=conversation.user_id,
         browser_key=conversation.browser_key,
     )
-    return _save(successor, persona)
+    return _save(successor, _draw(besides=conversation.persona))
 
 
 def conversation_rename(*, conversation: Conversation, title: str) -> None:
@@ -80,9 +70,14 @@ def persona_reveal(*, conversation: Conversation) -> Persona:
     return conversation.persona
 
 
-def _save(conversation: Conversation, persona: Persona | None) -> Conversation:
-    if persona is None:
-        raise NoCharacter
+def _draw(*, besides: Persona | None = None) -> Persona:
+    try:
+        return persona_random(besides=besides)
+    except PersonaMissing as error:
+        raise NoCharacter from error
+
+
+def _save(conversation: Conversation, persona: Persona) -> Conversation:
     conversation.persona = persona
     try:
         conversation.save(force_insert=True)
