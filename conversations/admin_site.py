@@ -38,7 +38,7 @@ def _overview() -> list[dict[str, Any]]:
         Message.objects.filter(feedback=value, conversation__last_activity_at__gte=week)
         for value in (1, -1)
     )
-    channels = recent.values_list("channel").distinct()
+    channels = recent.order_by().values_list("channel").distinct()
     return [
         {
             "label": "Chats active today",

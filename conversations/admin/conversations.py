@@ -21,13 +21,13 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from conversations.admin.avatar import persona_avatar
+from conversations.admin.cells import moment, persona_avatar
 from conversations.admin.changelist import (
     BoundedPaginator,
     ConversationChangeList,
     search_conversations,
 )
-from conversations.admin.filters import FailedFilter, FeedbackFilter
+from conversations.admin.filters import FailedFilter, FeedbackFilter, LastActivityFilter
 from conversations.admin.transcript import transcript_page
 from conversations.models import Conversation, Message
 from conversations.services.retention import conversations_delete
@@ -40,7 +40,7 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display_links = ("character",)
     list_filter = (
         "channel",
-        ("last_activity_at", admin.DateFieldListFilter),
+        ("last_activity_at", LastActivityFilter),
         FailedFilter,
         FeedbackFilter,
     )
@@ -98,15 +98,20 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="last activity", ordering="last_activity_at")
     def last_activity(self, conversation: Conversation) -> SafeString:
-        return _moment(conversation.last_activity_at)
+        return moment(conversation.last_activity_at)
 
     @admin.display(description="started", ordering="created_at")
     def started(self, conversation: Conversation) -> SafeString:
-        return _moment(conversation.created_at)
+        return moment(conversation.created_at)
 
-    @admin.display(description="person", empty_value="not signed in")
+    @admin.display(description="person")
     def person(self, conversation: Conversation) -> str | None:
         return conversation.user.get_username() if conversation.user else None
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Conversations", **(extra_context or {})})
 
     # The transcript in place of a form
 
@@ -188,10 +193,3 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             "messages": Message.objects.filter(conversation__in=pks).count(),
         }
         return [*named, *more], counts, set(), []
-
-
-def _moment(value: Any) -> SafeString:
-    local = timezone.localtime(value)
-    return format_html(
-        '<time datetime="{}">{}</time>', value.isoformat(), f"{local:%d %b %Y, %H:%M}"
-    )

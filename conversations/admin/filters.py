@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.contrib.admin import ModelAdmin, SimpleListFilter
+from django.contrib.admin import DateFieldListFilter, ModelAdmin, SimpleListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from conversations.models import Conversation, Message, Status
+
+
+class LastActivityFilter(DateFieldListFilter):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = "last activity"
 
 
 class FailedFilter(SimpleListFilter):

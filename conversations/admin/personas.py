@@ -8,12 +8,12 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.options import ShowFacets
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from conversations.admin.avatar import persona_avatar
+from conversations.admin.cells import moment, persona_avatar
 from conversations.admin.changelist import BoundedPaginator, PersonaChangeList
 from conversations.models import Persona
 from conversations.services.persona_edits import (
@@ -40,6 +40,7 @@ class PersonaForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Persona
         fields = ("name", "lines", "emblem", "color", "is_active")
+        labels: ClassVar = {"color": "Colour"}
         widgets: ClassVar = {"color": forms.TextInput(attrs={"type": "color"})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -63,7 +64,7 @@ class PersonaForm(forms.ModelForm):  # type: ignore[type-arg]
 @admin.register(Persona)
 class PersonaAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     form = PersonaForm
-    list_display = ("who", "says", "source", "is_active", "conversations")
+    list_display = ("who", "says", "source", "is_active", "chats")
     list_display_links = ("who",)
     list_filter = ("is_active", "source")
     list_per_page = 50
@@ -78,9 +79,9 @@ class PersonaAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     fieldsets = (
         (None, {"fields": ("name", "lines", "is_active")}),
         ("Avatar", {"fields": ("emblem", "color", "preview")}),
-        ("About", {"fields": ("source", "created_at", "conversations")}),
+        ("About", {"fields": ("source", "added", "chats")}),
     )
-    readonly_fields = ("preview", "source", "created_at", "conversations")
+    readonly_fields = ("preview", "source", "added", "chats")
 
     class Media:
         css: ClassVar = {"all": ["conversations/admin.css"]}
@@ -88,6 +89,11 @@ class PersonaAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[PersonaChangeList]:
         return PersonaChangeList
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Characters", **(extra_context or {})})
 
     def get_fieldsets(self, request: HttpRequest, obj: Persona | None = None) -> Any:
         return self.fieldsets if obj else self.fieldsets[:2]
@@ -106,8 +112,12 @@ class PersonaAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def says(self, persona: Persona) -> SafeString:
         return format_html('<span class="persona-says">{}</span>', " ".join(persona.lines))
 
+    @admin.display(description="added")
+    def added(self, persona: Persona) -> SafeString:
+        return moment(persona.created_at)
+
     @admin.display(description="conversations")
-    def conversations(self, persona: Persona) -> SafeString | str:
+    def chats(self, persona: Persona) -> SafeString | str:
         number = getattr(persona, "conversation_count", None)
         if number is None:
             number = persona.conversations.count()

@@ -9,7 +9,7 @@ from django.core.paginator import Paginator
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from conversations.admin.avatar import persona_avatar
+from conversations.admin.cells import persona_avatar
 from conversations.models import Conversation, Message, Role, Status
 
 MESSAGES_PER_PAGE = 100

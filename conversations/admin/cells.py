@@ -1,9 +1,11 @@
-"""A character's avatar as inline SVG: colours in attributes pass the Content-Security-Policy."""
+"""Small things shown in lists and beside transcripts."""
 
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -13,7 +15,10 @@ _COLOR = re.compile(r"#[0-9a-f]{6}")
 
 
 def persona_avatar(persona: Persona, *, size: int = 28) -> SafeString:
-    """A disc `size` pixels wide with the emblem in it. Decoration: the name stands beside it."""
+    """A disc `size` pixels wide with the emblem in it. Decoration: the name stands beside it.
+
+    Inline SVG, because colours in its attributes pass the Content-Security-Policy.
+    """
     color = persona.color if _COLOR.fullmatch(persona.color) else "#888888"
     red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
     ink = "#000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#fff"
@@ -27,4 +32,13 @@ def persona_avatar(persona: Persona, *, size: int = 28) -> SafeString:
         font=20 if len(persona.emblem) < 3 else 13,
         ink=ink,
         emblem=persona.emblem,
+    )
+
+
+def moment(value: datetime) -> SafeString:
+    """A time of this year without its year."""
+    local = timezone.localtime(value)
+    pattern = "%d %b, %H:%M" if local.year == timezone.localtime().year else "%d %b %Y, %H:%M"
+    return format_html(
+        '<time datetime="{}">{}</time>', value.isoformat(), local.strftime(pattern).lstrip("0")
     )
