@@ -25,6 +25,13 @@ class ChatAdminSite(AdminSite):
             context["overview"] = _overview()
         return super().index(request, context)
 
+    def get_app_list(
+        self, request: HttpRequest, app_label: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The chatbot before accounts and permissions."""
+        apps = super().get_app_list(request, app_label)
+        return sorted(apps, key=lambda app: app["app_label"] == "auth")
+
 
 def _overview() -> list[dict[str, Any]]:
     """What staff want to know first; every number is found through an index."""
@@ -41,12 +48,12 @@ def _overview() -> list[dict[str, Any]]:
     channels = recent.order_by().values_list("channel").distinct()
     return [
         {
-            "label": "Chats active today",
+            "label": "Active today",
             "value": recent.filter(last_activity_at__gte=day).count(),
-            "note": "in the last 24 hours",
+            "note": "chats in the last 24 hours",
         },
         {
-            "label": "Chats active this week",
+            "label": "Active this week",
             "value": recent.count(),
             "note": ", ".join(sorted(str(Channel(name).label) for (name,) in channels)) or "none",
         },

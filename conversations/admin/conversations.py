@@ -36,7 +36,7 @@ from conversations.services.transfer import dialogue_lines
 
 @admin.register(Conversation)
 class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ("character", "channel", "said", "last_activity", "started", "person")
+    list_display = ("character", "channel", "said", "last_activity", "person")
     list_display_links = ("character",)
     list_filter = (
         "channel",
@@ -49,7 +49,7 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_max_show_all = 200
     date_hierarchy = "last_activity_at"
     ordering = ("-last_activity_at", "-id")
-    sortable_by = ("last_activity", "started")
+    sortable_by = ("last_activity",)
     search_fields = ("id",)  # shows the box; search_conversations does the searching
     search_help_text = "Words of one message, a character's name, or a conversation's id."
     show_full_result_count = False
@@ -99,10 +99,6 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description="last activity", ordering="last_activity_at")
     def last_activity(self, conversation: Conversation) -> SafeString:
         return moment(conversation.last_activity_at)
-
-    @admin.display(description="started", ordering="created_at")
-    def started(self, conversation: Conversation) -> SafeString:
-        return moment(conversation.created_at)
 
     @admin.display(description="person")
     def person(self, conversation: Conversation) -> str | None:

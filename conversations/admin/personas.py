@@ -90,6 +90,9 @@ class PersonaAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[PersonaChangeList]:
         return PersonaChangeList
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"emblem": "🙂", "color": "#3f6db3", **super().get_changeform_initial_data(request)}
+
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -128,7 +131,7 @@ class PersonaAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="preview")
     def preview(self, persona: Persona) -> SafeString:
-        shown = persona if persona.pk else Persona(color="#888888", emblem="🙂")
+        shown = persona if persona.pk else Persona(color="#3f6db3", emblem="🙂")
         return format_html(
             '<span class="persona-preview">{}</span>', persona_avatar(shown, size=64)
         )

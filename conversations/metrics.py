@@ -1,0 +1,73 @@
+"""What is counted in this process, for Prometheus: `operations.metrics` shows it.
+
+The services call these; nothing here reads the database. Each server process counts for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from inference.engine import Engine
+
+# The library's own registry is shared by everything in a process; this one is ours alone.
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+
+conversations_started = Counter(
+    "chatbot_conversations_started",
+    "Conversations started.",
+    ["channel"],
+    registry=REGISTRY,
+)
+messages_received = Counter(
+    "chatbot_messages_received",
+    "Messages from people that were saved.",
+    ["channel"],
+    registry=REGISTRY,
+)
+replies_ended = Counter(
+    "chatbot_replies_ended",
+    "Replies that ended, by how they ended.",
+    ["status"],
+    registry=REGISTRY,
+)
+first_token_seconds = Histogram(
+    "chatbot_reply_first_token_seconds",
+    "Time from the start of a reply, waiting included, to its first token.",
+    buckets=(0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 6, 12, 30),
+    registry=REGISTRY,
+)
+reply_seconds = Histogram(
+    "chatbot_reply_duration_seconds",
+    "Time from the start of a reply, waiting included, to its end.",
+    buckets=(0.1, 0.2, 0.4, 0.8, 1.5, 3, 6, 12, 30, 60),
+    registry=REGISTRY,
+)
+websocket_connections = Gauge(
+    "chatbot_websocket_connections", "Open websockets.", registry=REGISTRY
+)
+
+
+class EngineCollector(Collector):
+    """Asks the engine at the moment of the scrape."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def collect(self) -> Iterator[Metric]:
+        stats = self.engine.stats()
+        for name, text, value in (
+            ("loaded", "Whether the model is in memory.", float(stats.loaded)),
+            ("running", "Replies being generated.", stats.running),
+            ("waiting", "Replies waiting for a slot.", stats.waiting),
+        ):
+            yield GaugeMetricFamily(f"chatbot_engine_{name}", text, value=value)
+        yield CounterMetricFamily(
+            "chatbot_tokens_generated", "Tokens generated.", value=stats.tokens_total
+        )
