@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Sequence
 
 from django.db.models import QuerySet
@@ -28,9 +29,9 @@ def persona_lines(*, text: str) -> list[str]:
     Raises PersonaInvalid that names each wrong line by its number in the text.
     """
     numbered = [
-        (number, " ".join(line.split()))
+        (number, " ".join(_visible(line).split()))
         for number, line in enumerate(text.splitlines(), start=1)
-        if line.strip()
+        if _visible(line).strip()
     ]
     problems = [
         f"Line {number} has {len(line)} characters; at most {MAX_LINE_LENGTH} are possible."
@@ -49,6 +50,12 @@ def persona_lines(*, text: str) -> list[str]:
     if problems:
         raise PersonaInvalid(problems)
     return [line for _, line in numbered]
+
+
+def _visible(line: str) -> str:
+    return "".join(
+        mark for mark in line if unicodedata.category(mark) not in {"Cc", "Cs"} or mark == "\t"
+    )
 
 
 def persona_same(*, lines: Sequence[str]) -> Persona | None:
@@ -75,4 +82,5 @@ def personas_switch(*, personas: QuerySet[Persona], on: bool) -> int:
 
 
 def persona_digest(lines: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    """SHA-256 of the lines. Their order does not make another character."""
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
