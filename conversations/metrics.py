@@ -6,14 +6,10 @@ The services call these; nothing here reads the database. Each server process co
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-
-if TYPE_CHECKING:
-    from inference.engine import Engine
 
 # The library's own registry is shared by everything in a process; this one is ours alone.
 REGISTRY = CollectorRegistry()
@@ -57,11 +53,10 @@ websocket_connections = Gauge(
 class EngineCollector(Collector):
     """Asks the engine at the moment of the scrape."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-
     def collect(self) -> Iterator[Metric]:
-        stats = self.engine.stats()
+        from conversations.services.engine import engine
+
+        stats = engine().stats()
         for name, text, value in (
             ("loaded", "Whether the model is in memory.", float(stats.loaded)),
             ("running", "Replies being generated.", stats.running),
@@ -71,3 +66,6 @@ class EngineCollector(Collector):
         yield CounterMetricFamily(
             "chatbot_tokens_generated", "Tokens generated.", value=stats.tokens_total
         )
+
+
+REGISTRY.register(EngineCollector())
