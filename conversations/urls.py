@@ -7,7 +7,7 @@ from django.urls import URLPattern, path
 from conversations import operations
 
 urlpatterns: list[URLPattern] = [
-    path("healthz", operations.healthz),
-    path("readyz", operations.readyz),
-    path("metrics", operations.metrics),
+    path("healthz", operations.healthz, name="healthz"),
+    path("readyz", operations.readyz, name="readyz"),
+    path("metrics", operations.metrics, name="metrics"),
 ]

@@ -13,6 +13,7 @@ from django.utils import timezone
 from conversations import metrics
 from conversations.models import RETRIABLE, Conversation, Message, Role, Status
 from conversations.services.errors import ConversationGone, MessageInvalid, StorageUnavailable
+from conversations.services.texts import text_clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def message_clean(text: str) -> str:
             f"A message may have {limit:,} characters; this one has {len(text):,}. "
             "Please shorten it or send it in parts.",
         )
-    text = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"})
+    text = text_clean(text=text)
     if all(unicodedata.category(c)[0] in "ZC" for c in text):
         raise MessageInvalid("invalid", "The message is empty. Please write something.")
     return text

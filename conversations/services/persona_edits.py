@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Sequence
 
 from django.db.models import QuerySet
 
 from conversations.models import Persona
+from conversations.services.texts import text_clean
 
 MAX_LINES = 12
 MAX_LINE_LENGTH = 200
@@ -29,9 +29,9 @@ def persona_lines(*, text: str) -> list[str]:
     Raises PersonaInvalid that names each wrong line by its number in the text.
     """
     numbered = [
-        (number, " ".join(_visible(line).split()))
+        (number, " ".join(text_clean(text=line).split()))
         for number, line in enumerate(text.splitlines(), start=1)
-        if _visible(line).strip()
+        if text_clean(text=line).strip()
     ]
     problems = [
         f"Line {number} has {len(line)} characters; at most {MAX_LINE_LENGTH} are possible."
@@ -50,12 +50,6 @@ def persona_lines(*, text: str) -> list[str]:
     if problems:
         raise PersonaInvalid(problems)
     return [line for _, line in numbered]
-
-
-def _visible(line: str) -> str:
-    return "".join(
-        mark for mark in line if unicodedata.category(mark) not in {"Cc", "Cs"} or mark == "\t"
-    )
 
 
 def persona_same(*, lines: Sequence[str]) -> Persona | None:

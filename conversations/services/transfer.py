@@ -15,7 +15,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from conversations.models import UNFINISHED, Conversation, Message, Role
-from conversations.services.masking import text_mask
+from conversations.services.texts import text_mask
 
 BATCH = 200
 

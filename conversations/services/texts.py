@@ -1,8 +1,9 @@
-"""Takes out of a text what could lead to the person who wrote it."""
+"""What is taken out of texts before they are kept, and before they are given away."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 
 _EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
 _ENDINGS = (
@@ -18,6 +19,12 @@ _LINK = re.compile(
 # such as card and account numbers. Dates and times are no numbers to call.
 _DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)|(?<!\d)\d{1,2}[./]\d{1,2}[./]\d{4}(?!\d)")
 _NUMBER = re.compile(r"(?<![\w\[])(?:\+|\(\+?)?\d(?:[\s()./\u2013-]{0,3}\d){6,}(?!\w)")
+
+
+def text_clean(*, text: str) -> str:
+    """The text without lone surrogates and control characters other than newline and tab, which
+    no database, terminal or tokenizer wants."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"})
 
 
 def text_mask(*, text: str) -> str:
