@@ -31,7 +31,7 @@ from conversations.admin.filters import FailedFilter, FeedbackFilter, LastActivi
 from conversations.admin.transcript import transcript_page
 from conversations.models import Conversation, Message
 from conversations.services.retention import conversations_delete
-from conversations.services.transfer import dialogue_lines
+from conversations.services.transfer_out import dialogue_lines
 
 
 @admin.register(Conversation)

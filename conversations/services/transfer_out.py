@@ -1,4 +1,4 @@
-"""Conversations out to and in from files of dialogues.
+"""Conversations out to files of dialogues.
 
 The format, one JSON object a line: `{"source": …, "personas": [[the first speaker's lines], [the
 second speaker's lines]], "turns": [alternating texts, the first speaker starts]}`. The person is
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
@@ -18,6 +19,28 @@ from conversations.models import UNFINISHED, Conversation, Message, Role
 from conversations.services.texts import text_mask
 
 BATCH = 200
+
+
+def conversations_to_export(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    channels: Sequence[str] | None = None,
+    feedback: Sequence[int] | None = None,
+) -> QuerySet[Conversation]:
+    """Conversations that started between two moments (both included), in these channels, with a
+    reply that was given one of these feedbacks; None: any."""
+    chosen = Conversation.objects.all()
+    if since:
+        chosen = chosen.filter(created_at__gte=since)
+    if until:
+        chosen = chosen.filter(created_at__lte=until)
+    if channels:
+        chosen = chosen.filter(channel__in=channels)
+    if feedback:
+        judged = Message.objects.filter(feedback__isnull=False, feedback__in=feedback)
+        chosen = chosen.filter(pk__in=judged.values("conversation_id"))
+    return chosen
 
 
 def dialogues_export(*, conversations: QuerySet[Conversation]) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,30 @@
+"""What the commands that staff run by hand have in common."""
+
+from __future__ import annotations
+
+from argparse import RawDescriptionHelpFormatter
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+
+
+class ManualCommand(BaseCommand):
+    """A command whose help keeps its line breaks and whose database errors are one line."""
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        return super().create_parser(
+            prog_name, subcommand, formatter_class=RawDescriptionHelpFormatter, **kwargs
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self.run(**options)
+        except DatabaseError as error:
+            first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise CommandError(
+                f"The database refuses: {first_line}. `manage.py migrate` brings it up to date."
+            ) from error
+
+    def run(self, **options: Any) -> None:
+        raise NotImplementedError

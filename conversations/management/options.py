@@ -1,0 +1,45 @@
+"""Values of command line options that several commands take."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentTypeError
+from datetime import datetime, time, timedelta
+
+from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
+
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+def duration(text: str) -> timedelta:
+    """`36h`, `90d` or `12w`."""
+    match = re.fullmatch(r"(\d{1,5})([hdw])", text.strip().lower())
+    if not match:
+        raise ArgumentTypeError(
+            f"{text!r} is not a length of time; write for example 36h, 90d, 12w"
+        )
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def since(text: str) -> datetime:
+    """A moment, or a date that stands for its beginning."""
+    return _moment(text, time.min)
+
+
+def until(text: str) -> datetime:
+    """A moment, or a date that stands for its end."""
+    return _moment(text, time.max)
+
+
+def _moment(text: str, time_of_day: time) -> datetime:
+    try:
+        day = parse_date(text)
+        moment = datetime.combine(day, time_of_day) if day else parse_datetime(text)
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise ArgumentTypeError(
+            f"{text!r} is not a date or time; write for example 2026-11-30 or 2026-11-30T18:00"
+        )
+    return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
