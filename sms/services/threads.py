@@ -1,0 +1,62 @@
+"""Which chat a text belongs to."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from conversations.models import Channel, Conversation
+from conversations.services.conversations import conversation_reset, conversation_start
+from conversations.services.owners import Owner
+from sms.models import Contact, Thread
+from sms.payload import IncomingText
+
+
+def thread_lock(*, text: IncomingText) -> Thread:
+    """The thread of a pair of numbers, its contact locked until the transaction ends.
+
+    Everything that one number sends takes turns here, so that limits, opt-outs and the choice of
+    the chat hold for texts that arrive at the same moment. (SQLite has one writer at a time
+    anyway.) Call it inside a transaction.
+    """
+    contact, _ = Contact.objects.get_or_create(number=text.sender.number)
+    contact = Contact.objects.select_for_update().get(pk=contact.pk)
+    thread, _ = Thread.objects.select_related("conversation").get_or_create(
+        contact=contact, our_number=text.receiver.number, is_whatsapp=text.sender.whatsapp
+    )
+    thread.contact = contact
+    return thread
+
+
+def thread_conversation(*, thread: Thread, now: datetime) -> tuple[Conversation, bool]:
+    """The chat that is going on, or a new one after a long silence; and whether it is new.
+
+    Raises NoCharacter, StorageUnavailable. Call it under `thread_lock`.
+    """
+    going_on = thread.conversation
+    if going_on is not None and not _expired(thread, going_on, now):
+        return going_on, False
+    if going_on is not None:
+        return _put_on(thread, conversation_reset(conversation=going_on)), True
+    started = conversation_start(channel=Channel.SMS, owner=Owner())
+    return _put_on(thread, started), True
+
+
+def thread_reset(*, thread: Thread) -> Conversation:
+    """Another character comes on the line. Call it under `thread_lock`."""
+    if thread.conversation is None:
+        return _put_on(thread, conversation_start(channel=Channel.SMS, owner=Owner()))
+    return _put_on(thread, conversation_reset(conversation=thread.conversation))
+
+
+def _expired(thread: Thread, conversation: Conversation, now: datetime) -> bool:
+    # A reply that took long to arrive does not make a chat old.
+    last = max(thread.last_text_at, conversation.last_activity_at)
+    return now - last > timedelta(minutes=settings.ENV.sms_idle_minutes)
+
+
+def _put_on(thread: Thread, conversation: Conversation) -> Conversation:
+    thread.conversation = conversation
+    thread.save(update_fields=["conversation"])
+    return conversation
