@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -99,6 +100,18 @@ class Env(BaseSettings):
     conversation_rate: Rate = Field("60/hour", validation_alias="CHATBOT_CONVERSATION_RATE")
     reply_timeout: float = Field(60, ge=1, le=600, validation_alias="CHATBOT_REPLY_TIMEOUT")
 
+    # Text messages
+    twilio_account_sid: str = Field("", pattern=r"^(AC\w+)?$")
+    twilio_auth_token: str = ""
+    twilio_api_base: str = ""
+    sms_number: str = Field("", validation_alias="CHATBOT_SMS_NUMBER")
+    sms_deadline: float = Field(8, ge=0, le=14, validation_alias="CHATBOT_SMS_DEADLINE")
+    sms_idle_minutes: float = Field(15, gt=0, validation_alias="CHATBOT_SMS_IDLE_MINUTES")
+    sms_max_segments: int = Field(2, ge=1, le=10, validation_alias="CHATBOT_SMS_MAX_SEGMENTS")
+    sms_rate: Rate = Field("10/minute;60/hour", validation_alias="CHATBOT_SMS_RATE")
+    sms_global_rate: Rate = Field("300/minute", validation_alias="CHATBOT_SMS_GLOBAL_RATE")
+    sms_daily_cap: int = Field(200, ge=1, validation_alias="CHATBOT_SMS_DAILY_CAP")
+
     @field_validator("allowed_hosts", "csrf_trusted_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -124,12 +137,20 @@ class Env(BaseSettings):
                 raise ValueError(msg)
         return value
 
-    @field_validator("public_url")
+    @field_validator("public_url", "twilio_api_base")
     @classmethod
     def _public_url(cls, value: str) -> str:
         value = value.removesuffix("/")
         if value and not _is_origin(value):
             msg = "write scheme and host only, for example https://chat.example.org"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("sms_number")
+    @classmethod
+    def _sms_number(cls, value: str) -> str:
+        if value and not re.fullmatch(r"\+[1-9]\d{6,14}|\d{3,8}", value):
+            msg = "write the number with + and the country's code, for example +14155550123"
             raise ValueError(msg)
         return value
 

@@ -8,4 +8,5 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("conversations.urls")),
     path("admin/", admin.site.urls),
+    path("sms/", include("sms.urls")),
 ]
