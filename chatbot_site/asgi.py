@@ -1,24 +1,21 @@
-"""The ASGI application: HTTP to Django, websockets to the chat consumer."""
+"""What an ASGI server runs: `daphne chatbot_site.asgi:application`.
+
+Importing it starts the server's part of the program; everything else imports `routing`.
+"""
 
 from __future__ import annotations
 
 import os
 
-from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
-from channels.sessions import SessionMiddlewareStack
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatbot_site.settings")
-django_application = get_asgi_application()
+django.setup()
 
-from conversations.routing import websocket_urlpatterns  # noqa: E402 - needs Django's set-up above
+from chatbot_site.routing import application  # noqa: E402 - needs Django's set-up above
+from conversations.services.startup import server_start  # noqa: E402
 
-application = ProtocolTypeRouter(
-    {
-        "http": django_application,
-        "websocket": AllowedHostsOriginValidator(
-            SessionMiddlewareStack(URLRouter(websocket_urlpatterns))
-        ),
-    }
-)
+__all__ = ["application"]
+
+# daphne has no lifespan events, so this is the moment before it listens.
+server_start()

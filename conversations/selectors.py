@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce, NullIf, Substr
 
 from conversations.models import Conversation, Message, Role, Status
 from conversations.services.owners import Owner
@@ -59,6 +60,12 @@ def conversation_messages(*, conversation_id: UUID, last: int | None = None) -> 
     return list(messages.order_by("-id")[:last])[::-1]
 
 
+def reply_exists(*, reply_id: int, conversation_id: UUID) -> bool:
+    """Whether the conversation has this reply."""
+    replies = Message.objects.filter(conversation_id=conversation_id, role=Role.BOT)
+    return replies.filter(pk=reply_id).exists()
+
+
 def conversation_turns(*, reply: Message) -> list[Turn]:
     """What was said before a reply, its question last, as the prompt renderer wants it."""
     from inference.prompt import Turn
@@ -71,3 +78,53 @@ def conversation_turns(*, reply: Message) -> list[Turn]:
         .values_list("role", "text")[:MAX_TURNS]
     )
     return [Turn("person" if role == Role.USER else "bot", text) for role, text in reversed(rows)]
+
+
+def conversations_listed(*, owner: Owner, query: str = "") -> QuerySet[Conversation]:
+    """A person's conversations in which something was said, with what a list shows of each.
+
+    Adds `label` (the title, or else how the person began), `last_text` and `message_count`. With a
+    query only those whose title, messages or revealed character's name contain it.
+    """
+    messages = Message.objects.filter(conversation=OuterRef("pk"))
+    opening = messages.filter(role=Role.USER).order_by("id").values("text")[:1]
+    last = messages.exclude(text="").order_by("-id").values("text")[:1]
+    number = messages.order_by().values("conversation").annotate(number=Count("pk"))
+    found = conversations_of_owner(owner=owner).filter(Exists(messages))
+    if query := query.replace("\0", "").strip():
+        found = found.filter(
+            Q(title__icontains=query)
+            | Exists(messages.filter(text__icontains=query))
+            | Q(revealed_at__isnull=False, persona__name__icontains=query)
+        )
+    return found.annotate(
+        label=Coalesce(
+            NullIf("title", Value("")), Substr(Subquery(opening), 1, 120), Value("Imported")
+        ),
+        last_text=Substr(Subquery(last), 1, 240),
+        message_count=Subquery(number.values("number")),
+    )
+
+
+def conversation_document(*, conversation: Conversation) -> dict[str, Any]:
+    """A conversation for the person it belongs to, ready for JSON.
+
+    The character only if the person has looked who it is.
+    """
+    persona = conversation.persona
+    revealed = conversation.revealed_at is not None
+    return {
+        "id": str(conversation.pk),
+        "title": conversation.title,
+        "started_at": conversation.created_at.isoformat(),
+        "character": {"name": persona.name, "lines": persona.lines} if revealed else None,
+        "messages": [
+            {
+                "role": message.role,
+                "text": message.text,
+                "status": message.status,
+                "time": message.created_at.isoformat(),
+            }
+            for message in conversation_messages(conversation_id=conversation.pk)
+        ],
+    }

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 
 @cache
+def bundle() -> Bundle:
+    """The served bundle's manifest; raises BundleError. Server start has checked its files."""
+    from inference.bundle import load_bundle
+
+    return load_bundle(settings.ENV.bundle, verify=False)
+
+
+@cache
 def engine() -> Engine:
     """The engine that every chat of this process shares; cheap, the model loads when first used."""
     from inference.engine import Engine
@@ -36,12 +44,12 @@ def engine_config() -> EngineConfig:
     )
 
 
-def sampling_params(bundle: Bundle) -> SamplingParams:
+def sampling_params() -> SamplingParams:
     """How replies are drawn: what the bundle recommends, and over it what the settings say."""
     from inference.params import SamplingParams
 
     names = {field.name for field in fields(SamplingParams)}
-    recommended = {name: value for name, value in bundle.sampling.items() if name in names}
+    recommended = {name: value for name, value in bundle().sampling.items() if name in names}
     wanted = {name: getattr(settings.ENV, name, None) for name in names}
     chosen = {name: value for name, value in wanted.items() if value is not None}
     return SamplingParams(**{**recommended, **chosen})

@@ -1,0 +1,100 @@
+"""Flow control of one websocket: nothing piles up for a reader that is slow or does not read.
+
+ASGI's `send` says nothing about how far the other side is; daphne's puts frames into a buffer
+without bounds. Its transport can say when that buffer is full, so we ask it: then nothing more is
+written, and nothing read either, until the other side has caught up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from time import monotonic
+from typing import Any
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+# More than any person or page sends, and what is let through after that.
+FRAMES_AT_ONCE = 200
+FRAMES_PER_SECOND = 100
+
+
+class Outlet:
+    """Sends frames no faster than they are taken. Used as a context manager.
+
+    It is the transport's producer: Twisted calls `pauseProducing` when 64 KB wait to be sent.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._transport = _transport(send)
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._turn = asyncio.Lock()
+        self._is_open = True
+
+    async def send(self, text: str) -> None:
+        """Send a text frame, once there is room for it; nothing when the socket is gone."""
+        async with self._turn:
+            await self._writable.wait()
+            if self._is_open:
+                await self._send({"type": "websocket.send", "text": text})
+
+    async def close(self, code: int) -> None:
+        if self._is_open:
+            await self._send({"type": "websocket.close", "code": code})
+
+    def __enter__(self) -> Outlet:
+        if self._transport is not None:
+            self._transport.unregisterProducer()
+            self._transport.registerProducer(self, True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopProducing()
+        if self._transport is not None:
+            self._transport.unregisterProducer()
+
+    async def hold_input(self, seconds: float) -> None:
+        """Read nothing from the socket for a while."""
+        if self._transport is not None:
+            self._transport.pauseProducing()
+        await asyncio.sleep(seconds)
+        if self._transport is not None and self._writable.is_set():
+            self._transport.resumeProducing()
+
+    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
+        self._writable.clear()
+        self._transport.pauseProducing()
+
+    def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
+        self._writable.set()
+        self._transport.resumeProducing()
+
+    def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
+        self._is_open = False
+        self._writable.set()
+
+
+class FrameBudget:
+    """A token bucket: how long the next frame has to wait."""
+
+    def __init__(self) -> None:
+        self._left = float(FRAMES_AT_ONCE)
+        self._at = monotonic()
+
+    def take(self) -> float:
+        """Seconds to wait before handling one more frame, mostly 0."""
+        now = monotonic()
+        self._left = min(FRAMES_AT_ONCE, self._left + (now - self._at) * FRAMES_PER_SECOND)
+        self._at = now
+        self._left -= 1
+        return max(0.0, -self._left / FRAMES_PER_SECOND)
+
+
+def _transport(send: Send) -> Any:
+    """The transport under daphne's `send`; None with any other server."""
+    protocol = send.args[0] if isinstance(send, partial) and send.args else None
+    transport = getattr(protocol, "transport", None)
+    return transport if hasattr(transport, "registerProducer") else None

@@ -1,0 +1,60 @@
+"""Database work of asynchronous code, done in a few threads that keep their connections.
+
+Opening a SQLite connection costs Django four times as much as a query does, so the threads keep
+theirs; PostgreSQL's come from a pool and go back after each call. SQLite lets one connection write
+at a time and makes others sleep and try again, so all writing is done by one thread, in turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from typing import ParamSpec, TypeVar
+
+from django.db import connection, connections
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = 4
+
+
+async def db_read(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function that reads the database."""
+    return await _run(_readers(), partial(function, *args, **kwargs))
+
+
+async def db_write(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function that writes to the database."""
+    return await _run(_writers(), partial(function, *args, **kwargs))
+
+
+def db_now(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """`db_write` for synchronous code; also where a loop runs that Django must not be called in."""
+    return _writers().submit(_call, partial(function, *args, **kwargs)).result()
+
+
+async def _run(executor: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(executor, _call, call)
+
+
+def _call(call: Callable[[], T]) -> T:
+    try:
+        return call()
+    finally:
+        for each in connections.all(initialized_only=True):
+            if each.vendor != "sqlite" or each.errors_occurred:
+                each.close()
+
+
+@cache
+def _readers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="database-read")
+
+
+@cache
+def _writers() -> ThreadPoolExecutor:
+    threads = 1 if connection.vendor == "sqlite" else THREADS
+    return ThreadPoolExecutor(threads, thread_name_prefix="database-write")

@@ -1,0 +1,208 @@
+"""One reply from its row to its row: claim it, let the engine write it, store how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from conversations import metrics
+from conversations.models import UNFINISHED, Message, Role, Status
+from conversations.selectors import conversation_turns
+from conversations.services.engine import bundle, engine, sampling_params
+from conversations.services.events import ReplyEnded
+from conversations.services.live import LiveReply
+from inference.engine import Delta, Finished, Queued
+from inference.errors import EngineBusy, EngineError
+from inference.params import SamplingParams
+from inference.prompt import Turn
+
+logger = logging.getLogger(__name__)
+
+# What a dead process cannot have taken longer for: the reply itself, and storing it.
+STALE_MARGIN = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A reply that this process writes now, and what it is written from."""
+
+    reply: Message
+    persona_lines: list[str]
+    turns: list[Turn]
+
+
+def reply_claim(*, conversation_id: UUID) -> Claim | Message | None:
+    """Take on the conversation's next reply: mark it as being written.
+
+    Returns the reply as it is when another process is writing it, None when all are finished.
+    """
+    reply = (
+        Message.objects.filter(
+            conversation_id=conversation_id, role=Role.BOT, status__in=UNFINISHED
+        )
+        .select_related("reply_to", "conversation__persona")
+        .order_by("id")
+        .first()
+    )
+    if reply is None or reply.status == Status.STREAMING:
+        return reply
+    turns = conversation_turns(reply=reply)
+    try:
+        with transaction.atomic():
+            claimed = Message.objects.filter(pk=reply.pk, status=Status.PENDING).update(
+                status=Status.STREAMING, started_at=timezone.now()
+            )
+    except IntegrityError:
+        claimed = 0  # another process has just begun another reply of this conversation
+    if not claimed:
+        return reply
+    return Claim(reply, reply.conversation.persona.lines, turns)
+
+
+def replies_stale() -> QuerySet[Message]:
+    """Replies marked as being written that no living process can still be writing."""
+    limit = timedelta(seconds=settings.ENV.reply_timeout) + STALE_MARGIN
+    return Message.objects.filter(status=Status.STREAMING, started_at__lt=timezone.now() - limit)
+
+
+def reply_look(*, reply_id: int) -> Message | None:
+    """The reply's row; one left behind by a dead process is marked as interrupted first."""
+    stale = replies_stale().filter(pk=reply_id)
+    if stale.exists():
+        stale.update(status=Status.INTERRUPTED, finished_at=timezone.now())
+    return Message.objects.filter(pk=reply_id).first()
+
+
+def reply_withdraw(*, reply_id: int) -> bool:
+    """Mark a reply that has not begun as stopped; False when it has."""
+    waiting = Message.objects.filter(pk=reply_id, status=Status.PENDING)
+    return bool(waiting.update(status=Status.STOPPED, finished_at=timezone.now()))
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a run ended and what it took, to be stored in one write."""
+
+    live: LiveReply
+    status: Status = Status.COMPLETE
+    error_code: str = ""
+    retry_after: float | None = None
+    finished: Finished | None = None
+    sampling: SamplingParams | None = None
+    tokens: int = 0
+    began: float = field(default_factory=monotonic)
+    first_token: float | None = None
+    ended: float = 0
+
+    def fail(self, error_code: str, *, retry_after: float | None = None) -> None:
+        self.status, self.error_code, self.retry_after = Status.FAILED, error_code, retry_after
+
+    def ending(self) -> ReplyEnded:
+        return ReplyEnded(self.live.text, self.status, self.error_code, self.retry_after)
+
+    def fields(self) -> dict[str, Any]:
+        """The columns of the reply's row."""
+        done, sampling = self.finished, self.finished.sampling if self.finished else self.sampling
+        ended = self.ended or monotonic()
+        return {
+            "status": self.status,
+            "text": self.live.text,
+            "token_ends": self.live.token_ends,
+            "error_code": self.error_code,
+            "bundle": bundle().name if sampling else "",
+            "sampling": asdict(sampling) if sampling else {},
+            "prompt_tokens": done.prompt_tokens if done else None,
+            "completion_tokens": done.completion_tokens if done else self.tokens,
+            "queued_ms": _ms(done.queued_s) if done else None,
+            "first_token_ms": _ms(self.first_token - self.began) if self.first_token else None,
+            "duration_ms": _ms(ended - self.began),
+            "finished_at": timezone.now(),
+        }
+
+
+def reply_store(outcome: Outcome) -> None:
+    """The one write at the end of a reply."""
+    stored = Message.objects.filter(pk=outcome.live.reply_id).update(**outcome.fields())
+    if not stored:
+        logger.info("reply %s ended after its conversation was deleted", outcome.live.reply_id)
+
+
+async def reply_generate(outcome: Outcome, claim: Claim) -> None:
+    """Let the engine write the reply into its log; the outcome says how it went.
+
+    It ends as complete, stopped, or failed after an error or `CHATBOT_REPLY_TIMEOUT`. When the task
+    is cancelled (the process ends) it ends as interrupted, and the caller has to go on cancelling.
+    """
+    live = outcome.live
+    try:
+        async with asyncio.timeout(settings.ENV.reply_timeout) as scope:
+            loop = asyncio.get_running_loop()
+            live.cancel = lambda: scope.reschedule(loop.time())
+            if live.stop_requested:
+                live.stop()
+            await _write(outcome, claim)
+    except TimeoutError:
+        if live.stop_requested:
+            outcome.status = Status.STOPPED
+        else:
+            outcome.fail("engine_unavailable")
+            logger.exception("reply %s was given up after the time limit", live.reply_id)
+    except asyncio.CancelledError:
+        outcome.status = Status.INTERRUPTED
+    except EngineBusy as error:
+        outcome.fail("busy", retry_after=max(1, round(error.wait_seconds or 5)))
+    except EngineError:
+        outcome.fail("engine_unavailable")
+        logger.exception("reply %s: the engine gave up", live.reply_id)
+    except Exception:  # whatever it is, the person gets an answer and the log the reason
+        outcome.fail("engine_unavailable")
+        logger.exception("reply %s failed", live.reply_id)
+    finally:
+        live.cancel = None
+        outcome.ended = monotonic()
+    _count(outcome)
+
+
+async def _write(outcome: Outcome, claim: Claim) -> None:
+    live = outcome.live
+    # A seed of our own, so that it is known however the reply ends.
+    params = replace(sampling_params(), seed=secrets.randbits(31))
+    outcome.sampling = params
+    events = engine().generate(
+        claim.persona_lines, claim.turns, params, cache_key=live.conversation_id.hex
+    )
+    async with aclosing(events):
+        async for event in events:
+            match event:
+                case Delta(text, tokens):
+                    if outcome.first_token is None:
+                        outcome.first_token = monotonic()
+                    outcome.tokens += tokens
+                    live.append(text)
+                case Queued(position):
+                    live.queue(position)
+                case Finished():
+                    outcome.finished = event
+
+
+def _count(outcome: Outcome) -> None:
+    metrics.replies_ended.labels(status=outcome.status).inc()
+    metrics.reply_seconds.observe(outcome.ended - outcome.began)
+    if outcome.first_token is not None:
+        metrics.first_token_seconds.observe(outcome.first_token - outcome.began)
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,187 @@
+"""Replies: begin them, follow them, stop them, and clean up after a crash.
+
+A reply belongs to the server. `reply_begin` puts it to work and whoever likes follows it with
+`reply_stream`, from anywhere in it and in any process; nobody's leaving ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+from uuid import UUID
+
+from channels.layers import InMemoryChannelLayer, get_channel_layer
+from django.conf import settings
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils import timezone
+
+from conversations.models import UNFINISHED, Conversation, Message, Role, Status
+from conversations.services.conversations import conversation_reset
+from conversations.services.database import db_read, db_write
+from conversations.services.errors import ServiceError
+from conversations.services.events import ConversationReset, MessageSaved, ReplyEnded, ReplyEvent
+from conversations.services.generation import replies_stale, reply_store, reply_withdraw
+from conversations.services.limits import conversation_limit, message_limit
+from conversations.services.live import stored_events
+from conversations.services.messages import Exchange, message_clean, message_send
+from conversations.services.owners import Owner
+from conversations.services.rooms import Listener, Rooms
+
+
+class ReplyUnknown(ServiceError):
+    """There is no such reply: code `not_found`."""
+
+    def __init__(self) -> None:
+        super().__init__("not_found", "There is no such reply in this conversation.")
+
+
+async def message_post(
+    *,
+    conversation: Conversation,
+    text: str,
+    client_id: UUID,
+    owner: Owner,
+    address: str = "",
+    sender: Listener | None = None,
+) -> Exchange:
+    """Save a message, counted for the rate limits, and put its reply to work.
+
+    `sender` is the listener that need not be told of it. Raises what `message_limit` and
+    `message_send` do.
+    """
+
+    def save() -> Exchange:
+        message_clean(text)
+        message_limit(owner=owner, address=address)
+        return message_send(conversation=conversation, text=text, client_id=client_id)
+
+    exchange = await db_write(save)
+    reply_begin(exchange=exchange, sender=sender)
+    return exchange
+
+
+async def conversation_renew(
+    *, conversation: Conversation, owner: Owner, address: str = ""
+) -> Conversation:
+    """Go on with another character: `conversation_reset`, counted for the rate limits.
+
+    Everybody who follows the old conversation is told; what was being written there is stopped.
+    """
+
+    def reset() -> Conversation:
+        conversation_limit(owner=owner, address=address)
+        return conversation_reset(conversation=conversation)
+
+    successor = await db_write(reset)
+    rooms = Rooms.here()
+    event = ConversationReset(successor.pk)
+    if room := rooms.get(conversation.pk):
+        room.announce(event)
+    rooms.relay.announce(conversation.pk, event)
+    await replies_stop(conversation_id=conversation.pk)
+    return successor
+
+
+def reply_begin(*, exchange: Exchange, sender: Listener | None = None) -> None:
+    """Put the reply to a saved message to work, and let everybody else know of the message.
+
+    Call it in the event loop. Does nothing for a reply that is under way or has ended.
+    """
+    message, reply = exchange.message, exchange.reply
+    room = Rooms.here().open(message.conversation_id)
+    if exchange.created and message.client_id:
+        saved = MessageSaved(message.pk, message.client_id, message.text)
+        room.announce(saved, besides=sender)
+        room.rooms.relay.announce(message.conversation_id, saved)
+    if reply.status in UNFINISHED:
+        room.reply(reply.pk, message.client_id)
+        room.work()
+    room.rooms.tidy(room)
+
+
+async def reply_stream(*, reply_id: int, after_seq: int = 0) -> AsyncGenerator[ReplyEvent, None]:
+    """Everything that comes after piece `after_seq` of a reply; ends with ReplyEnded.
+
+    Begins the reply if nobody has. Raises ReplyUnknown.
+    """
+    live = Rooms.here().live(reply_id)
+    if live is None:
+        reply = await db_read(_reply, reply_id)
+        if reply.status not in UNFINISHED:
+            for stored in stored_events(reply, after_seq):
+                yield stored
+            return
+        room = Rooms.here().open(reply.conversation_id)
+        live = room.reply(reply_id, reply.reply_to.client_id if reply.reply_to else None)
+        room.work()
+    async for event in live.events(after_seq):
+        yield event
+
+
+async def reply_stop(*, reply_id: int) -> None:
+    """Stop a reply, waiting or running, here or in another process; it keeps what it has.
+
+    Nothing happens when it has ended. Its end comes through `reply_stream`. Raises ReplyUnknown.
+    """
+    reply = await db_read(_reply, reply_id)
+    room = Rooms.here().open(reply.conversation_id)
+    live = room.replies.get(reply_id)
+    if live and live.is_ours:
+        live.stop()
+    elif reply.status in UNFINISHED:
+        live = room.reply(reply_id, reply.reply_to.client_id if reply.reply_to else None)
+        if await db_write(reply_withdraw, reply_id=reply_id):
+            room.end(live, ReplyEnded("", Status.STOPPED))
+        else:
+            live.stop()
+            room.rooms.relay.stop(live)
+            room.work()
+    room.rooms.tidy(room)
+
+
+async def replies_stop(*, conversation_id: UUID) -> None:
+    """Stop every reply of a conversation that is waiting or running."""
+    for reply_id in await db_read(_unfinished, conversation_id):
+        await reply_stop(reply_id=reply_id)
+
+
+def replies_recover() -> int:
+    """Mark replies that a dead process left behind as interrupted; returns how many.
+
+    Without Redis this is the only process, so every unfinished reply is one. With it, those are
+    that have taken longer than a reply may, and those that wait with nothing before them.
+    """
+    if isinstance(get_channel_layer(), InMemoryChannelLayer):
+        return _interrupt(Message.objects.filter(role=Role.BOT, status__in=UNFINISHED))
+    stale = _interrupt(replies_stale())
+    limit = timezone.now() - timedelta(seconds=settings.ENV.reply_timeout)
+    running = Message.objects.filter(conversation=OuterRef("conversation"), status=Status.STREAMING)
+    waiting = Message.objects.filter(~Exists(running), status=Status.PENDING, created_at__lt=limit)
+    return stale + _interrupt(waiting)
+
+
+def replies_interrupt() -> None:
+    """Store the replies that this process is writing as interrupted, with what they have.
+
+    For the very end of a process, when no event loop runs any more.
+    """
+    for outcome in [outcome for rooms in Rooms.everywhere() for outcome in rooms.running()]:
+        outcome.status = Status.INTERRUPTED
+        reply_store(outcome)
+
+
+def _reply(reply_id: int) -> Message:
+    replies = Message.objects.filter(role=Role.BOT).select_related("reply_to")
+    reply = replies.filter(pk=reply_id).first()
+    if reply is None:
+        raise ReplyUnknown
+    return reply
+
+
+def _unfinished(conversation_id: UUID) -> list[int]:
+    rows = Message.objects.filter(conversation_id=conversation_id, status__in=UNFINISHED)
+    return list(rows.order_by("-id").values_list("id", flat=True))
+
+
+def _interrupt(replies: QuerySet[Message]) -> int:
+    return replies.update(status=Status.INTERRUPTED, finished_at=timezone.now())

@@ -1,0 +1,72 @@
+"""The beginning and the end of a server process."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import logging
+import sys
+from threading import Thread
+from typing import NoReturn
+
+from django.conf import settings
+from django.db import Error
+
+from conversations.models import Message
+from conversations.services.database import db_now
+from conversations.services.engine import engine
+from conversations.services.replies import replies_interrupt, replies_recover
+from inference.bundle import load_bundle
+from inference.errors import BundleError
+
+logger = logging.getLogger(__name__)
+
+
+def server_start() -> None:
+    """Check what the server cannot do without, clean up after a crash, begin to load the model.
+
+    Ends the process with one line on standard error and status 1 when the bundle is missing or
+    damaged or the database cannot be read.
+    """
+    try:
+        load_bundle(settings.ENV.bundle)
+    except BundleError as error:
+        _refuse(f"The model cannot be served: {error}")
+    try:
+        db_now(Message.objects.exists)
+    except Error as error:
+        _refuse(f"The database is not ready ({error}); run `manage.py migrate`.")
+    try:
+        if recovered := db_now(replies_recover):
+            logger.warning("%s replies of a process that ended are marked interrupted", recovered)
+    except Error:
+        logger.exception("unfinished replies cannot be marked interrupted")
+    Thread(target=_load_engine, name="engine-load", daemon=True).start()
+    atexit.register(server_stop)
+    # All that has been imported stays; collections need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+
+
+def server_stop() -> None:
+    """Store what is being written as interrupted, then let go of the model.
+
+    Runs after the event loop has ended, whichever server ran it.
+    """
+    try:
+        replies_interrupt()
+    except Error:
+        logger.exception("running replies cannot be stored as interrupted")
+    engine().close()
+
+
+def _load_engine() -> None:
+    try:
+        engine().load()
+    except Exception:  # the first reply will try again; the reason belongs in the log
+        logger.exception("the engine cannot be loaded")
+
+
+def _refuse(reason: str) -> NoReturn:
+    sys.stderr.write(f"{reason}\n")
+    sys.exit(1)
