@@ -121,14 +121,16 @@ def _longest(text: str, prefix: str, max_segments: int, tail: str = "") -> int:
             low = middle
         else:
             high = middle - 1
-    while low and low < len(text) and _joins(text[low]):
-        low -= 1  # not between a letter and its accent, nor inside an emoji of several parts
+    while 0 < low < len(text) and _belong_together(text[low - 1], text[low]):
+        low -= 1
     return low
 
 
-def _joins(character: str) -> bool:
+def _belong_together(before: str, after: str) -> bool:
+    """A letter and its accent, the parts of one emoji."""
     return (
-        unicodedata.combining(character) != 0
-        or character in "\u200d\ufe0f"
-        or "\U0001f3fb" <= character <= "\U0001f3ff"
+        before == "\u200d"
+        or unicodedata.combining(after) != 0
+        or after in "\u200d\ufe0f"
+        or "\U0001f3fb" <= after <= "\U0001f3ff"
     )
