@@ -178,7 +178,8 @@ async def reply_generate(outcome: Outcome, claim: Claim) -> None:
 async def _write(outcome: Outcome, claim: Claim) -> None:
     live = outcome.live
     # A seed of our own, so that it is known however the reply ends.
-    params = replace(sampling_params(), seed=secrets.randbits(31))
+    wanted = {"seed": secrets.randbits(31), **claim.reply.sampling}
+    params = replace(sampling_params(), **wanted)
     outcome.sampling = params
     events = engine().generate(
         claim.persona_lines, claim.turns, params, cache_key=live.conversation_id.hex

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -29,20 +31,28 @@ class Exchange:
     created: bool
 
 
-def message_send(*, conversation: Conversation, text: str, client_id: UUID) -> Exchange:
+def message_send(
+    *,
+    conversation: Conversation,
+    text: str,
+    client_id: UUID,
+    sampling: Mapping[str, Any] | None = None,
+) -> Exchange:
     """Save a person's message together with the row of its reply, in one transaction.
 
     Idempotent for each (conversation, client_id). Starting the reply is the caller's next step:
     `reply_stream`. Raises MessageInvalid, ConversationGone, or StorageUnavailable when the database
     takes no writes; nothing is saved then.
+
+    `sampling` changes how this one reply is drawn: values by their names in SamplingParams.
     """
     text = message_clean(text)
     try:
         try:
-            exchange = _save(conversation, text, client_id)
+            exchange = _save(conversation, text, client_id, sampling or {})
         except IntegrityError:
             # The same message arrived twice at once and the other copy won.
-            exchange = _save(conversation, text, client_id)
+            exchange = _save(conversation, text, client_id, sampling or {})
     except Error as error:
         raise StorageUnavailable from error
     if exchange.created:
@@ -70,7 +80,9 @@ def message_clean(text: str) -> str:
 
 
 @transaction.atomic
-def _save(conversation: Conversation, text: str, client_id: UUID) -> Exchange:
+def _save(
+    conversation: Conversation, text: str, client_id: UUID, sampling: Mapping[str, Any]
+) -> Exchange:
     # Writing the conversation's row first makes senders of one conversation take turns, so that
     # the ids of a message and its reply are neighbours in the order of the conversation.
     now = timezone.now()
@@ -96,6 +108,7 @@ def _save(conversation: Conversation, text: str, client_id: UUID) -> Exchange:
         role=Role.BOT,
         status=Status.PENDING,
         reply_to=message,
+        sampling=dict(sampling),
         created_at=now,
     )
     return Exchange(message, reply, created=True)
