@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from channels.security.websocket import WebsocketDenier
 from django.conf import settings
-from django.http.request import validate_host
+from django.http.request import split_domain_port, validate_host
 from django.utils.http import is_same_domain
 
 Application = Callable[..., Awaitable[None]]
@@ -43,7 +43,9 @@ def origin_is_ours(origin: str, host: str) -> bool:
         page, site = urlsplit(origin), urlsplit(f"//{host}")
         if any(_is_trusted(page, urlsplit(each)) for each in settings.CSRF_TRUSTED_ORIGINS):
             return True
-        if not page.hostname or not validate_host(site.hostname or "", settings.ALLOWED_HOSTS):
+        if not page.hostname or not validate_host(
+            split_domain_port(host)[0], settings.ALLOWED_HOSTS
+        ):
             return False
         same_host = page.hostname == site.hostname or {page.hostname, site.hostname} <= (
             _THIS_MACHINE
