@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.db import OperationalError, connection
@@ -140,7 +140,9 @@ def _as_usual() -> None:
 
 
 @pytest.fixture(params=[_read_only, _full], ids=["read-only", "full"])
-def break_storage(request: pytest.FixtureRequest, only_sqlite: None) -> Iterator[object]:
+def break_storage(
+    request: pytest.FixtureRequest, only_sqlite: None
+) -> Iterator[Callable[[], None]]:
     yield request.param
     asyncio.run(db_write(_as_usual))
 
@@ -149,11 +151,13 @@ async def test_without_storage_nothing_is_acknowledged(
     browser: Browser,
     conversation: Conversation,
     fake_engine: FakeEngine,
-    break_storage: object,
+    break_storage: Callable[[], None],
+    settings: Settings,
 ) -> None:
+    settings.ENV = settings.ENV.model_copy(update={"message_max_length": 9000})
     async with browser.open(conversation) as socket:
         await db_write(break_storage)
-        client_id = await socket.say("🚌" * 1000)
+        client_id = await socket.say("🚌" * 9000)
         error = await socket.receive()
         assert (error["type"], error["code"]) == ("error", "busy")
         assert (error["client_id"], error["retry_after"]) == (client_id, 5)
