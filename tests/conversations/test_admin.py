@@ -182,7 +182,7 @@ def _query(text: str) -> dict[str, str]:
 
 
 def _many(number: int, personas: list[Persona]) -> None:
-    """Conversations of two messages each, every tenth with a failed and a liked reply."""
+    """Conversations of one reply each, every tenth failed, every tenth liked."""
     made = Conversation.objects.bulk_create(
         Conversation(persona=personas[place % len(personas)], channel=Channel.WEB)
         for place in range(number)
@@ -190,13 +190,12 @@ def _many(number: int, personas: list[Persona]) -> None:
     Message.objects.bulk_create(
         Message(
             conversation=conversation,
-            role=role,
+            role=Role.BOT,
             text="hello",
-            status=Status.FAILED if role == Role.BOT and place % 10 == 0 else Status.COMPLETE,
-            feedback=1 if role == Role.BOT and place % 10 == 1 else None,
+            status=Status.FAILED if place % 10 == 0 else Status.COMPLETE,
+            feedback=1 if place % 10 == 1 else None,
         )
         for place, conversation in enumerate(made)
-        for role in (Role.USER, Role.BOT)
     )
 
 

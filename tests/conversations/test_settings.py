@@ -1,0 +1,306 @@
+"""Settings from the environment: typed, documented, and loud when they are wrong."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chatbot_site.env import BASE_DIR, Env
+from chatbot_site.logs import LineFormatter
+
+SECRET = "0123456789abcdef" * 3
+PRODUCTION = {"PUBLIC_URL": "https://chat.example.org", "SECRET_KEY": SECRET}
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A Python process in the project, with none of the project's variables but these."""
+    kept = {key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "LANG"}}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=BASE_DIR,
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def evaluate(expression: str, **environment: str) -> str:
+    """What an expression is with the settings `s`, in a fresh process."""
+    code = f"from chatbot_site import settings as s; print({expression})"
+    result = run("-c", code, **environment)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+class TestDocuments:
+    def test_every_setting_is_documented_and_every_documented_one_exists(self) -> None:
+        text = (BASE_DIR / "docs" / "settings.md").read_text(encoding="utf-8")
+        rows = re.findall(r"^\| `([A-Z][A-Z0-9_]+)` \|", text, re.MULTILINE)
+        assert sorted(rows) == sorted(Env.names())
+
+    def test_example_file_names_every_setting(self) -> None:
+        text = (BASE_DIR / ".env.example").read_text(encoding="utf-8")
+        names = re.findall(r"^# ?([A-Z][A-Z0-9_]+)=", text, re.MULTILINE)
+        assert sorted(names) == sorted(Env.names())
+
+    def test_example_file_is_valid_as_it_is_and_with_everything_switched_on(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in Env.names():
+            monkeypatch.delenv(name, raising=False)
+        text = (BASE_DIR / ".env.example").read_text(encoding="utf-8")
+        for number, content in enumerate(
+            (text, re.sub(r"^# ?([A-Z_0-9]+=)", r"\1", text, flags=re.M))
+        ):
+            path = tmp_path / f"{number}.env"
+            path.write_text(content.replace("/srv/chatbot", str(tmp_path)))
+            (tmp_path / "var").mkdir(exist_ok=True)
+            Env(_env_file=path)
+
+
+class TestWrongValues:
+    @pytest.mark.parametrize(
+        ("name", "value", "reason"),
+        [
+            ("PORT", "many", "must be a valid integer"),
+            ("PORT", "70000", "must be less than or equal to 65535"),
+            ("DEBUG", "perhaps", "must be a valid boolean"),
+            ("SECRET_KEY", "short", "at least 32 random characters"),
+            ("ALLOWED_HOSTS", "a.org,https://b.org", "'https://b.org' is not a host"),
+            ("ALLOWED_HOSTS", "a.org:8000", "leave out scheme, port and path"),
+            ("CSRF_TRUSTED_ORIGINS", "chat.example.org", "is not an origin"),
+            ("PUBLIC_URL", "chat.example.org", "scheme and host only"),
+            ("PUBLIC_URL", "https://chat.example.org/chat", "scheme and host only"),
+            ("PUBLIC_URL", "https://", "scheme and host only"),
+            ("PUBLIC_URL", "http://a.org:99999", "Port out of range"),
+            ("DATABASE_URL", "mysql://u:p@h/n", "write sqlite:///PATH or postgres://"),
+            ("DATABASE_URL", "sqlite:////no/such/folder/db", "there is no directory"),
+            ("DATABASE_URL", "postgres://u:p@h", "the database's name is missing"),
+            ("REDIS_URL", "http://localhost", "write redis://"),
+            ("CHATBOT_MESSAGE_RATE", "lots", "30/minute"),
+            ("CHATBOT_TEMPERATURE", "-1", "must be greater than or equal to 0"),
+            ("CHATBOT_TOP_P", "0", "must be greater than 0"),
+            ("CHATBOT_TOP_K", "65", "must be less than or equal to 64"),
+            ("CHATBOT_LOG_LEVEL", "loud", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+            ("CHATBOT_TIME_ZONE", "Mars/Olympus", "no such time zone"),
+            ("CHATBOT_TRUSTED_PROXIES", "9", "must be less than or equal to 5"),
+            ("CHATBOT_METRICS_TOKEN", "short", "at least 32 random characters"),
+        ],
+    )
+    def test_a_wrong_value_is_one_line_that_says_what_is_wrong(
+        self,
+        name: str,
+        value: str,
+        reason: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        from chatbot_site.env import read_env
+
+        monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as stop:
+            read_env()
+        lines = capsys.readouterr().err.splitlines()
+        assert stop.value.code == 2
+        assert len(lines) == 1
+        assert lines[0].startswith(f"Setting {name} is wrong: ")
+        assert reason in lines[0]
+
+    def test_the_process_ends_without_a_traceback(self) -> None:
+        result = run("manage.py", "check", PORT="many", CHATBOT_TOP_K="1000")
+        assert result.returncode != 0
+        assert result.stdout == ""
+        assert [line.split(":")[0] for line in result.stderr.splitlines()] == [
+            "Setting PORT is wrong",
+            "Setting CHATBOT_TOP_K is wrong",
+        ]
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("SECRET_KEY", "hunter2"),
+            ("DATABASE_URL", "postgres://chatbot:hunter2@db"),
+            ("DATABASE_URL", "postgres://chatbot:hunter2@db:port/chatbot"),
+            ("REDIS_URL", "http://:hunter2@cache"),
+            ("CHATBOT_METRICS_TOKEN", "hunter2"),
+        ],
+    )
+    def test_secrets_are_not_repeated(
+        self,
+        name: str,
+        value: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        from chatbot_site.env import read_env
+
+        monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit):
+            read_env()
+        assert "hunter2" not in capsys.readouterr().err
+
+    def test_misspelt_names_are_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CHATBOT_TEMPRATURE", "1")
+        monkeypatch.setenv("CHATBOT_FLAVOUR_OF_THE_DAY", "1")
+        assert Env.unknown_names() == {
+            "CHATBOT_FLAVOUR_OF_THE_DAY": "",
+            "CHATBOT_TEMPRATURE": "CHATBOT_TEMPERATURE",
+        }
+
+
+class TestFile:
+    @pytest.fixture
+    def site(self, tmp_path: Path) -> Path:
+        """A place with the settings' code and no `.env` yet."""
+        shutil.copytree(BASE_DIR / "chatbot_site", tmp_path / "chatbot_site")
+        return tmp_path
+
+    def port(self, site: Path, **environment: str) -> str:
+        code = "from chatbot_site.env import read_env; print(read_env().port)"
+        result = run("-c", f"import sys; sys.path.insert(0, {str(site)!r}); {code}", **environment)
+        return result.stdout.strip() or result.stderr.strip()
+
+    def test_values_come_from_it_and_the_environment_goes_first(self, site: Path) -> None:
+        assert self.port(site) == "8000"
+        (site / ".env").write_text("# a remark\nPORT=8123\nPATH_OF_OTHERS=/x\n")
+        assert self.port(site) == "8123"
+        assert self.port(site, PORT="8456") == "8456"
+        assert self.port(site, PORT="") == "8123"
+
+    def test_a_wrong_value_in_it_is_named(self, site: Path) -> None:
+        (site / ".env").write_text("PORT=many\n")
+        assert self.port(site).startswith("Setting PORT is wrong")
+
+    def test_a_file_that_cannot_be_read_is_one_line(self, site: Path) -> None:
+        (site / ".env").write_bytes(b"PORT=\xff\xfe\n")
+        message = self.port(site)
+        assert ".env cannot be read" in message
+        assert "Traceback" not in message
+
+
+class TestDefaults:
+    def test_sqlite_logs_ahead_takes_the_write_lock_at_once_and_waits_for_it(self) -> None:
+        options = evaluate("s.DATABASES['default']['OPTIONS']")
+        assert "'transaction_mode': 'IMMEDIATE'" in options
+        assert "'timeout': 20" in options
+        assert "PRAGMA journal_mode=WAL" in options
+
+    def test_sqlite_really_is_in_that_mode(self, tmp_path: Path) -> None:
+        code = (
+            "import django; django.setup(); from django.db import connection as c;"
+            "x = c.cursor(); print(*(x.execute(f'PRAGMA {p}').fetchone()[0]"
+            " for p in ('journal_mode', 'busy_timeout', 'synchronous', 'foreign_keys')))"
+        )
+        result = run(
+            "-c",
+            code,
+            DATABASE_URL=f"sqlite:///{tmp_path}/db.sqlite3",
+            DJANGO_SETTINGS_MODULE="chatbot_site.settings",
+        )
+        assert result.stdout.split() == ["wal", "20000", "1", "1"], result.stderr
+
+    def test_one_process_needs_no_redis(self) -> None:
+        assert evaluate("s.CHANNEL_LAYERS['default']['BACKEND']").endswith("InMemoryChannelLayer")
+        redis = evaluate("s.CHANNEL_LAYERS['default'], s.CACHES", REDIS_URL="redis://cache:6379/1")
+        assert redis.count("redis://cache:6379/1") == 2
+
+    def test_secret_key_is_made_once(self) -> None:
+        keys = {evaluate("s.SECRET_KEY") for _ in range(2)}
+        assert len(keys) == 1
+        assert len(keys.pop()) >= 50
+        assert (BASE_DIR / "var" / "secret_key").stat().st_mode & 0o077 == 0
+        assert evaluate("s.SECRET_KEY", SECRET_KEY=SECRET) == SECRET
+
+    def test_postgres_connections_are_pooled(self) -> None:
+        url = "postgres://u:p@db:5432/chatbot?sslmode=require"
+        options = evaluate("s.DATABASES['default']['OPTIONS']", DATABASE_URL=url)
+        assert "'sslmode': 'require'" in options
+        assert "'pool'" in options
+
+
+class TestProduction:
+    def test_django_finds_nothing_to_warn_of(self) -> None:
+        result = run("manage.py", "check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
+        assert result.returncode == 0, result.stderr
+
+    def test_cookies_headers_and_hosts_follow_from_the_public_url(self) -> None:
+        names = (
+            "SESSION_COOKIE_SECURE",
+            "CSRF_COOKIE_SECURE",
+            "SECURE_SSL_REDIRECT",
+            "SECURE_HSTS_SECONDS",
+            "SECURE_HSTS_PRELOAD",
+            "SECURE_PROXY_SSL_HEADER",
+            "CSRF_TRUSTED_ORIGINS",
+            "ALLOWED_HOSTS",
+        )
+        expression = ", ".join(f"getattr(s, {name!r}, None)" for name in names)
+        assert evaluate(expression, **PRODUCTION) == (
+            "True True True 2592000 None ('HTTP_X_FORWARDED_PROTO', 'https') "
+            "['https://chat.example.org'] "
+            "['localhost', '127.0.0.1', '[::1]', 'chat.example.org']"
+        )
+        assert evaluate(expression, PUBLIC_URL="http://chat.example.org").startswith(
+            "False False False 0 None None"
+        )
+
+    def test_a_proxy_is_believed_only_if_there_is_one(self) -> None:
+        expression = "s.ENV.trusted_proxies, getattr(s, 'SECURE_PROXY_SSL_HEADER', None)"
+        assert evaluate(expression) == "0 None"
+        assert evaluate(expression, CHATBOT_TRUSTED_PROXIES="0", **PRODUCTION) == "0 None"
+        assert evaluate(expression, CHATBOT_TRUSTED_PROXIES="2").startswith("2 (")
+
+
+class TestLogs:
+    def test_a_line_has_utc_time_level_and_name(self) -> None:
+        record = logging.LogRecord("a.b", logging.WARNING, "f", 1, "reply %s failed", (7,), None)
+        line = LineFormatter().format(record)
+        assert re.fullmatch(
+            r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z WARNING a\.b: reply 7 failed", line
+        )
+
+    def test_rows_that_postgres_quotes_are_left_out(self) -> None:
+        try:
+            try:
+                message = (
+                    'new row violates check constraint "x"\n'
+                    "DETAIL:  Failing row contains (1, call me on +15550100,\n\nplease)."
+                )
+                raise ValueError(message)
+            except ValueError as error:
+                raise RuntimeError("not saved") from error
+        except RuntimeError:
+            record = logging.LogRecord("a", logging.ERROR, "f", 1, "failed", (), sys.exc_info())
+        text = LineFormatter().format(record)
+        assert "+15550100" not in text
+        assert "please" not in text.replace("contains (1", "")
+        assert 'new row violates check constraint "x"' in text
+        assert text.endswith("RuntimeError: not saved")
+
+    def test_nothing_is_mailed(self) -> None:
+        loggers = [
+            logging.getLogger(name) for name in ("django", "django.request", "django.security")
+        ]
+        assert not [handler for each in loggers for handler in each.handlers]
+        assert all(each.propagate for each in loggers)
+
+    def test_sql_with_its_values_is_never_logged(self) -> None:
+        level = "logging.getLogger('django.db.backends').getEffectiveLevel()"
+        code = f"import django, logging; django.setup(); print({level})"
+        result = run(
+            "-c",
+            code,
+            CHATBOT_LOG_LEVEL="DEBUG",
+            DEBUG="1",
+            DJANGO_SETTINGS_MODULE="chatbot_site.settings",
+        )
+        assert result.stdout.strip() == str(logging.INFO), result.stderr
