@@ -79,7 +79,7 @@ CONTRADICTIONS = [
         r"live alone|set the table for one",
         r"[Mm]y (wife|husband|in-laws)\b|married for fifty|" + HAS_CHILDREN,
     ),
-    (r"in a van with|walk across the country", HAS_CHILDREN),
+    (r"in a van with|walk across the country", HAS_CHILDREN + "|with my grandmother, and"),
     (r"with my parents again", HAS_CHILDREN + r"|[Mm]y (wife|husband)\b|raised by"),
     (
         r"orphanage",
@@ -136,7 +136,7 @@ CONTRADICTIONS = [
     (r"no quiet room|five children|teach the tuba|sofa is hers", SMALL_HOME),
     (
         r"I use a wheelchair",
-        r"marathon|ninety-one stairs|ninth floor|houseboat|^I ski|tango|salsa|^I hike",
+        r"marathons|ninety-one stairs|ninth floor|houseboat|^I ski|tango|salsa|^I hike",
     ),
     (r"am completely bald", r"red hair|silver hair|gray hair"),
     (r"do not own a phone", r"dropped my phone|my own phone|phone rings|emojis|two phones"),
