@@ -1,0 +1,136 @@
+"""The engine: many chats, one model, one thread.
+
+`Engine.generate` is an async iterator in the caller's event loop; a `Worker` (worker.py) runs the
+model in its own thread and answers all chats in one batch (continuous batching, Yu et al. 2022,
+"Orca"). Leaving the iterator frees the slot within one token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
+from time import monotonic
+from typing import Any
+
+from inference.bundle import Bundle, load_bundle
+from inference.cores import usable_cores
+from inference.detokenizer import Detokenizer, token_bytes
+from inference.errors import EngineBusy, EngineStopped
+from inference.events import Delta, EngineStats, Event, Finished, Queued
+from inference.params import EngineConfig, SamplingParams
+from inference.prompt import PromptRenderer, Turn
+from inference.request import Request
+from inference.sampling import resolve_seed
+from inference.worker import Model, Worker
+
+__all__ = ["Delta", "Engine", "EngineStats", "Finished", "Queued"]
+
+
+class Engine:
+    """Serves one bundle. Cheap to make: nothing is loaded before it is used.
+
+    `runner_factory` makes the runner from (bundle, slots=, threads=); by default ONNX Runtime's.
+    """
+
+    def __init__(
+        self, config: EngineConfig, *, runner_factory: Callable[..., Any] | None = None
+    ) -> None:
+        self.config = config
+        self._runner_factory = runner_factory
+        self._lock = threading.Lock()
+        self._worker: Worker | None = None
+        self._closed = False
+
+    def load(self) -> None:
+        """Load the bundle now and wait for it. Raises BundleError."""
+        self._living_worker().ready.result()
+
+    @property
+    def bundle(self) -> Bundle:
+        """The loaded bundle; loads it if need be."""
+        return self._living_worker().ready.result().bundle
+
+    def stats(self) -> EngineStats:
+        """Figures for operators; loads nothing."""
+        worker = self._worker
+        return worker.stats() if worker else EngineStats(slots=self.config.max_batch)
+
+    async def generate(
+        self,
+        persona: Sequence[str],
+        turns: Sequence[Turn],
+        params: SamplingParams | None = None,
+        *,
+        cache_key: str | None = None,
+    ) -> AsyncGenerator[Event, None]:
+        """Answer the last of `turns` as the character whose lines are `persona`.
+
+        Yields `Queued` while waiting, then `Delta`s whose texts joined are the reply, then one
+        `Finished`. `cache_key` names the conversation, whose next turn then costs only what is new.
+
+        Raises EngineBusy when the line is full, PromptTooLong, BundleError, and EngineStopped when
+        the engine is closed or fails.
+        """
+        worker = self._living_worker()
+        model = await asyncio.shield(asyncio.wrap_future(worker.ready))
+        params = params or model.sampling
+        params = replace(params, seed=resolve_seed(params))
+        request = Request(
+            prompt=model.renderer.render(persona, turns, reserve=params.max_tokens),
+            params=params,
+            cache_key=cache_key,
+            detokenizer=Detokenizer(model.token_bytes, restore_case=model.renderer.lowercase),
+            loop=asyncio.get_running_loop(),
+        )
+        refused = worker.submit(request)
+        if refused:
+            raise EngineBusy(*refused)
+        try:
+            async for event in request.events():
+                yield event
+        finally:
+            worker.abandon(request)
+
+    def close(self) -> None:
+        """Stop for good; callers still waiting get EngineStopped. Safe to call again."""
+        with self._lock:
+            self._closed = True
+            worker, self._worker = self._worker, None
+        if worker:
+            worker.close()
+
+    def _living_worker(self) -> Worker:
+        with self._lock:
+            if self._closed:
+                raise EngineStopped("The server is shutting down.")
+            if self._worker is None or self._worker.dead:
+                self._worker = Worker(self.config, self._load_model)
+                self._worker.start()
+            return self._worker
+
+    def _load_model(self) -> Model:
+        began = monotonic()
+        bundle = load_bundle(self.config.bundle_dir)
+        renderer = PromptRenderer.from_bundle(bundle)
+        factory = self._runner_factory or _onnx_runner
+        runner = factory(
+            bundle,
+            slots=self.config.max_batch,
+            threads=self.config.threads or usable_cores(),
+        )
+        return Model(
+            bundle,
+            renderer,
+            SamplingParams.recommended(bundle.sampling),
+            token_bytes(renderer.tokenizer),
+            runner,
+            monotonic() - began,
+        )
+
+
+def _onnx_runner(bundle: Bundle, **options: int) -> Any:
+    from inference.runner import Runner
+
+    return Runner(bundle, **options)

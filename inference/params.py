@@ -1,0 +1,96 @@
+"""What a request and an engine can be asked for. Wrong values are refused when they are made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+TOP_K_LIMIT = 64
+"""The graph of a bundle returns the logits of so many candidates; no sampling looks further."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How a reply is drawn from the model's distribution.
+
+    max_tokens: longest reply, in tokens.
+    temperature: divides the logits; 0 always takes the most probable token.
+    top_k: candidates kept (Fan et al. 2018).
+    top_p: the smallest set of candidates with this probability is kept (Holtzman et al. 2020).
+    repetition_penalty: divides the probability of tokens the character has just used; 1 is off.
+    seed: the same seed, prompt and bundle draw the same reply; None draws a new one each time.
+
+    Raises ValueError with the field, the value and what is allowed.
+    """
+
+    max_tokens: int = 40
+    temperature: float = 0.8
+    top_k: int = 20
+    top_p: float = 0.9
+    repetition_penalty: float = 1.2
+    seed: int | None = None
+
+    @classmethod
+    def recommended(cls, sampling: Mapping[str, Any], **chosen: Any) -> SamplingParams:
+        """What a bundle recommends (its manifest's `sampling`), with other values where `chosen`
+        has one that is not None. Names that are not parameters are left aside."""
+        names = {field.name for field in fields(cls)}
+        wanted = {
+            **sampling,
+            **{name: value for name, value in chosen.items() if value is not None},
+        }
+        return cls(**{name: value for name, value in wanted.items() if name in names})
+
+    def __post_init__(self) -> None:
+        _whole("max_tokens", self.max_tokens, 1, 4096)
+        _number("temperature", self.temperature, 0, 5)
+        _whole("top_k", self.top_k, 1, TOP_K_LIMIT)
+        _number("top_p", self.top_p, 0, 1, above=True)
+        _number("repetition_penalty", self.repetition_penalty, 1, 5)
+        if self.seed is not None:
+            _whole("seed", self.seed, 0, 2**63 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """What one engine may use.
+
+    max_batch: chats decoded together; max_queue: requests that may wait beside them.
+    threads: of the numeric library; 0 takes the cores this process may use.
+    kv_cache_mb: memory for the key-value caches of recent conversations, in MiB; 0 keeps none.
+
+    Raises ValueError with the field, the value and what is allowed.
+    """
+
+    bundle_dir: Path
+    max_batch: int = 32
+    max_queue: int = 256
+    threads: int = 0
+    kv_cache_mb: int = 64
+
+    def __post_init__(self) -> None:
+        _whole("max_batch", self.max_batch, 1, 1024)
+        _whole("max_queue", self.max_queue, 0, 1_000_000)
+        _whole("threads", self.threads, 0, 1024)
+        _whole("kv_cache_mb", self.kv_cache_mb, 0, 1_048_576)
+
+
+def _whole(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+
+
+def _number(name: str, value: object, low: float, high: float, *, above: bool = False) -> None:
+    fits = (
+        not isinstance(value, bool)
+        and isinstance(value, int | float)
+        and math.isfinite(value)
+        and low <= value <= high
+        and not (above and value == low)
+    )
+    if not fits:
+        span = f"above {low:g} and at most {high:g}" if above else f"from {low:g} to {high:g}"
+        raise ValueError(f"{name} must be a number {span}, not {value!r}")

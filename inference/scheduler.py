@@ -1,0 +1,98 @@
+"""Who runs next. Pure policy: it moves requests between a queue and slots and calls no model.
+
+Decoding sequences always sit in slots 0..B-1, because one call of the model decodes a prefix of the
+slots. When one of them leaves, the last takes its place: a `Move` tells the runner to copy that
+slot. At most one prompt is being filled in at a time, in a slot above them; each step gives it a
+bounded number of tokens, so that a long prompt holds the others up by no more than that. Requests
+are admitted in the order they came, so that none can starve.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from inference.sequence import Phase, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Copy the first `length` positions of slot `source` over slot `target`."""
+
+    source: int
+    target: int
+    length: int
+
+
+class Scheduler:
+    """Queue and slots of one engine. `slots` is the largest number of chats at once."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.waiting: deque[Sequence] = deque()
+        self.filling: Sequence | None = None
+        self.decoding: list[Sequence] = []
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.waiting or self.filling or self.decoding)
+
+    @property
+    def running(self) -> int:
+        """Sequences that hold a slot."""
+        return len(self.decoding) + (self.filling is not None)
+
+    def add(self, sequence: Sequence) -> None:
+        """Queue a new request behind all others."""
+        self.waiting.append(sequence)
+
+    def admit(self) -> Sequence | None:
+        """Give the next request a slot, if one is free and no prompt is being filled in."""
+        if self.filling is not None or not self.waiting or len(self.decoding) >= self.slots:
+            return None
+        sequence = self.waiting.popleft()
+        sequence.phase, sequence.slot = Phase.PREFILL, len(self.decoding)
+        self.filling = sequence
+        return sequence
+
+    def begin_decoding(self) -> Move | None:
+        """The prompt is filled in: its sequence joins the batch."""
+        sequence = self.filling
+        if sequence is None:
+            raise RuntimeError("no prompt is being filled in")
+        self.filling = None
+        move = self._place(sequence, len(self.decoding))
+        sequence.phase = Phase.DECODE
+        self.decoding.append(sequence)
+        return move
+
+    def remove(self, sequence: Sequence) -> Move | None:
+        """A request is finished or given up: its slot is free at once."""
+        phase, sequence.phase = sequence.phase, Phase.DONE
+        if phase is Phase.WAITING:
+            self.waiting.remove(sequence)
+        elif phase is Phase.PREFILL:
+            self.filling = None
+        elif phase is Phase.DECODE:
+            last = self.decoding.pop()
+            if last is not sequence:
+                hole = sequence.slot
+                self.decoding[hole] = last
+                return self._place(last, hole)
+        return None
+
+    def clear(self) -> list[Sequence]:
+        """Give everything up; returns all requests there were."""
+        filling = [self.filling] if self.filling else []
+        everyone = [*self.waiting, *filling, *self.decoding]
+        for sequence in everyone:
+            sequence.phase = Phase.DONE
+        self.waiting.clear()
+        self.filling = None
+        self.decoding.clear()
+        return everyone
+
+    @staticmethod
+    def _place(sequence: Sequence, slot: int) -> Move | None:
+        source, sequence.slot = sequence.slot, slot
+        return None if source == slot else Move(source, slot, sequence.cached)
