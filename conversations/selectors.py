@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery, Value
@@ -10,9 +10,7 @@ from django.db.models.functions import Coalesce, NullIf, Substr
 
 from conversations.models import Conversation, Message, Role, Status
 from conversations.services.owners import Owner
-
-if TYPE_CHECKING:
-    from inference.prompt import Turn
+from inference.prompt import Turn
 
 # More than fits any context; the prompt renderer decides what really stays.
 MAX_TURNS = 64
@@ -68,8 +66,6 @@ def reply_exists(*, reply_id: int, conversation_id: UUID) -> bool:
 
 def conversation_turns(*, reply: Message) -> list[Turn]:
     """What was said before a reply, its question last, as the prompt renderer wants it."""
-    from inference.prompt import Turn
-
     rows = (
         Message.objects.filter(conversation_id=reply.conversation_id, id__lt=reply.pk)
         .exclude(text="")

@@ -1,0 +1,293 @@
+/**
+ * The conversation as this page knows it: applies the server's frames (docs/protocol.md), sends
+ * what the person writes, and says what changed. It knows nothing of the document.
+ *
+ * @typedef {import("./transcript.js").Message} Message
+ */
+
+import { newClientId } from "./outbox.js";
+import { Transcript, isOpen } from "./transcript.js";
+
+const RETRIABLE = new Set(["failed", "interrupted"]);
+// Errors of a message that sending it again does not mend.
+const REFUSALS = new Set(["too_long", "invalid", "not_found"]);
+
+/**
+ * Events: `list` (messages came or moved), `message` (one changed), `text` (a reply grew by a
+ * chunk), `hold` (nothing is sent until a time), `notice` (a sentence for the person), `reset`
+ * (another conversation takes over).
+ */
+export class Conversation extends EventTarget {
+  transcript = new Transcript();
+  #synced = false;
+  #holdUntil = 0;
+  #holdTimer = 0;
+
+  /**
+   * @param {import("./connection.js").Connection} connection
+   * @param {import("./outbox.js").Outbox} outbox
+   */
+  constructor(connection, outbox) {
+    super();
+    this.connection = connection;
+    this.outbox = outbox;
+    connection.addEventListener("frame", (event) => this.#receive(event.detail));
+    connection.addEventListener("state", (event) => {
+      if (event.detail.state !== "open") this.#disconnected();
+    });
+  }
+
+  /** @param {Partial<Message>[]} messages what the page came with */
+  load(messages) {
+    for (const message of messages) this.transcript.add(message);
+    this.transcript.link();
+    for (const { clientId, text } of this.outbox.all()) {
+      if (this.transcript.byClientId(clientId)) this.outbox.remove(clientId);
+      else this.transcript.add({ text, status: "waiting", clientId });
+    }
+    this.#changed();
+  }
+
+  /** @param {string} text */
+  submit(text) {
+    const clientId = newClientId();
+    this.outbox.add({ clientId, text });
+    this.transcript.add({ text, status: "waiting", clientId });
+    this.#changed();
+    this.#flush();
+  }
+
+  /** Put a local note at the end. It is gone after a reload. */
+  note() {
+    this.transcript.add({ role: "note" });
+    this.#changed();
+  }
+
+  /** @param {Message} message a failed reply, or a message that was not saved */
+  retry(message) {
+    const question = message.question ?? message;
+    if (!question.clientId) return;
+    if (message.question) this.#restart(message);
+    this.outbox.add({ clientId: question.clientId, text: question.text });
+    this.#set(question, { status: "waiting", detail: "" });
+    this.#changed();
+    this.#flush();
+  }
+
+  /** @param {Message} message one that was never saved */
+  discard(message) {
+    this.transcript.remove(message);
+    this.outbox.remove(message.clientId);
+    this.#changed();
+  }
+
+  /** @returns {Message | undefined} the reply that Stop would stop */
+  get stoppable() {
+    return this.transcript.messages.find((message) => isOpen(message) && message.id !== null);
+  }
+
+  stop() {
+    const reply = this.stoppable;
+    if (reply) this.connection.send({ type: "reply.stop", message_id: String(reply.id) });
+  }
+
+  /** @returns {boolean} false without a connection */
+  reset() {
+    return this.connection.send({ type: "conversation.reset" });
+  }
+
+  /** @param {any} frame */
+  #receive(frame) {
+    switch (frame.type) {
+      case "conversation.state":
+        return this.#state(frame.messages);
+      case "message.saved":
+        return this.#saved(frame);
+      case "reply.queued":
+      case "reply.start":
+      case "reply.token":
+      case "reply.end":
+        return this.#reply(frame);
+      case "conversation.reset":
+        return this.#emit("reset", { id: frame.conversation_id });
+      case "error":
+        return this.#error(frame);
+    }
+  }
+
+  /**
+   * Bring this page up to what the server has. Rows older than the oldest shown stay out: the page
+   * begins there.
+   * @param {any[]} rows
+   */
+  #state(rows) {
+    const oldest = this.transcript.oldestId;
+    for (const row of rows) {
+      const id = Number(row.id);
+      if (id < oldest && oldest < Infinity) continue;
+      if (row.role === "user") this.#messageRow(id, row);
+      else this.#replyRow(id, row);
+    }
+    this.transcript.link();
+    this.#synced = true;
+    this.#changed();
+    this.transcript.messages.filter(isOpen).forEach((reply) => this.#resume(reply));
+    this.#flush();
+  }
+
+  /**
+   * @param {number} id
+   * @param {any} row
+   */
+  #messageRow(id, row) {
+    const known = this.transcript.byId(id) ?? this.transcript.byClientId(row.client_id);
+    const message = known ?? this.transcript.add({ text: row.text });
+    const retrying = message.id !== null && message.status === "waiting";
+    if (!retrying) this.outbox.remove(message.clientId);
+    const status = retrying ? "waiting" : "saved";
+    const time = timeOf(row) ?? message.time;
+    this.#set(message, { id, clientId: row.client_id ?? null, status, time, detail: "" });
+  }
+
+  /**
+   * @param {number} id
+   * @param {any} row
+   */
+  #replyRow(id, row) {
+    const reply = this.transcript.reply(id) ?? this.transcript.add({ id, role: "bot" });
+    const time = timeOf(row) ?? reply.time;
+    // A retry of this very reply is about to be sent.
+    if (reply.question?.status === "waiting" && RETRIABLE.has(row.status)) return;
+    const ahead = isOpen(reply) && isOpen(row) && reply.seq > row.last_seq;
+    const now = ahead ? reply : { text: row.text, seq: row.last_seq };
+    this.#set(reply, { id, status: row.status, text: now.text, seq: now.seq, time });
+  }
+
+  /** @param {any} frame */
+  #saved(frame) {
+    const id = Number(frame.message_id);
+    let message = this.transcript.byClientId(frame.client_id);
+    if (!message) {
+      // Written in another tab.
+      if (typeof frame.text !== "string") return this.connection.restart();
+      message = this.transcript.add({ text: frame.text, clientId: frame.client_id });
+    }
+    this.outbox.remove(message.clientId);
+    this.#set(message, { id, status: "saved", detail: "" });
+    if (!this.transcript.replyTo(message)) {
+      this.transcript.add({ role: "bot", status: "pending", question: message });
+    }
+    this.#changed();
+  }
+
+  /** @param {any} frame */
+  #reply(frame) {
+    const reply = this.transcript.reply(Number(frame.message_id));
+    if (!reply) return this.connection.restart();
+    if (frame.type === "reply.token") return this.#token(reply, frame);
+    if (frame.type === "reply.end") {
+      this.#set(reply, { text: frame.text, status: frame.status, position: 0 });
+    } else {
+      if (RETRIABLE.has(reply.status)) this.#restart(reply);
+      if (!isOpen(reply)) return;
+      const queued = frame.type === "reply.queued";
+      const position = queued ? frame.position : 0;
+      this.#set(reply, { status: queued ? "pending" : "streaming", position });
+    }
+    this.#changed();
+  }
+
+  /**
+   * @param {Message} reply
+   * @param {{seq: number, text: string}} frame
+   */
+  #token(reply, frame) {
+    if (!isOpen(reply) || frame.seq <= reply.seq) return;
+    if (frame.seq > reply.seq + 1) return this.#resume(reply);
+    reply.seq = frame.seq;
+    reply.text += frame.text;
+    if (reply.status !== "streaming") this.#set(reply, { status: "streaming", position: 0 });
+    this.#emit("text", { message: reply, chunk: frame.text });
+  }
+
+  /** @param {any} frame */
+  #error({ code, detail, client_id: clientId, retry_after: retryAfter }) {
+    const message = this.transcript.byClientId(clientId);
+    const reply = message && this.transcript.replyTo(message);
+    if (!message) this.#emit("notice", { text: detail });
+    else if (code === "rate_limited") {
+      this.#set(message, { status: "waiting", detail: "" });
+      this.#hold(retryAfter ?? 5);
+    } else if (message.status === "saved" && reply) {
+      this.#set(reply, { detail });
+    } else if (REFUSALS.has(code)) {
+      this.outbox.remove(message.clientId);
+      this.#set(message, { status: "refused", detail });
+    } else {
+      this.#set(message, { status: "unsaved", detail });
+    }
+  }
+
+  #flush() {
+    if (!this.#synced || Date.now() < this.#holdUntil) return;
+    for (const message of this.transcript.messages) {
+      if (message.role !== "user" || message.status !== "waiting") continue;
+      const { clientId, text } = message;
+      const sent = this.connection.send({ type: "message.send", client_id: clientId, text });
+      if (sent) this.#set(message, { status: "sent" });
+    }
+  }
+
+  /** @param {number} seconds */
+  #hold(seconds) {
+    this.#holdUntil = Math.max(this.#holdUntil, Date.now() + seconds * 1000);
+    this.#emit("hold", { until: this.#holdUntil });
+    clearTimeout(this.#holdTimer);
+    this.#holdTimer = setTimeout(() => this.#flush(), this.#holdUntil - Date.now() + 50);
+  }
+
+  /** @param {Message} reply */
+  #resume({ id, seq }) {
+    if (id === null) return;
+    this.connection.send({ type: "reply.resume", message_id: String(id), after_seq: seq });
+  }
+
+  #disconnected() {
+    this.#synced = false;
+    for (const message of this.transcript.messages) {
+      if (message.status === "sent") this.#set(message, { status: "waiting" });
+    }
+  }
+
+  /** @param {Message} reply */
+  #restart(reply) {
+    this.#set(reply, { status: "pending", text: "", seq: 0, detail: "", position: 0 });
+  }
+
+  /**
+   * @param {Message} message
+   * @param {Partial<Message>} values
+   */
+  #set(message, values) {
+    Object.assign(message, values);
+    this.#emit("message", { message });
+  }
+
+  #changed() {
+    this.transcript.sort();
+    this.#emit("list", {});
+  }
+
+  /**
+   * @param {string} type
+   * @param {object} detail
+   */
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+/** @param {{created_at?: string}} row */
+function timeOf(row) {
+  return row.created_at ? new Date(row.created_at) : null;
+}

@@ -1,0 +1,95 @@
+/** The chat page: puts its parts together. */
+
+import { CharacterCard } from "./character.js";
+import { Composer } from "./composer.js";
+import { Connection } from "./connection.js";
+import { Conversation } from "./conversation.js";
+import { Outbox } from "./outbox.js";
+import { listConversation } from "./recent.js";
+import { Scroll } from "./scroll.js";
+import { Status } from "./status.js";
+import { Transcript } from "./transcript.js";
+import { View } from "./view.js";
+
+const page = /** @type {HTMLElement} */ (document.getElementById("chat"));
+const { conversation: id = "", socket = "", readOnly } = page.dataset;
+
+const scroll = new Scroll();
+if (readOnly === undefined) chat();
+else show();
+
+/** A page to read only. */
+function show() {
+  const view = new View({ onRetry: () => {}, onEdit: () => {} });
+  const transcript = new Transcript();
+  for (const { values, element } of view.read()) view.adopt(transcript.add(values), element);
+  view.arrange(transcript.messages);
+  scroll.toEnd();
+}
+
+function chat() {
+  const connection = new Connection(socket, location.pathname);
+  const conversation = new Conversation(connection, new Outbox(id));
+  const composer = new Composer(id);
+  const status = new Status(() => connection.open());
+  const view = new View({
+    onRetry: (message) => conversation.retry(message),
+    onEdit: (message) => {
+      conversation.discard(message);
+      composer.edit(message.text);
+    },
+  });
+  const card = new CharacterCard(id, (name) => view.nameSpeaker(name));
+  const stop = /** @type {HTMLButtonElement} */ (document.getElementById("stop"));
+
+  const came = view.read();
+  conversation.load(came.map(({ values }) => values));
+
+  connection.addEventListener("state", (event) => status.connection(event.detail));
+  conversation.addEventListener("list", () => arrange());
+  conversation.addEventListener("message", (event) => view.update(event.detail.message));
+  conversation.addEventListener("text", ({ detail }) => view.append(detail.message, detail.chunk));
+  conversation.addEventListener("hold", (event) => status.hold(event.detail.until));
+  conversation.addEventListener("notice", (event) => status.notice(event.detail.text));
+  conversation.addEventListener("reset", (event) => location.assign(`/c/${event.detail.id}/`));
+  composer.addEventListener("send", (event) => send(event.detail.text));
+  stop.addEventListener("click", () => stopReply());
+  document.addEventListener("keydown", (event) => {
+    // The first Escape closes what has popped up.
+    if (event.key !== "Escape" || document.querySelector(":popover-open")) return;
+    stopReply();
+  });
+
+  conversation.transcript.messages.forEach((message) => {
+    const shown = came.find(({ values }) => values.id === message.id);
+    if (shown) view.adopt(message, shown.element);
+  });
+  arrange();
+  scroll.toEnd();
+  composer.focus();
+  connection.open();
+
+  function arrange() {
+    view.arrange(conversation.transcript.messages);
+    stop.hidden = !conversation.stoppable;
+    const first = conversation.transcript.messages.find((message) => message.role === "user");
+    if (first) listConversation(id, first.text);
+    scroll.arrived();
+  }
+
+  function stopReply() {
+    if (!conversation.stoppable) return;
+    conversation.stop();
+    composer.focus();
+  }
+
+  /** @param {string} text */
+  function send(text) {
+    const command = text.trim().toLowerCase();
+    if (command === "/help") conversation.note();
+    else if (command === "/who") card.open();
+    else if (command === "/reset") conversation.reset() || location.assign("/");
+    else conversation.submit(text);
+    if (command !== "/who") scroll.toEnd();
+  }
+}

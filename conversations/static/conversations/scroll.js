@@ -1,0 +1,57 @@
+/** Keeps the end of the conversation in view for those who are there, and leaves others alone. */
+
+const NEAR_PX = 64;
+
+export class Scroll {
+  #atEnd = true;
+
+  constructor() {
+    this.scroller = /** @type {HTMLElement} */ (document.getElementById("scroller"));
+    this.button = document.getElementById("to-bottom");
+    const column = /** @type {HTMLElement} */ (document.getElementById("column"));
+    this.scroller.addEventListener("scroll", () => this.#look(), { passive: true });
+    this.button?.addEventListener("click", () => this.toEnd());
+    const sizes = new ResizeObserver(() => this.#follow());
+    sizes.observe(column);
+    sizes.observe(this.scroller);
+    fitViewport();
+  }
+
+  /** Something new is at the end. */
+  arrived() {
+    if (!this.#atEnd && this.button) this.button.hidden = false;
+  }
+
+  toEnd() {
+    this.#atEnd = true;
+    this.#follow();
+  }
+
+  #look() {
+    const { scrollTop, scrollHeight, clientHeight } = this.scroller;
+    this.#atEnd = scrollHeight - scrollTop - clientHeight < NEAR_PX;
+    if (this.#atEnd && this.button) this.button.hidden = true;
+  }
+
+  #follow() {
+    if (this.#atEnd) this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.#look();
+  }
+}
+
+/**
+ * Where the on-screen keyboard lies over the page instead of making it smaller (Safari), the page
+ * is made as high as what is left.
+ */
+function fitViewport() {
+  const viewport = window.visualViewport;
+  if (!viewport) return;
+  const fit = () => {
+    const covered = viewport.scale === 1 && innerHeight - viewport.height > 1;
+    const height = covered ? `${viewport.height}px` : "";
+    document.documentElement.style.setProperty("--viewport-height", height);
+    if (covered) scrollTo(0, 0);
+  };
+  viewport.addEventListener("resize", fit);
+  fit();
+}

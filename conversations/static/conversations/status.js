@@ -1,0 +1,72 @@
+/** One line above the box about the connection, limits and mishaps; empty when all is well. */
+
+const SHOW_AFTER_MS = 700; // a connection that takes no longer is not worth a word
+const NOTICE_MS = 8_000;
+
+export class Status {
+  /** @type {{state: string, retryAt?: number}} */
+  #connection = { state: "open" };
+  #since = 0;
+  #holdUntil = 0;
+  #notice = "";
+  #noticeUntil = 0;
+  #timer = 0;
+
+  /** @param {() => void} onTryNow */
+  constructor(onTryNow) {
+    const area = /** @type {HTMLElement} */ (document.getElementById("status"));
+    this.line = /** @type {HTMLElement} */ (area.firstElementChild);
+    this.words = /** @type {HTMLElement} */ (area.querySelector("[data-status-text]"));
+    this.button = /** @type {HTMLButtonElement} */ (area.querySelector("button"));
+    this.button.addEventListener("click", onTryNow);
+  }
+
+  /** @param {{state: string, retryAt?: number}} connection */
+  connection(connection) {
+    if (this.#connection.state === "open") this.#since = Date.now();
+    this.#connection = connection;
+    this.#show();
+  }
+
+  /** @param {number} until when something may be sent again, in milliseconds since the epoch */
+  hold(until) {
+    this.#holdUntil = until;
+    this.#show();
+  }
+
+  /** @param {string} text */
+  notice(text) {
+    this.#notice = text;
+    this.#noticeUntil = Date.now() + NOTICE_MS;
+    this.#show();
+  }
+
+  #show() {
+    clearTimeout(this.#timer);
+    const now = Date.now();
+    const text = this.#text(now);
+    if (this.words.textContent !== text) this.words.textContent = text;
+    this.line.hidden = !text;
+    this.button.hidden = !text || this.#connection.state !== "waiting";
+    const busy = this.#connection.state !== "open" && this.#connection.state !== "gone";
+    if (text || busy) this.#timer = setTimeout(() => this.#show(), 500);
+  }
+
+  /** @param {number} now */
+  #text(now) {
+    const { state, retryAt } = this.#connection;
+    if (state === "gone") return "This conversation no longer exists. Start a new chat to go on.";
+    if (state === "offline") return "You are offline. What you send waits here and goes out later.";
+    if (state === "waiting" || state === "connecting") {
+      if (now - this.#since < SHOW_AFTER_MS) return "";
+      const seconds = Math.ceil(((retryAt ?? 0) - now) / 1000);
+      const when = state === "waiting" && seconds > 0 ? `, trying again in ${seconds} s` : " …";
+      return state === "waiting" ? `The connection is lost${when}` : "Connecting …";
+    }
+    if (now < this.#holdUntil) {
+      const seconds = Math.ceil((this.#holdUntil - now) / 1000);
+      return `That was quick. What you wrote goes out in ${seconds} s.`;
+    }
+    return now < this.#noticeUntil ? this.#notice : "";
+  }
+}

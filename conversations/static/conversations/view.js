@@ -1,0 +1,204 @@
+/**
+ * The messages in the document. Texts enter it as text nodes, never as markup.
+ *
+ * Finished messages stand in the log (`role="log"`), where a screen reader announces what is added.
+ * From the first unfinished reply on they stand in the tail behind it, which is silent, and move
+ * into the log when they are finished: so each reply is announced once and as a whole.
+ */
+
+import { nameOfDay, showClock } from "./clock.js";
+import { isOpen, isRetriable } from "./transcript.js";
+
+/** @typedef {import("./transcript.js").Message} Message */
+
+const STATES = {
+  waiting: "waiting to be sent",
+  sent: "sending",
+  saved: "saved",
+  refused: "not sent",
+  unsaved: "not sent",
+  stopped: "stopped",
+  interrupted: "cut off by a restart",
+  failed: "no reply",
+};
+
+export class View {
+  /** @type {Map<Message, HTMLElement>} */
+  #elements = new Map();
+  #speaker = "The character";
+
+  /**
+   * @param {object} options
+   * @param {(message: Message) => void} options.onRetry
+   * @param {(message: Message) => void} options.onEdit
+   */
+  constructor({ onRetry, onEdit }) {
+    this.log = element("log");
+    this.tail = element("tail");
+    this.greeting = element("greeting");
+    this.actions = { retry: onRetry, edit: onEdit };
+  }
+
+  /** @returns {{element: HTMLElement, values: Partial<Message>}[]} what the page came with */
+  read() {
+    const elements = [...this.log.children, ...this.tail.children];
+    return elements.map((child) => {
+      const element = /** @type {HTMLElement} */ (child);
+      const { id, role, status, clientId, seq } = element.dataset;
+      const values = {
+        id: Number(id),
+        role: /** @type {"user" | "bot"} */ (role),
+        text: part(element, ".bubble").textContent ?? "",
+        status: /** @type {Message["status"]} */ (role === "user" ? "saved" : status),
+        clientId: clientId || null,
+        seq: Number(seq),
+        time: new Date(/** @type {HTMLTimeElement} */ (part(element, "time")).dateTime),
+      };
+      return { element, values };
+    });
+  }
+
+  /**
+   * Take over the element that the page came with.
+   * @param {Message} message
+   * @param {HTMLElement} element
+   */
+  adopt(message, element) {
+    this.#elements.set(message, element);
+    this.#wire(message, element);
+    this.update(message);
+  }
+
+  /**
+   * Bring the document in line with the list of messages.
+   * @param {Message[]} messages
+   */
+  arrange(messages) {
+    const open = messages.findIndex(isOpen);
+    const settled = open < 0 ? messages.length : open;
+    this.#fill(this.log, messages.slice(0, settled));
+    this.#fill(this.tail, messages.slice(settled));
+    for (const [message, element] of this.#elements) {
+      if (messages.includes(message)) continue;
+      element.remove();
+      this.#elements.delete(message);
+    }
+    this.#markDays(messages);
+    this.greeting.hidden = messages.length > 0;
+  }
+
+  /** @param {Message} message */
+  update(message) {
+    const element = this.#elements.get(message);
+    if (!element || message.role === "note") return;
+    element.dataset.status = message.status;
+    if (message.id !== null) element.dataset.id = String(message.id);
+    const bubble = part(element, ".bubble");
+    if (bubble.textContent !== message.text) bubble.textContent = message.text;
+    const time = /** @type {HTMLTimeElement} */ (part(element, "time"));
+    if (message.time) showClock(time, message.time);
+    setText(part(element, ".state"), stateOf(message));
+    part(element, "[data-action=retry]").hidden = !isRetriable(message);
+    part(element, "[data-action=edit]").hidden = message.status !== "refused";
+  }
+
+  /**
+   * @param {Message} message
+   * @param {string} chunk
+   */
+  append(message, chunk) {
+    const element = this.#elements.get(message);
+    if (!element) return;
+    const bubble = part(element, ".bubble");
+    if (bubble.lastChild instanceof Text) bubble.lastChild.appendData(chunk);
+    else bubble.textContent = chunk;
+  }
+
+  /** @param {string} name of the character, once it is known */
+  nameSpeaker(name) {
+    this.#speaker = name;
+    for (const label of document.querySelectorAll("[data-role=bot] [data-speaker]")) {
+      label.textContent = `${name}:`;
+    }
+  }
+
+  /**
+   * @param {HTMLElement} container
+   * @param {Message[]} messages
+   */
+  #fill(container, messages) {
+    let next = container.firstElementChild;
+    for (const message of messages) {
+      const element = this.#elements.get(message) ?? this.#create(message);
+      if (element === next) next = next.nextElementSibling;
+      else container.insertBefore(element, next);
+    }
+  }
+
+  /** @param {Message} message */
+  #create(message) {
+    const isNote = message.role === "note";
+    const template = element(isNote ? "help-template" : "message-template");
+    const content = /** @type {HTMLTemplateElement} */ (template).content;
+    const copy = /** @type {HTMLElement} */ (content.firstElementChild?.cloneNode(true));
+    this.#elements.set(message, copy);
+    copy.classList.add("arriving");
+    if (isNote) return copy;
+    copy.dataset.role = message.role;
+    part(copy, "[data-speaker]").textContent = message.role === "user" ? "You:" : `${this.#speaker}:`;
+    this.#wire(message, copy);
+    this.update(message);
+    return copy;
+  }
+
+  /**
+   * @param {Message} message
+   * @param {HTMLElement} element
+   */
+  #wire(message, element) {
+    for (const [name, action] of Object.entries(this.actions)) {
+      part(element, `[data-action=${name}]`).addEventListener("click", () => action(message));
+    }
+  }
+
+  /** @param {Message[]} messages */
+  #markDays(messages) {
+    let last = nameOfDay(new Date());
+    for (const message of messages) {
+      const element = this.#elements.get(message);
+      if (!element || !message.time) continue;
+      const name = nameOfDay(message.time);
+      if (name !== last) element.dataset.day = name;
+      else delete element.dataset.day;
+      last = name;
+    }
+  }
+}
+
+/** @param {Message} message */
+function stateOf(message) {
+  if (message.detail) return message.detail;
+  if (message.position > 0) return `waiting for a turn, number ${message.position} in line`;
+  return STATES[/** @type {keyof typeof STATES} */ (message.status)] ?? "";
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/**
+ * @param {HTMLElement} root
+ * @param {string} selector
+ */
+function part(root, selector) {
+  return /** @type {HTMLElement} */ (root.querySelector(selector));
+}
+
+/** @param {string} id */
+function element(id) {
+  return /** @type {HTMLElement} */ (document.getElementById(id));
+}

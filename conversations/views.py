@@ -1,0 +1,256 @@
+"""The pages a person sees."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from uuid import UUID, uuid4
+
+from asgiref.sync import sync_to_async
+from csp.decorators import csp_update
+from django.conf import settings
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.cache import patch_cache_control
+from django.utils.http import content_disposition_header, url_has_allowed_host_and_scheme
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_POST, require_safe
+
+from conversations.models import UNFINISHED, Channel, Conversation, Message, Role
+from conversations.selectors import (
+    conversation_belongs_to,
+    conversation_document,
+    conversation_for_owner,
+    conversation_for_reader,
+    conversation_messages,
+    conversations_listed,
+)
+from conversations.services.conversations import (
+    conversation_delete,
+    conversation_rename,
+    conversation_start,
+    persona_reveal,
+)
+from conversations.services.errors import NoCharacter, RateLimited, ServiceError
+from conversations.services.limits import conversation_limit
+from conversations.services.owners import client_address, owner_from_request
+from conversations.services.replies import message_post, reply_stream
+from conversations.theme import theme_of
+
+PAGE_MESSAGES = 200
+PAGE_CONVERSATIONS = 30
+RECENT_CONVERSATIONS = 12
+OPENERS = (
+    "Hi! How is your day going?",
+    "What do you do for a living?",
+    "Do you have any pets?",
+    "What makes you laugh?",
+)
+# What main.js imports, named so that a browser fetches all of it at once.
+MODULES = tuple(
+    f"conversations/{name}.js"
+    for name in (
+        *("character", "clock", "composer", "connection", "conversation", "outbox"),
+        *("recent", "scroll", "status", "transcript", "view"),
+    )
+)
+# Nothing on these pages turns text into markup or script, and the browser sees to it.
+TRUSTED_TYPES = {"require-trusted-types-for": ["'script'"], "trusted-types": ["'none'"]}
+
+
+# No cache but the browser's own keeps a page, and that one asks before showing it again.
+private = cache_control(private=True, no_cache=True)
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """Start a conversation, unless nobody really came: a monitor or a browser reading ahead."""
+    purpose = request.headers.get("Sec-Purpose", "") + request.headers.get("Purpose", "")
+    if "prefetch" in purpose or request.method == "HEAD":
+        response = HttpResponse(status=HTTPStatus.OK if request.method == "HEAD" else 204)
+    else:
+        try:
+            conversation_limit(owner=owner_from_request(request), address=client_address(request))
+            conversation = conversation_start(
+                channel=Channel.WEB, owner=owner_from_request(request, create=True)
+            )
+            response = redirect("conversation", conversation.pk)
+        except ServiceError as error:
+            response = problem(request, error)
+    patch_cache_control(response, no_store=True)
+    return response
+
+
+@require_safe
+@csp_update(TRUSTED_TYPES)  # type: ignore[arg-type]  # its annotation forgets URL arguments
+@private
+def conversation_page(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
+    owner = owner_from_request(request)
+    conversation = conversation_for_reader(conversation_id=conversation_id, owner=owner)
+    if conversation is None:
+        raise Http404
+    read_only = not conversation_belongs_to(conversation=conversation, owner=owner)
+    last = None if "all" in request.GET else PAGE_MESSAGES
+    said = conversation_messages(conversation_id=conversation_id, last=last)
+    open_from = next((i for i, m in enumerate(said) if _is_open(m)), len(said))
+    context = {
+        "conversation": conversation,
+        "character": conversation.persona if read_only or conversation.revealed_at else None,
+        "settled": said[:open_from],
+        "unsettled": said[open_from:],
+        "earlier": last is not None and len(said) == last,
+        "read_only": read_only,
+        "recent": conversations_listed(owner=owner)[:RECENT_CONVERSATIONS],
+        "openers": OPENERS,
+        "modules": MODULES,
+        "limit": settings.ENV.message_max_length,
+        "client_id": uuid4(),
+    }
+    return render(request, "conversations/conversation.html", context)
+
+
+@require_POST
+async def conversation_send(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
+    """Send a message without JavaScript: the page comes back when the reply is finished."""
+    owner = await sync_to_async(owner_from_request)(request)
+    conversation = await sync_to_async(_own)(request, conversation_id)
+    try:
+        exchange = await message_post(
+            conversation=conversation,
+            # A form sends line ends as CR LF.
+            text=(request.POST.get("opener") or request.POST.get("text", "")).replace("\r\n", "\n"),
+            client_id=_uuid(request.POST.get("client_id", "")),
+            owner=owner,
+            address=client_address(request),
+        )
+        async for _ in reply_stream(reply_id=exchange.reply.pk):
+            pass
+    except ServiceError as error:
+        again = reverse("conversation", args=[conversation_id])
+        return await sync_to_async(problem)(request, error, again=again)
+    return redirect("conversation", conversation_id)
+
+
+@require_POST
+def conversation_reveal(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
+    """Show the character: as JSON to the page's script, else by way of the page."""
+    persona = persona_reveal(conversation=_own(request, conversation_id))
+    if not request.accepts("text/html"):
+        return JsonResponse(
+            {
+                "name": persona.name,
+                "lines": persona.lines,
+                "color": persona.color,
+                "emblem": persona.emblem,
+                **theme_of(persona.color).as_dict(),
+            }
+        )
+    return redirect("conversation", conversation_id)
+
+
+@require_POST
+def conversation_rename_page(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
+    conversation = _own(request, conversation_id)
+    try:
+        conversation_rename(conversation=conversation, title=request.POST.get("title", ""))
+    except ServiceError as error:
+        messages.error(request, error.detail)
+    return _back(request)
+
+
+@require_POST
+def conversation_delete_page(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
+    conversation_delete(conversation=_own(request, conversation_id))
+    messages.success(request, "The conversation is deleted.")
+    return _back(request)
+
+
+@require_safe
+@private
+def conversation_export(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
+    conversation = _own(request, conversation_id)
+    document = conversation_document(conversation=conversation)
+    return _download(document, f"conversation-{conversation.created_at:%Y-%m-%d}.json")
+
+
+@require_safe
+@private
+def conversation_export_all(request: HttpRequest) -> HttpResponse:
+    mine = conversations_listed(owner=owner_from_request(request))
+    document = {"conversations": [conversation_document(conversation=c) for c in mine]}
+    return _download(document, "conversations.json")
+
+
+@require_safe
+@csp_update(TRUSTED_TYPES)
+@private
+def conversation_list(request: HttpRequest) -> HttpResponse:
+    query = request.GET.get("q", "").replace("\0", "").strip()[:200]
+    found = conversations_listed(owner=owner_from_request(request), query=query)
+    page = Paginator(found, PAGE_CONVERSATIONS).get_page(request.GET.get("page"))
+    return render(request, "conversations/list.html", {"page": page, "query": query})
+
+
+@require_safe
+def robots(request: HttpRequest) -> HttpResponse:
+    """Nothing here is for search engines: every visit to `/` starts a conversation."""
+    return HttpResponse("User-agent: *\nDisallow: /\n", content_type="text/plain")
+
+
+def problem(request: HttpRequest, error: ServiceError, *, again: str = "/") -> HttpResponse:
+    """A page that says why something was not done, with the fitting status."""
+    context: dict[str, object] = {"explanation": error.detail, "again": again}
+    match error:
+        case RateLimited():
+            heading, status = "One moment, please.", HTTPStatus.TOO_MANY_REQUESTS
+        case NoCharacter():
+            heading, status = "Nobody is home yet.", HTTPStatus.SERVICE_UNAVAILABLE
+            context["explanation"] = (
+                "No characters are there. Whoever runs this site can load some:"
+            )
+            context["command"] = "python manage.py load_personas"
+        case _ if error.code in {"invalid", "too_long"}:
+            heading, status = "That could not be sent.", HTTPStatus.BAD_REQUEST
+        case _ if error.code == "not_found":
+            heading, status = "Nobody is here.", HTTPStatus.NOT_FOUND
+        case _:
+            heading, status = "Not just now.", HTTPStatus.SERVICE_UNAVAILABLE
+    context["heading"] = heading
+    response = render(request, "conversations/problem.html", context, status=status)
+    if error.retry_after:
+        response["Retry-After"] = str(round(error.retry_after))
+    return response
+
+
+def _own(request: HttpRequest, conversation_id: UUID) -> Conversation:
+    owner = owner_from_request(request)
+    conversation = conversation_for_owner(conversation_id=conversation_id, owner=owner)
+    if conversation is None:
+        raise Http404
+    return conversation
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        return uuid4()
+
+
+def _is_open(message: Message) -> bool:
+    return message.role == Role.BOT and message.status in UNFINISHED
+
+
+def _back(request: HttpRequest) -> HttpResponse:
+    target = request.POST.get("next", "")
+    if not url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}):
+        target = reverse("conversation-list")
+    return redirect(target)
+
+
+def _download(document: object, filename: str) -> HttpResponse:
+    response = JsonResponse(document, json_dumps_params={"ensure_ascii": False, "indent": 2})
+    response["Content-Disposition"] = content_disposition_header(True, filename) or ""
+    return response
