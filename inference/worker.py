@@ -223,8 +223,10 @@ class Worker:
         size = len(batch)
         values, ids = self._runner.decode(self._tokens[:size], self._lengths[:size])
         tokens = self._sampler.sample(values, ids).tolist()
-        for sequence, token in zip(batch, tokens, strict=True):
+        # All first: a reply that ends moves another one's slot, whose newest position must go along.
+        for sequence in batch:
             sequence.cached += 1
+        for sequence, token in zip(batch, tokens, strict=True):
             self._accept(sequence, token)
 
     def _accept(self, sequence: Sequence, token: int) -> None:
