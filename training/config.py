@@ -1,0 +1,88 @@
+"""Everything that decides a training run; `meta.json` keeps it beside the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.data.packing import BatchShape
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+class TrainError(Exception):
+    """Why training cannot start or go on, in one line that says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """`data` are files, or `chitchat`, each with how often an epoch shows it (0.5: every other).
+
+    A run ends after `steps` updates, or when `minutes` of training are used up, whichever is
+    first; the learning rate falls to nothing by then. `lm_coef` and `choice_coef` weigh the two
+    tasks (Wolf et al. 2019, "TransferTransfo": 2 and 1); `choice_share` of the dialogues take part
+    in the second.
+    """
+
+    checkpoint: Path
+    out: Path
+    data: tuple[tuple[str, float], ...] = ()
+    grammar: int = 0
+    characters: Path | None = None
+    validation: Path | None = None
+    steps: int = 0
+    minutes: float = 0.0
+    rows: int = 8
+    row_length: int = 256
+    max_dialogue: int = 256
+    target_share: float = 0.6
+    accumulation: int = 1
+    learning_rate: float = 5e-4
+    warmup: float = 0.05
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    dropout: float = 0.1
+    lm_coef: float = 2.0
+    choice_coef: float = 1.0
+    candidates: int = 4
+    choice_share: float = 1.0
+    precision: str = "float32"
+    seed: int = 0
+    save_minutes: float = 10.0
+    evaluate_steps: int = 200
+    evaluate_dialogues: int = 40
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        positive = ("rows", "row_length", "accumulation", "learning_rate", "clip_norm")
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise TrainError(f"{name} must be above 0, not {getattr(self, name)}.")
+        for name in ("dropout", "warmup", "choice_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise TrainError(f"{name} must be from 0 to 1, not {getattr(self, name)}.")
+        if self.steps <= 0 and self.minutes <= 0:
+            raise TrainError("steps or minutes must be above 0: without either, when to stop?")
+        if not self.data and not self.grammar:
+            raise TrainError("No data: give files of dialogues, or a number of grammar dialogues.")
+        if self.precision not in PRECISIONS:
+            raise TrainError(f"precision must be one of {', '.join(PRECISIONS)}.")
+        if self.candidates < 1:
+            raise TrainError("candidates must be 1 (no second task) or more.")
+
+    @property
+    def shape(self) -> BatchShape:
+        second_task = self.candidates > 1 and self.choice_share > 0 and self.choice_coef > 0
+        return BatchShape(
+            rows=self.rows,
+            row_length=self.row_length,
+            targets_per_row=int(self.row_length * self.target_share),
+            choices_per_row=max(1, self.row_length // 64) if second_task else 1,
+            candidates=self.candidates if second_task else 1,
+        )
+
+    def progress(self, step: int, seconds: float) -> float:
+        """How much of the run is done, from 0 to 1."""
+        by_steps = step / self.steps if self.steps else 0.0
+        by_time = seconds / (60 * self.minutes) if self.minutes else 0.0
+        return min(1.0, max(by_steps, by_time))

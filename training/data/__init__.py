@@ -1,0 +1,1 @@
+"""From dialogues on disk to packed batches."""

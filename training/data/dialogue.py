@@ -1,0 +1,80 @@
+"""One dialogue as training sees it, and what reading a file counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from inference.prompt import Turn
+
+
+class DataError(Exception):
+    """Why data cannot be used, in one line for a person: the file, the place and the mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """Speakers alternate and the first one starts; either may have no persona.
+
+    `candidates` are wrong last replies that come with some data sets (PersonaChat), else empty.
+    """
+
+    source: str
+    personas: tuple[tuple[str, ...], tuple[str, ...]]
+    turns: tuple[str, ...]
+    candidates: tuple[str, ...] = ()
+
+    def turns_for(self, bot: int) -> list[Turn]:
+        """The turns with speaker `bot` (0 or 1) as the bot."""
+        return [
+            Turn("bot" if index % 2 == bot else "person", text)
+            for index, text in enumerate(self.turns)
+        ]
+
+
+@dataclass(slots=True)
+class Damage:
+    """Lines of a file that could not be read. Past `limit` of them reading stops with DataError."""
+
+    path: str
+    limit: int = 100
+    lines: dict[int, str] = field(default_factory=dict)
+
+    def add(self, line: int, reason: str) -> None:
+        self.lines[line] = reason
+        if len(self.lines) > self.limit:
+            first = next(iter(self.lines.items()))
+            raise DataError(
+                f"{self.path}: more than {self.limit} damaged lines "
+                f"(the first: line {first[0]}, {first[1]}). Is this the right format?"
+            )
+
+    def __str__(self) -> str:
+        shown = "; ".join(f"line {line}: {why}" for line, why in list(self.lines.items())[:5])
+        more = f"; and {len(self.lines) - 5} more" if len(self.lines) > 5 else ""
+        return f"{self.path}: {len(self.lines)} damaged lines skipped ({shown}{more})"
+
+
+def dialogue_from(
+    personas: Sequence[Sequence[str]], turns: Sequence[str], *, source: str
+) -> Dialogue:
+    """A Dialogue from JSON values; ValueError says what is wrong with them."""
+    if not isinstance(personas, list | tuple) or len(personas) != 2:
+        raise ValueError("personas must be two lists of lines")
+    first, second = (tuple(_texts(lines, "persona")) for lines in personas)
+    spoken = tuple(_texts(turns, "turns"))
+    if len(spoken) < 2:
+        raise ValueError("a dialogue needs two turns")
+    return Dialogue(source, (first, second), spoken)
+
+
+def _texts(values: Sequence[str], what: str) -> Iterator[str]:
+    if not isinstance(values, list | tuple):
+        raise ValueError(f"{what} must be a list of texts")
+    for value in values:
+        if not isinstance(value, str):
+            raise ValueError(f"{what} holds {value!r}, which is not text")
+        if value.strip():
+            yield value.strip()
+        elif what == "turns":
+            raise ValueError("a turn is empty")

@@ -1,0 +1,90 @@
+"""Reads dialogues from the formats they come in. Every reader streams and counts damaged lines."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from itertools import groupby
+from pathlib import Path
+from typing import Any, TextIO
+
+from training.data.dialogue import Damage, DataError, Dialogue, dialogue_from
+from training.data.personachat import read_hugging_face, read_parlai
+
+CHITCHAT = "chitchat"
+
+
+def read_dialogues(path: str | Path, damage: Damage | None = None) -> Iterator[Dialogue]:
+    """Stream the dialogues of a file, whose format its name tells.
+
+    `.jsonl` is the project's own, `.json` PersonaChat as Hugging Face preprocessed it, `.txt`
+    ParlAI's; each may end in `.gz`. The word `chitchat` is the data of the package
+    chitchat-dataset. Raises DataError when the file cannot be read or holds no dialogue.
+    """
+    damage = damage if damage is not None else Damage(str(path))
+    if str(path) == CHITCHAT:
+        yield from _read_chitchat()
+        return
+    name = Path(path).name.removesuffix(".gz")
+    readers = {".jsonl": _read_json_lines, ".json": read_hugging_face, ".txt": read_parlai}
+    reader = readers.get(Path(name).suffix)
+    if reader is None:
+        raise DataError(f"{path}: the name must end in {', '.join(readers)} (or these and .gz).")
+    count = 0
+    try:
+        with _open(Path(path)) as stream:
+            for dialogue in reader(stream, damage):
+                count += 1
+                yield dialogue
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}).") from error
+    if not count:
+        raise DataError(f"{path}: holds no dialogue that can be used.")
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[TextIO]:
+    if path.suffix == ".gz":
+        with gzip.open(path, "rt", encoding="utf-8") as stream:
+            yield stream
+    else:
+        with path.open(encoding="utf-8") as stream:
+            yield stream
+
+
+def _read_json_lines(stream: TextIO, damage: Damage) -> Iterator[Dialogue]:
+    for number, line in enumerate(stream, 1):
+        if not line.strip():
+            continue
+        try:
+            yield _json_dialogue(json.loads(line))
+        except ValueError as error:
+            damage.add(number, str(error))
+
+
+def _json_dialogue(value: Any) -> Dialogue:
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    missing = {"personas", "turns"} - value.keys()
+    if missing:
+        raise ValueError(f"no field {' and no '.join(sorted(missing))}")
+    return dialogue_from(value["personas"], value["turns"], source=str(value.get("source", "")))
+
+
+def _read_chitchat() -> Iterator[Dialogue]:
+    spec = find_spec("chitchat_dataset")
+    if spec is None or spec.origin is None:
+        raise DataError("chitchat: needs the package: pip install chitchat-dataset")
+    path = Path(spec.origin).with_name("dataset.json")
+    for conversation in json.loads(path.read_text(encoding="utf-8")).values():
+        messages = [message for group in conversation["messages"] for message in group]
+        turns = tuple(
+            " ".join(text for item in group if (text := str(item["text"]).strip()))
+            for _, group in groupby(messages, key=lambda message: message["sender"])
+        )
+        turns = tuple(turn for turn in turns if turn)
+        if len(turns) > 1:
+            yield Dialogue(CHITCHAT, ((), ()), turns)

@@ -1,0 +1,159 @@
+"""Checkpoints of a run: weights in Hugging Face's layout, and what an exact resume needs beside.
+
+A checkpoint directory is written beside its place and renamed into it, so that a kill at any
+moment leaves the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from inference.bundle import TOKENIZER_FILE
+from training.checkpoint import Config
+from training.config import TrainError
+from training.model import DialogueModel, load_weights, read_weights
+from training.vocabulary import Vocabulary
+
+STATE_FILE, OPTIMIZER_FILE, META_FILE, FACTS_FILE = (
+    "state.json",
+    "optimizer.npz",
+    "meta.json",
+    "chatbot.json",
+)
+
+
+@dataclasses.dataclass(slots=True)
+class RunState:
+    """Where a run is: `epoch` and `batch` are the place in the data of the next batch."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    best: float | None = None
+    stale: int = 0
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+
+def save_model(
+    directory: Path,
+    model: DialogueModel,
+    vocabulary: Vocabulary,
+    *,
+    meta: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    state: RunState | None = None,
+    optimizer: Any = None,
+) -> None:
+    """Write a checkpoint directory; `export_bundle` and transformers read it.
+
+    Raises TrainError when the disk does not take it.
+    """
+    fresh = directory.with_name(f".{directory.name}.new")
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        _write(fresh, model, vocabulary)
+        _write_json(fresh / META_FILE, meta)
+        _write_json(fresh / FACTS_FILE, facts)
+        if state is not None:
+            saved = {
+                name: ops.convert_to_numpy(variable)
+                for name, variable in _variables(model, optimizer).items()
+            }
+            np.savez(fresh / OPTIMIZER_FILE, **saved)
+            _write_json(fresh / STATE_FILE, dataclasses.asdict(state))
+        old = directory.with_name(f".{directory.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if directory.exists():
+            directory.rename(old)
+        fresh.rename(directory)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise TrainError(
+            f"{directory}: the checkpoint cannot be written ({error.strerror}); "
+            "free space or choose another --out, then run again with --resume."
+        ) from error
+
+
+def load_state(directory: Path, model: DialogueModel, optimizer: Any) -> RunState:
+    """Put a checkpoint's weights, optimizer and random state in place; what was saved with them."""
+    from safetensors.numpy import load_file
+
+    try:
+        state = RunState(**json.loads((directory / STATE_FILE).read_text(encoding="utf-8")))
+        weights = load_file(directory / "model.safetensors")
+        load_weights(model, {name.removeprefix("transformer."): w for name, w in weights.items()})
+        with np.load(directory / OPTIMIZER_FILE) as saved:
+            for name, variable in _variables(model, optimizer).items():
+                variable.assign(saved[name])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainError(f"{directory}: cannot go on from here ({error}).") from error
+    return state
+
+
+def read_meta(directory: Path) -> dict[str, Any]:
+    """The `meta.json` of a checkpoint, or nothing where training did not write it."""
+    try:
+        value = json.loads((directory / META_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def config_json(config: Config, vocabulary: Vocabulary) -> dict[str, Any]:
+    """`config.json` as transformers writes it for GPT-2."""
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "vocab_size": config.vocab_size,
+        "n_embd": config.n_embd,
+        "n_layer": config.n_layer,
+        "n_head": config.n_head,
+        "n_positions": config.n_ctx,
+        "n_ctx": config.n_ctx,
+        "n_inner": config.n_inner,
+        "activation_function": config.activation,
+        "layer_norm_epsilon": config.epsilon,
+        "bos_token_id": vocabulary.special_tokens.end,
+        "eos_token_id": vocabulary.special_tokens.end,
+        "tie_word_embeddings": True,
+        "attn_pdrop": 0.0,
+        "embd_pdrop": 0.0,
+        "resid_pdrop": 0.0,
+        "torch_dtype": "float32",
+    }
+
+
+def _write(directory: Path, model: DialogueModel, vocabulary: Vocabulary) -> None:
+    from safetensors.numpy import save_file
+
+    weights = read_weights(model)
+    prefixed = {
+        name if name.startswith("choice_head") else f"transformer.{name}": np.ascontiguousarray(w)
+        for name, w in weights.items()
+    }
+    save_file(prefixed, directory / "model.safetensors", metadata={"format": "pt"})
+    _write_json(directory / "config.json", config_json(model.config, vocabulary))
+    vocabulary.tokenizer.save(str(directory / TOKENIZER_FILE))
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _variables(model: DialogueModel, optimizer: Any) -> dict[str, Any]:
+    """What the weights do not hold: the optimizer's moments and the state of dropout."""
+    seeds = [variable for variable in model.non_trainable_variables if "seed" in variable.path]
+    named = {f"optimizer_{i}": variable for i, variable in enumerate(optimizer.variables)}
+    return named | {f"random_{i}": variable for i, variable in enumerate(seeds)}

@@ -1,0 +1,200 @@
+"""Fine-tunes a GPT-2 checkpoint on dialogues: `manage.py train`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from inference.prompt import PromptRenderer
+from training.checkpoint import read_checkpoint
+from training.config import TrainConfig, TrainError
+from training.data.packing import Batch
+from training.data.stream import Source, Stream, load_source, prefetched
+from training.model import load_weights
+from training.objective import Trainee, build_optimizer, learning_rate
+from training.report import RunReport
+from training.state import RunState, load_state, save_model
+from training.validate import Validation
+from training.vocabulary import Vocabulary, fit_embeddings, read_vocabulary
+
+LAST, BEST = "last", "best"
+# Mean losses are reported over this many updates.
+REPORT_STEPS = 10
+
+
+@dataclass(slots=True)
+class Trainer:
+    """One run: its model, its data and where it is."""
+
+    run: TrainConfig
+    model: Trainee
+    optimizer: Any
+    vocabulary: Vocabulary
+    renderer: PromptRenderer
+    stream: Stream
+    validation: Validation | None
+    report: RunReport
+    state: RunState
+    losses: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+    def train(self) -> RunState:
+        """Train to the end of the run. Raises TrainError when it cannot go on."""
+        began, before = time.monotonic(), self.state.seconds
+        saved = began
+        for batch in self._batches():
+            self._update(batch)
+            self.state.seconds = before + time.monotonic() - began
+            progress = self.run.progress(self.state.step, self.state.seconds)
+            if self.state.step % REPORT_STEPS == 0:
+                self._report_losses(progress)
+            if self.state.step % self.run.evaluate_steps == 0 and self._evaluate():
+                break
+            if time.monotonic() - saved > 60 * self.run.save_minutes:
+                self.save(LAST)
+                saved = time.monotonic()
+            if progress >= 1:
+                break
+        if self.state.step % self.run.evaluate_steps:
+            self._evaluate()
+        self.save(LAST)
+        if self.validation is None:
+            self.save(BEST)
+        return self.state
+
+    def save(self, name: str) -> None:
+        """Write the run as it is to `out`/name."""
+        save_model(
+            self.run.out / name,
+            self.model,
+            self.vocabulary,
+            meta=self._meta(),
+            facts=self._facts(),
+            state=self.state if name == LAST else None,
+            optimizer=self.optimizer,
+        )
+
+    def _batches(self) -> Iterator[Batch]:
+        batches = self.stream.batches(self.state.epoch, self.state.batch)
+        for epoch, number, batch in prefetched(batches):
+            yield batch
+            self.state.epoch, self.state.batch = epoch, number + 1
+
+    def _update(self, batch: Batch) -> None:
+        progress = self.run.progress(self.state.step, self.state.seconds)
+        self.optimizer.learning_rate = learning_rate(self.run, progress)
+        logs = self.model.train_on_batch(batch, return_dict=True)
+        self.losses.append({name: float(value) for name, value in logs.items()})
+        if not math.isfinite(self.losses[-1]["loss"]):
+            raise TrainError(
+                f"The loss is not a number at step {self.state.step}: try a lower learning rate "
+                f"than {self.run.learning_rate}, or precision float32; "
+                f"{self.run.out / LAST} holds the last good state."
+            )
+        self.state.step += 1
+        self.state.tokens += int(np.count_nonzero(batch["segments"]))
+
+    def _report_losses(self, progress: float) -> None:
+        names = self.losses[0].keys()
+        means = {name: float(np.mean([step[name] for step in self.losses])) for name in names}
+        self.losses.clear()
+        self.report.losses(self.state, means, progress)
+
+    def _evaluate(self) -> bool:
+        """Validate, keep the best; True when nothing has improved for `patience` evaluations."""
+        if self.validation is None:
+            return False
+        figures = self.validation.figures(self.model)
+        nats = math.log(figures["ppl_token"])
+        improved = self.state.best is None or nats < self.state.best
+        self.state.stale = 0 if improved else self.state.stale + 1
+        self.state.history.append({"step": self.state.step, **figures})
+        if improved:
+            self.state.best = nats
+            self.save(BEST)
+        self.report.validation(self.state, figures)
+        return 0 < self.run.patience <= self.state.stale
+
+    def _meta(self) -> dict[str, Any]:
+        return {
+            "run": dataclasses.asdict(self.run),
+            "step": self.state.step,
+            "tokens": self.state.tokens,
+            "seconds": round(self.state.seconds),
+            "epoch": self.state.epoch,
+            "history": self.state.history,
+            "dialogues": [len(source.dialogues) for source in self.stream.sources],
+            "versions": {"keras": keras.__version__, "backend": keras.backend.backend()},
+        }
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "name": self.run.out.name,
+            "source": {
+                "trained_from": self.run.checkpoint.name,
+                "data": [Path(path).name for path, _ in self.run.data],
+                "grammar_dialogues": self.run.grammar,
+                "steps": self.state.step,
+                "tokens": self.state.tokens,
+            },
+        }
+
+
+def prepare(run: TrainConfig, *, resume: bool, report: RunReport) -> Trainer:
+    """Read everything and build the model. Raises TrainError, DataError or ExportError."""
+    if (run.out / LAST).exists() and not resume:
+        raise TrainError(f"{run.out}: holds a run already; add --resume, or choose another --out.")
+    keras.utils.set_random_seed(run.seed)
+    keras.mixed_precision.set_global_policy(run.precision)
+    vocabulary = read_vocabulary(run.checkpoint)
+    checkpoint = fit_embeddings(read_checkpoint(run.checkpoint), vocabulary)
+    model = Trainee(checkpoint.config, run)
+    load_weights(model, checkpoint.weights)
+    optimizer = build_optimizer(run)
+    model.compile(optimizer=optimizer, jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    renderer = PromptRenderer(vocabulary.tokenizer, vocabulary.special_tokens)
+    stream = Stream(
+        sources=load_sources(run, report.line),
+        renderer=renderer,
+        shape=run.shape,
+        seed=run.seed,
+        max_dialogue=run.max_dialogue,
+        choice_share=run.choice_share,
+    )
+    validation = None
+    if run.validation is not None:
+        validation = Validation.from_file(run.validation, renderer, run)
+    state = RunState()
+    if resume and (run.out / LAST).exists():
+        state = load_state(run.out / LAST, model, model.optimizer)
+    return Trainer(
+        run, model, model.optimizer, vocabulary, renderer, stream, validation, report, state
+    )
+
+
+def load_sources(run: TrainConfig, report: Callable[[str], None]) -> list[Source]:
+    """The run's files, and its grammar dialogues."""
+    sources = [load_source(path, repeat, report) for path, repeat in run.data]
+    if run.grammar:
+        from training.grammar.generator import grammar_dialogues
+
+        personas = [
+            lines
+            for source in sources
+            for dialogue in source.dialogues
+            for lines in dialogue.personas
+            if lines
+        ]
+        made = grammar_dialogues(
+            run.grammar, seed=run.seed, characters=run.characters, personas=personas
+        )
+        sources.append(Source(tuple(made), 1.0))
+    return sources

@@ -1,0 +1,70 @@
+"""Perplexity on held-out dialogues during training; `training.evaluate` measures the rest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+from inference.prompt import PromptRenderer
+from training.config import TrainConfig
+from training.data.packing import Batch, BatchShape, Example, add_candidates, pack
+from training.data.readers import read_dialogues
+from training.data.stream import encode
+from training.objective import Trainee
+
+# Held-out dialogues are read whole wherever a checkpoint can hold them.
+ROW_LENGTH = 384
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The same batches at every evaluation; `words` counts the words of all true replies."""
+
+    batches: Sequence[Batch]
+    words: int
+
+    @classmethod
+    def from_file(cls, path: Path, renderer: PromptRenderer, run: TrainConfig) -> Validation:
+        """The second speaker's replies in the first `evaluate_dialogues` dialogues of a file."""
+        dialogues = islice(read_dialogues(path), run.evaluate_dialogues)
+        shape = validation_shape(run)
+        examples: list[Example] = []
+        words = 0
+        for dialogue in dialogues:
+            words += sum(len(text.split()) for text in dialogue.turns[1::2])
+            limit, targets = shape.row_length, shape.targets_per_row
+            turns = dialogue.turns_for(1)
+            examples += encode(renderer, list(dialogue.personas[1]), turns, limit, targets)
+        segments = add_candidates(examples, Random("validation"), shape, share=1.0)
+        return cls(tuple(pack(segments, shape, fill=False)), words)
+
+    def figures(self, model: Trainee) -> dict[str, float]:
+        """ppl_token and ppl_word; with a second task, `chosen`: how often the true reply wins."""
+        nats = chosen = tokens = choices = 0.0
+        for batch in self.batches:
+            logs = model.test_on_batch(batch, return_dict=True)
+            count, groups = float(batch["target_weight"].sum()), float(batch["choice_weight"].sum())
+            nats, tokens = nats + float(logs["lm"]) * count, tokens + count
+            chosen, choices = chosen + float(logs.get("chosen", 0)) * groups, choices + groups
+        figures = {
+            "ppl_token": math.exp(min(nats / tokens, 50.0)),
+            "ppl_word": math.exp(min(nats / self.words, 50.0)),
+        }
+        return figures | ({"chosen": chosen / choices} if choices else {})
+
+
+def validation_shape(run: TrainConfig) -> BatchShape:
+    """Batches of about the size of a training batch, in rows long enough for whole dialogues."""
+    length = max(run.row_length, ROW_LENGTH) if run.row_length >= 256 else run.row_length
+    rows = max(1, run.rows * run.row_length // length)
+    return replace(
+        run.shape,
+        rows=rows,
+        row_length=length,
+        targets_per_row=int(length * 0.75),
+        choices_per_row=max(1, length // 64),
+    )
