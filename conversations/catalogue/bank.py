@@ -44,7 +44,7 @@ class Trait:
     """One line of the bank.
 
     `tags` is what it states, `needs` groups of tags of which the character must already have one
-    each, `clashes` every tag that it excludes.
+    each, `ties` the jobs and pets among those, `clashes` every tag that it excludes.
     """
 
     text: str
@@ -64,11 +64,14 @@ class Trait:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bank:
-    """All traits, by category and by text."""
+    """All traits, by category and by text; for the generator also those of a category that are
+    tied to no job or pet, and those tied to one, by (category, tag)."""
 
     traits: tuple[Trait, ...]
     by_category: Mapping[str, tuple[Trait, ...]]
     by_text: Mapping[str, Trait]
+    untied: Mapping[str, tuple[Trait, ...]]
+    tied: Mapping[tuple[str, str], tuple[Trait, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +101,25 @@ def load_bank() -> Bank:
         _trait(name, entry, tags, excluded)
         for (name, entry), tags in zip(entries, stated, strict=True)
     )
-    by_category: dict[str, list[Trait]] = {category: [] for category in CATEGORIES}
+    return _bank(traits)
+
+
+def _bank(traits: tuple[Trait, ...]) -> Bank:
     by_text: dict[str, Trait] = {}
+    tied: dict[tuple[str, str], list[Trait]] = defaultdict(list)
     for trait in traits:
         if by_text.setdefault(trait.text, trait) is not trait:
             raise CatalogueError(f"The trait bank has this line twice: {trait.text}")
-        by_category[trait.category].append(trait)
-    return Bank(traits, {key: tuple(value) for key, value in by_category.items()}, by_text)
+        for tag in trait.ties:
+            tied[trait.category, tag].append(trait)
+    by_category = {key: tuple(t for t in traits if t.category == key) for key in CATEGORIES}
+    return Bank(
+        traits=traits,
+        by_category=by_category,
+        by_text=by_text,
+        untied={key: tuple(t for t in found if not t.ties) for key, found in by_category.items()},
+        tied={key: tuple(found) for key, found in tied.items()},
+    )
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

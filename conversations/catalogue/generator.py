@@ -12,7 +12,7 @@ from itertools import accumulate
 from random import Random
 from typing import TypeVar
 
-from conversations.catalogue.bank import CATEGORIES, Bank, Trait, load_bank
+from conversations.catalogue.bank import CATEGORIES, TYING_KEYS, Bank, Trait, load_bank
 from conversations.catalogue.names import Names, load_names, load_palette
 
 DEFAULT_COUNT = 20_000
@@ -34,8 +34,8 @@ WEIGHTS = {
     "secret": 14,
 }
 # Chance that a line belongs to the job or the pet, for each such line there is, and at most.
-TIED_CHANCE = 0.35
-MAX_TIED_CHANCE = 0.7
+TIED_CHANCE = 0.5
+MAX_TIED_CHANCE = 0.75
 # Chance that the avatar shows the pet rather than the job.
 PET_EMBLEM_CHANCE = 0.3
 # Draws before a category is given up for this character.
@@ -100,7 +100,7 @@ def _traits(bank: Bank, job: Trait, random: Random) -> tuple[Trait, ...]:
     size = _pick(SIZES, random)
     chosen = {"job": job}
     for category in _some_categories(size - 1, random):
-        if trait := _compatible(bank.by_category[category], list(chosen.values()), random):
+        if trait := _compatible(bank, category, list(chosen.values()), random):
             chosen[category] = trait
     return tuple(chosen[category] for category in CATEGORIES if category in chosen)
 
@@ -115,17 +115,19 @@ def _some_categories(number: int, random: Random) -> list[str]:
     return [category for category in WEIGHTS if category not in weights]
 
 
-def _compatible(traits: Sequence[Trait], others: list[Trait], random: Random) -> Trait | None:
+def _compatible(bank: Bank, category: str, others: list[Trait], random: Random) -> Trait | None:
     """A trait that agrees with the others, rather one that belongs to them; None if none does."""
     known = frozenset().union(*(other.tags for other in others))
-    tied = [trait for trait in traits if not trait.ties.isdisjoint(known)]
+    # In sorted order: that of a set changes from one process to the next.
+    tags = sorted(tag for tag in known if tag.startswith(TYING_KEYS))
+    tied = list(dict.fromkeys(t for tag in tags for t in bank.tied.get((category, tag), ())))
     if tied and random.random() < min(TIED_CHANCE * len(tied), MAX_TIED_CHANCE):
         trait = _pick(tied, random)
         if _fits(trait, others, known):
             return trait
     for _ in range(DRAWS):
-        trait = _pick(traits, random)
-        if not trait.ties and _fits(trait, others, known):
+        trait = _pick(bank.untied[category], random)
+        if _fits(trait, others, known):
             return trait
     return None
 
