@@ -19,16 +19,17 @@ class TrainConfig:
     """`data` are files, or `chitchat`, each with how often an epoch shows it (0.5: every other).
 
     A run ends after `steps` updates, or when `minutes` of training are used up, whichever is
-    first; the learning rate falls to nothing by then. `lm_coef` and `choice_coef` weigh the two
-    tasks (Wolf et al. 2019, "TransferTransfo": 2 and 1); `choice_share` of the dialogues take part
-    in the second.
+    first; the learning rate falls to nothing by then. `grammar` dialogues are made on top, whose
+    personas are partly those of the data and of so many `characters`, given by the caller.
+    `lm_coef` and `choice_coef` weigh the two tasks (Wolf et al. 2019, "TransferTransfo": 2 and 1);
+    `choice_share` of the dialogues take part in the second.
     """
 
     checkpoint: Path
     out: Path
     data: tuple[tuple[str, float], ...] = ()
     grammar: int = 0
-    characters: Path | None = None
+    characters: int = 0
     validation: Path | None = None
     steps: int = 0
     minutes: float = 0.0

@@ -55,6 +55,10 @@ class RunReport:
         self.line(f"step {state.step}: {shown}")
         self._write({"step": state.step} | {f"val_{k}": round(v, 4) for k, v in figures.items()})
 
+    def close(self) -> None:
+        """The bar ends where it is."""
+        self.bar.close()
+
     def _write(self, values: Mapping[str, Any]) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
         with (self.out / LOG_FILE).open("a", encoding="utf-8") as log:

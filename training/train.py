@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from training.checkpoint import read_checkpoint
 from training.config import TrainConfig, TrainError
 from training.data.packing import Batch
 from training.data.stream import Source, Stream, load_source, prefetched
+from training.grammar.generator import grammar_dialogues
 from training.model import load_weights
 from training.objective import Trainee, build_optimizer, learning_rate
 from training.report import RunReport
@@ -147,8 +148,17 @@ class Trainer:
         }
 
 
-def prepare(run: TrainConfig, *, resume: bool, report: RunReport) -> Trainer:
-    """Read everything and build the model. Raises TrainError, DataError or ExportError."""
+def prepare(
+    run: TrainConfig,
+    *,
+    resume: bool,
+    report: RunReport,
+    characters: Sequence[Sequence[str]] = (),
+) -> Trainer:
+    """Read everything and build the model; `characters` are personas for grammar dialogues.
+
+    Raises TrainError, DataError or ExportError.
+    """
     if (run.out / LAST).exists() and not resume:
         raise TrainError(f"{run.out}: holds a run already; add --resume, or choose another --out.")
     keras.utils.set_random_seed(run.seed)
@@ -162,7 +172,7 @@ def prepare(run: TrainConfig, *, resume: bool, report: RunReport) -> Trainer:
     model.optimizer.build(model.trainable_variables)
     renderer = PromptRenderer(vocabulary.tokenizer, vocabulary.special_tokens)
     stream = Stream(
-        sources=load_sources(run, report.line),
+        sources=load_sources(run, characters, report.line),
         renderer=renderer,
         shape=run.shape,
         seed=run.seed,
@@ -180,12 +190,12 @@ def prepare(run: TrainConfig, *, resume: bool, report: RunReport) -> Trainer:
     )
 
 
-def load_sources(run: TrainConfig, report: Callable[[str], None]) -> list[Source]:
+def load_sources(
+    run: TrainConfig, characters: Sequence[Sequence[str]], report: Callable[[str], None]
+) -> list[Source]:
     """The run's files, and its grammar dialogues."""
     sources = [load_source(path, repeat, report) for path, repeat in run.data]
     if run.grammar:
-        from training.grammar.generator import grammar_dialogues
-
         personas = [
             lines
             for source in sources
@@ -193,8 +203,6 @@ def load_sources(run: TrainConfig, report: Callable[[str], None]) -> list[Source
             for lines in dialogue.personas
             if lines
         ]
-        made = grammar_dialogues(
-            run.grammar, seed=run.seed, characters=run.characters, personas=personas
-        )
+        made = grammar_dialogues(run.grammar, seed=run.seed, pools=[personas, characters])
         sources.append(Source(tuple(made), 1.0))
     return sources

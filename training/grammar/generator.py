@@ -7,19 +7,19 @@ case, as PersonaChat is.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 
-from training.data.dialogue import DataError, Dialogue
+from training.data.dialogue import Dialogue
 from training.grammar.lines import PersonaMaker
 from training.grammar.rules import ANY_TOPIC, Fact, Rules, load_rules, plain
 
 SOURCE = "grammar"
 MIN_TURNS, MAX_TURNS = 6, 12
+# Share of the personas that come from elsewhere, where there is an elsewhere.
+DRAWN_SHARE = 0.5
 
 
 @dataclass(slots=True)
@@ -47,40 +47,25 @@ class Question:
 
 
 def grammar_dialogues(
-    count: int,
-    *,
-    seed: int = 0,
-    characters: Path | None = None,
-    personas: Sequence[Sequence[str]] = (),
+    count: int, *, seed: int = 0, pools: Sequence[Sequence[Sequence[str]]] = ()
 ) -> Iterator[Dialogue]:
     """`count` dialogues, the same for the same arguments.
 
-    Personas are drawn from three places alike: made from `lines.toml`, the given `personas`, and
-    `characters`, a file of JSON lines with a field `lines`. Raises DataError when it is not that.
+    Half of the personas, or all without `pools`, are made from `lines.toml`; the others are drawn
+    from the pools (lists of personas) alike.
     """
     random = Random(f"{seed} grammar")
     maker, rules = PersonaMaker(), load_rules()
-    pools = [pool for pool in (list(personas), read_characters(characters)) if pool]
+    pools = [pool for pool in pools if pool]
     for _ in range(count):
         speakers = []
         for _ in range(2):
-            place = random.randrange(len(pools) + 1)
-            lines = random.choice(pools[place - 1]) if place else maker.persona(random)
+            drawn = pools and random.random() < DRAWN_SHARE
+            lines = random.choice(random.choice(pools)) if drawn else maker.persona(random)
             speakers.append(Speaker(lines, rules.facts(lines)))
         turns = tuple(_conversation(speakers, rules, random))
         first, second = (tuple(speaker.lines) for speaker in speakers)
         yield Dialogue(SOURCE, (first, second), turns)
-
-
-def read_characters(path: Path | None) -> list[tuple[str, ...]]:
-    """The lines of each character of a JSON-lines file; none without a file."""
-    if path is None:
-        return []
-    try:
-        rows = [json.loads(row) for row in path.read_text(encoding="utf-8").splitlines() if row]
-        return [tuple(str(line) for line in row["lines"]) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: needs JSON lines with a field lines ({error}).") from error
 
 
 def _conversation(speakers: list[Speaker], rules: Rules, random: Random) -> Iterator[str]:

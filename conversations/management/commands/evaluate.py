@@ -1,0 +1,80 @@
+"""`manage.py evaluate`: how good a bundle or a checkpoint is."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+
+from conversations.management.base import ManualCommand
+from inference.errors import EngineError
+from training.data.dialogue import DataError
+from training.evaluation import EvaluateOptions, Evaluation, EvaluationError, gate, table
+
+
+class Command(ManualCommand):
+    help = """Measures the bot as the second speaker of dialogues it has not been trained on.
+
+Without --bundle or --checkpoint the live bundle (CHATBOT_BUNDLE) is measured, with what a server
+has installed; a checkpoint needs requirements.txt.
+
+examples:
+  manage.py evaluate --data dev.jsonl.gz
+  manage.py evaluate --data dev.jsonl.gz --checkpoint runs/mine/best --limit 80 --json
+  manage.py evaluate --data dev.jsonl.gz --bundle var/bundles/mine --gate
+
+--gate measures the live bundle as well and fails when a figure is worse than its."""
+
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--data", type=Path, required=True, metavar="FILE")
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument("--bundle", type=Path, metavar="DIR")
+        what.add_argument("--checkpoint", type=Path, metavar="DIR")
+        parser.add_argument(
+            "--limit", type=int, default=0, metavar="N", help="only the first N dialogues"
+        )
+        parser.add_argument(
+            "--replies",
+            type=int,
+            default=40,
+            metavar="N",
+            help="dialogues in which replies are ranked and generated (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--chats", type=int, default=20, metavar="N", help="self-chats (default: %(default)s)"
+        )
+        parser.add_argument("--seed", type=int, default=0, metavar="N")
+        parser.add_argument(
+            "--samples", type=Path, metavar="FILE", help="write answers and self-chats as Markdown"
+        )
+        parser.add_argument("--gate", action="store_true")
+        parser.add_argument("--json", action="store_true", help="report as one JSON line")
+
+    def run(self, **options: Any) -> None:
+        live = settings.ENV.bundle
+        target = options["checkpoint"] or options["bundle"] or live
+        chosen = EvaluateOptions(
+            limit=options["limit"],
+            replies=options["replies"],
+            chats=options["chats"],
+            seed=options["seed"],
+        )
+        try:
+            evaluation = Evaluation.run(target, options["data"], chosen)
+            failed = gate(evaluation, live, options["data"], chosen) if options["gate"] else []
+        except (DataError, EvaluationError, EngineError) as error:
+            raise CommandError(str(error)) from error
+        if options["samples"]:
+            options["samples"].write_text(evaluation.samples(), encoding="utf-8")
+        if options["json"]:
+            self.stdout.write(json.dumps(evaluation.figures))
+        else:
+            self.stdout.write(table(evaluation.figures))
+        if failed:
+            raise CommandError("Worse than the live bundle: " + "; ".join(failed) + ".")

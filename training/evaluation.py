@@ -1,0 +1,134 @@
+"""One evaluation from files to figures, and its comparison with the live bundle's."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.bundle import MANIFEST_FILE, load_bundle
+from inference.cores import usable_cores
+from inference.engine import Engine
+from inference.params import EngineConfig
+from training import evaluate
+from training.consistency import persona_questions
+from training.evaluate import EvaluateOptions, Scorer, worse
+
+__all__ = ["EvaluateOptions", "Evaluation", "EvaluationError", "gate", "table"]
+
+SAMPLE_CHATS = 10
+
+
+class EvaluationError(Exception):
+    """Why a model cannot be measured, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Figures, and the texts that some of them are about."""
+
+    figures: dict[str, float]
+    answers: list[str]
+    chats: list[list[str]]
+    personas: Sequence[Sequence[str]]
+
+    @classmethod
+    def run(cls, target: Path, data: Path, options: EvaluateOptions) -> Evaluation:
+        """Measure a bundle or a checkpoint directory on a file of dialogues.
+
+        Raises DataError, EvaluationError and the engine's errors.
+        """
+        dialogues = evaluate.read_evaluation_data(data, options.limit)
+        chosen = dialogues[: options.replies]
+        personas = [d.personas[1] for d in dialogues if d.personas[1]]
+        with _models(target) as (scorer, engine):
+            figures = evaluate.perplexity(scorer, dialogues)
+            if chosen:
+                figures |= evaluate.hits(scorer, chosen, seed=options.seed)
+                figures |= evaluate.replies(engine, chosen, seed=options.seed)
+            consistent, answers = evaluate.consistency(engine, seed=options.seed)
+            figures |= consistent
+            held: list[list[str]] = []
+            if options.chats and personas:
+                clean, held = evaluate.chats(
+                    engine, personas, count=options.chats, seed=options.seed
+                )
+                figures |= clean
+        figures["n"] = len(dialogues)
+        return cls(figures, answers.texts, held, personas)
+
+    def samples(self) -> str:
+        """Answers about personas and the first self-chats, as Markdown."""
+        return "\n".join([*self._answer_lines(), *self._chat_lines()]) + "\n"
+
+    def _answer_lines(self) -> Iterator[str]:
+        yield "## Questions about a persona\n"
+        for question, reply in zip(persona_questions(), self.answers, strict=True):
+            yield f"- {' '.join(question.lines)}  \n  **{question.ask}** {reply} "
+            yield f"  *({question.judge(reply)})*"
+
+    def _chat_lines(self) -> Iterator[str]:
+        yield "\n## Self-chats"
+        for number, chat in enumerate(self.chats[:SAMPLE_CHATS]):
+            pair = [self.personas[(2 * number + i) % len(self.personas)] for i in (0, 1)]
+            yield f"\n### {number + 1}\n"
+            yield from (f"- {'AB'[i]}: *{' '.join(lines)}*" for i, lines in enumerate(pair))
+            yield ""
+            yield from (f"> {'AB'[i % 2]}: {text}  " for i, text in enumerate(chat))
+
+
+def gate(evaluation: Evaluation, live: Path, data: Path, options: EvaluateOptions) -> list[str]:
+    """One line for every figure in which the live bundle is better."""
+    return worse(evaluation.figures, Evaluation.run(live, data, options).figures)
+
+
+def table(figures: dict[str, float]) -> str:
+    """The figures for a person, shares as percentages."""
+    shares = ("hits", "repeats", "persona", "chats", "f1", "distinct")
+    lines = []
+    for name, value in figures.items():
+        shown = f"{100 * value:.1f} %" if name.startswith(shares) else f"{value:.4g}"
+        lines.append(f"{name:<26}{shown:>10}")
+    return "\n".join(lines)
+
+
+@contextmanager
+def _models(target: Path) -> Iterator[tuple[Scorer, Engine]]:
+    """What scores replies and what writes them."""
+    if (target / MANIFEST_FILE).is_file():
+        from training.scoring import BundleScorer
+
+        scorer: Scorer = BundleScorer(load_bundle(target), threads=usable_cores())
+        with _engine(target) as engine:
+            yield scorer, engine
+        return
+    if not (target / "config.json").is_file():
+        raise EvaluationError(f"{target}: neither a bundle nor a checkpoint directory.")
+    try:
+        from training.checkpoint import ExportError
+        from training.export import ExportOptions, export_bundle
+        from training.keras_scoring import CheckpointScorer
+    except ModuleNotFoundError as error:
+        raise EvaluationError(
+            f"The package {error.name} is missing; a checkpoint is measured with what "
+            "requirements.txt has, a bundle with less."
+        ) from error
+    with tempfile.TemporaryDirectory() as directory:
+        bundle = Path(directory) / "bundle"
+        try:
+            export_bundle(target, bundle, ExportOptions(quantization="none"))
+        except ExportError as error:
+            raise EvaluationError(str(error)) from error
+        with _engine(bundle) as engine:
+            yield CheckpointScorer(target), engine
+
+
+@contextmanager
+def _engine(bundle: Path) -> Iterator[Engine]:
+    engine = Engine(EngineConfig(bundle_dir=bundle, kv_cache_mb=0))
+    try:
+        yield engine
+    finally:
+        engine.close()

@@ -1,0 +1,133 @@
+"""How probable a checkpoint finds given replies, computed in Keras with both heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from inference.prompt import PromptRenderer, Turn
+from training.checkpoint import read_checkpoint
+from training.data.packing import BatchShape, Example, IntArray, Segment, pack
+from training.model import CHOICE_WEIGHT, DialogueModel, load_weights
+from training.scoring import FloatVector, Scores, bot_turns, reply_ids
+from training.vocabulary import fit_embeddings, is_lower_case, read_vocabulary
+
+# Room for one context and twenty candidates; a multiple that most fit in.
+ROW_STEP = 512
+
+
+class CheckpointScorer:
+    """A checkpoint directory in Keras. `renderer` is the one its bundle would use."""
+
+    def __init__(self, directory: Path) -> None:
+        vocabulary = read_vocabulary(directory)
+        checkpoint = fit_embeddings(read_checkpoint(directory), vocabulary)
+        self.model = DialogueModel(checkpoint.config)
+        load_weights(self.model, checkpoint.weights)
+        self.model.compile(jit_compile=False)
+        self.n_ctx = checkpoint.config.n_ctx
+        head = checkpoint.weights.get(CHOICE_WEIGHT)
+        self.has_head = head is not None
+        self.renderer = PromptRenderer(
+            vocabulary.tokenizer,
+            vocabulary.special_tokens,
+            n_ctx=self.n_ctx,
+            lowercase=is_lower_case(vocabulary.tokenizer),
+        )
+        self._alone = lru_cache(maxsize=4096)(self._alone_nats)
+
+    def reply_nats(self, persona: Sequence[str], turns: Sequence[Turn]) -> tuple[float, int]:
+        """Negative log-likelihood of the bot's turns, and the number of their tokens.
+
+        A dialogue longer than the context is scored turn by turn, with what still fits before.
+        """
+        example = Example.from_mask(*self.renderer.render_dialogue(persona, turns))
+        if len(example.ids) <= self.n_ctx:
+            items = [_branched(example.ids[:1], [example.ids[1:]], example)]
+        else:
+            items = [self._turn_segment(persona, turns, i) for i in bot_turns(turns)]
+        nats = [self._nats(item) for item in items]
+        return float(sum(value.sum() for value in nats)), sum(map(len, nats))
+
+    def rank(
+        self, persona: Sequence[str], turns: Sequence[Turn], candidates: Sequence[str]
+    ) -> Scores:
+        """Scores of the candidates as the bot's next turn; all in one pass over the context."""
+        spans = [reply_ids(self.renderer, text) for text in candidates]
+        longest = max(map(len, spans))
+        prompt = self.renderer.render(persona, turns, reserve=longest)
+        item = _branched(np.asarray(prompt.ids, np.int32), spans)
+        logits, scores = self._run(item)
+        nats = _negative_log(logits, item.target_ids)
+        ends = np.cumsum([len(span) for span in spans])[:-1]
+        return Scores(
+            likelihood=np.array([-part.mean() for part in np.split(nats, ends)]),
+            unconditional=np.array([-self._alone(text) for text in candidates]),
+            head=scores[0, : len(spans)].astype(np.float64) if self.has_head else None,
+        )
+
+    def _turn_segment(self, persona: Sequence[str], turns: Sequence[Turn], index: int) -> Segment:
+        reply = reply_ids(self.renderer, turns[index].text)[: self.n_ctx // 2]
+        prompt = self.renderer.render(persona, turns[:index], reserve=len(reply))
+        return _branched(np.asarray(prompt.ids, np.int32), [reply])
+
+    def _alone_nats(self, text: str) -> float:
+        prompt = self.renderer.render([], [], reserve=1)
+        item = _branched(np.asarray(prompt.ids, np.int32), [reply_ids(self.renderer, text)])
+        return float(self._nats(item).mean())
+
+    def _nats(self, item: Segment) -> FloatVector:
+        return _negative_log(self._run(item)[0], item.target_ids)
+
+    def _run(self, item: Segment) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Logits of the segment's targets, and choice scores; computed in rows of few lengths."""
+        shape = BatchShape(
+            rows=1,
+            row_length=-(-len(item.ids) // ROW_STEP) * ROW_STEP,
+            targets_per_row=-(-len(item.target_ids) // ROW_STEP) * ROW_STEP,
+            choices_per_row=1,
+            candidates=max(1, item.choice_index.shape[1]),
+        )
+        batch = next(pack([item], shape, fill=False))
+        logits, scores = self.model.predict_on_batch(batch)
+        return logits[: len(item.target_ids)], scores
+
+
+def _branched(
+    trunk: IntArray, branches: Sequence[IntArray], example: Example | None = None
+) -> Segment:
+    """A segment whose branches all follow the trunk's end and are targets: all of a branch, or
+    of one that is an example's rest, the example's replies."""
+    parts = [trunk, *branches]
+    lengths = [len(part) for part in parts]
+    starts = np.cumsum([0, *lengths])
+    index, targets = [], []
+    for start, part in zip(starts[1:], branches, strict=False):
+        index.append(np.r_[len(trunk) - 1, np.arange(start, start + len(part) - 1)])
+        targets.append(part)
+    found, wanted = np.concatenate(index), np.concatenate(targets)
+    if example is not None:
+        keep = np.concatenate([np.arange(a, b) for a, b in example.replies]) - len(trunk)
+        found, wanted = found[keep], wanted[keep]
+    return Segment(
+        ids=np.concatenate(parts).astype(np.int32),
+        positions=np.concatenate(
+            [np.arange(len(trunk)), *(len(trunk) + np.arange(len(part)) for part in branches)]
+        ).astype(np.int32),
+        branches=np.repeat(np.arange(len(parts)), lengths).astype(np.int32),
+        starts=np.repeat([0, *[len(trunk)] * len(branches)], lengths).astype(np.int32),
+        target_index=found.astype(np.int32),
+        target_ids=wanted.astype(np.int32),
+        choice_index=(starts[2:] - 1).reshape(1, -1).astype(np.int32),
+    )
+
+
+def _negative_log(logits: npt.NDArray[np.float32], ids: IntArray) -> FloatVector:
+    values = logits.astype(np.float64)
+    top = values.max(axis=1, keepdims=True)
+    total = top[:, 0] + np.log(np.exp(values - top).sum(axis=1))
+    return np.asarray(total - values[np.arange(len(ids)), ids], np.float64)

@@ -1,0 +1,88 @@
+"""Replies of a bundle, many at a time, through the engine that serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from inference.engine import Delta, Engine, Finished
+from inference.params import SamplingParams
+from inference.prompt import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A persona and what has been said; the bot speaks next."""
+
+    persona: Sequence[str]
+    turns: Sequence[Turn]
+
+
+@dataclass(slots=True)
+class Answers:
+    """Replies in the order of the questions; tokens per second over all of them."""
+
+    texts: list[str]
+    tokens_per_second: float
+
+
+def answer_all(engine: Engine, asks: Sequence[Ask], params: SamplingParams) -> Answers:
+    """Answer everything, as many at a time as the engine has slots.
+
+    Each reply has a seed of its own, counted from that of `params`, so that the same questions get
+    the same replies from the same bundle.
+    """
+
+    async def work() -> tuple[list[str], int]:
+        slots = asyncio.Semaphore(engine.config.max_batch)
+
+        async def one(number: int, ask: Ask) -> tuple[str, int]:
+            async with slots:
+                return await _answer(engine, ask, replace(params, seed=(params.seed or 0) + number))
+
+        results = await asyncio.gather(*(one(i, ask) for i, ask in enumerate(asks)))
+        return [text for text, _ in results], sum(tokens for _, tokens in results)
+
+    engine.load()
+    began = time.monotonic()
+    texts, tokens = asyncio.run(work())
+    return Answers(texts, tokens / max(time.monotonic() - began, 1e-9))
+
+
+def self_chats(
+    engine: Engine,
+    pairs: Sequence[tuple[Sequence[str], Sequence[str]]],
+    params: SamplingParams,
+    *,
+    turns: int,
+    opening: str = "hi!",
+) -> list[list[str]]:
+    """The model talks with itself, as two characters; the first one opens with `opening`."""
+    chats = [[opening] for _ in pairs]
+    for turn in range(1, turns):
+        asks = [
+            Ask(pair[turn % 2], _turns(chat, turn % 2))
+            for pair, chat in zip(pairs, chats, strict=True)
+        ]
+        seeded = replace(params, seed=(params.seed or 0) + 1000 * turn)
+        for chat, text in zip(chats, answer_all(engine, asks, seeded).texts, strict=True):
+            chat.append(text)
+    return chats
+
+
+def _turns(chat: Sequence[str], bot: int) -> list[Turn]:
+    return [Turn("bot" if i % 2 == bot else "person", text) for i, text in enumerate(chat)]
+
+
+async def _answer(engine: Engine, ask: Ask, params: SamplingParams) -> tuple[str, int]:
+    pieces, tokens = [], 0
+    async with aclosing(engine.generate(ask.persona, ask.turns, params)) as events:
+        async for event in events:
+            if isinstance(event, Delta):
+                pieces.append(event.text)
+            elif isinstance(event, Finished):
+                tokens = event.completion_tokens
+    return "".join(pieces).strip(), tokens

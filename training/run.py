@@ -1,0 +1,74 @@
+"""A training run from options to a finished directory: `manage.py train`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from training.config import TrainConfig, TrainError
+from training.report import RunReport
+from training.state import read_meta
+from training.train import LAST, prepare
+
+PATHS = ("checkpoint", "out", "validation")
+
+
+def run_training(
+    out: Path,
+    given: Mapping[str, Any],
+    *,
+    resume: bool,
+    quiet: bool = False,
+    make_characters: Callable[[int], Sequence[Sequence[str]]] = lambda count: (),
+) -> dict[str, Any]:
+    """Train until the run ends. With `resume` what is not given stays as the run had it.
+
+    Returns steps, tokens, seconds and the best validation figures. Raises TrainError, DataError or
+    ExportError.
+    """
+    before = read_meta(out / LAST).get("run", {}) if resume else {}
+    run = config_from({**before, **given, "out": out})
+    report = RunReport(out, quiet=quiet)
+    characters = make_characters(run.characters) if run.grammar and run.characters else ()
+    trainer = prepare(run, resume=resume, report=report, characters=characters)
+    try:
+        state = trainer.train()
+    except MemoryError as error:
+        raise _out_of_memory(run) from error
+    except Exception as error:
+        if type(error).__name__ == "ResourceExhaustedError":
+            raise _out_of_memory(run) from error
+        raise
+    finally:
+        report.close()
+    best = min(state.history, key=lambda item: item["ppl_token"], default={})
+    return {
+        "out": str(out),
+        "steps": state.step,
+        "tokens": state.tokens,
+        "seconds": round(state.seconds),
+        "best": best,
+    }
+
+
+def config_from(values: Mapping[str, Any]) -> TrainConfig:
+    """A TrainConfig from options or from `meta.json`. Raises TrainError for what is wrong."""
+    known = {field.name for field in fields(TrainConfig)}
+    chosen = {name: value for name, value in values.items() if name in known}
+    if not chosen.get("checkpoint"):
+        raise TrainError("checkpoint: give the directory of a GPT-2 checkpoint to start from.")
+    for name in PATHS:
+        if chosen.get(name) is not None:
+            chosen[name] = Path(chosen[name])
+    chosen["data"] = tuple((str(path), float(times)) for path, times in chosen.get("data", ()))
+    return TrainConfig(**chosen)
+
+
+def _out_of_memory(run: TrainConfig) -> TrainError:
+    half = max(1, run.rows // 2)
+    return TrainError(
+        f"Out of memory with {run.rows} rows of {run.row_length} tokens: try --rows {half} "
+        f"--accumulation {2 * run.accumulation}, which updates the same way."
+    )

@@ -1,0 +1,129 @@
+"""How probable a bundle finds given replies: perplexity, and ranking by it.
+
+A bundle's `score.onnx` has the weights that people are answered with, so that what quantisation
+costs is seen. It needs ONNX Runtime only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from inference.bundle import SCORER_FILE, Bundle
+from inference.errors import BundleError
+from inference.prompt import PromptRenderer, Turn
+from training.data.packing import Example, IntArray
+
+FloatVector = npt.NDArray[np.float64]
+_CACHE_DTYPES = {"tensor(float)": np.float32, "tensor(int8)": np.int8}
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Of each candidate reply: mean log-likelihood per token after the context, the same without
+    persona and history, and the second head's score where there is one."""
+
+    likelihood: FloatVector
+    unconditional: FloatVector
+    head: FloatVector | None = None
+
+
+class BundleScorer:
+    """A bundle's probabilities, one sequence at a time."""
+
+    def __init__(self, bundle: Bundle, *, threads: int) -> None:
+        import onnxruntime as ort
+
+        path = bundle.path / SCORER_FILE
+        if not path.is_file():
+            raise BundleError(
+                f"{path}: missing; export the checkpoint again to have its perplexity measured."
+            )
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._n_ctx = bundle.n_ctx
+        self.renderer = PromptRenderer.from_bundle(bundle)
+        inputs = {item.name: item for item in self._session.get_inputs()}
+        shape = (1, bundle.n_head, 0, bundle.n_embd // bundle.n_head)
+        dtype = _CACHE_DTYPES[inputs["past_key_0"].type]
+        names = [f"{kind}_{i}" for i in range(bundle.n_layer) for kind in ("key", "value")]
+        self._empty = {f"past_{name}": np.zeros(shape, dtype) for name in names}
+        self._outputs = ["log_likelihood", *(f"present_{name}" for name in names)]
+        self._alone = lru_cache(maxsize=4096)(self._alone_mean)
+
+    def reply_nats(self, persona: Sequence[str], turns: Sequence[Turn]) -> tuple[float, int]:
+        """Negative log-likelihood of the bot's turns, and the number of their tokens.
+
+        A dialogue longer than the context is scored turn by turn, with what still fits before.
+        """
+        example = Example.from_mask(*self.renderer.render_dialogue(persona, turns))
+        if len(example.ids) <= self._n_ctx:
+            wanted = np.concatenate([np.arange(*span) for span in example.replies])
+            values, _ = self._run(example.ids[:-1], example.ids[1:], self._empty)
+            return float(-values[wanted - 1].sum()), len(wanted)
+        nats, tokens = 0.0, 0
+        for index in bot_turns(turns):
+            ids = reply_ids(self.renderer, turns[index].text)[: self._n_ctx // 2]
+            prompt = self.renderer.render(persona, turns[:index], reserve=len(ids)).ids
+            nats -= self._after(prompt, [ids])[0].sum()
+            tokens += len(ids)
+        return float(nats), tokens
+
+    def rank(
+        self, persona: Sequence[str], turns: Sequence[Turn], candidates: Sequence[str]
+    ) -> Scores:
+        """Scores of the candidates as the bot's next turn; the context is run once."""
+        replies = [reply_ids(self.renderer, text) for text in candidates]
+        prompt = self.renderer.render(persona, turns, reserve=max(map(len, replies))).ids
+        return Scores(
+            likelihood=np.array([values.mean() for values in self._after(prompt, replies)]),
+            unconditional=np.array([self._alone(text) for text in candidates]),
+        )
+
+    def _alone_mean(self, text: str) -> float:
+        prompt = self.renderer.render([], [], reserve=1).ids
+        return float(self._after(prompt, [reply_ids(self.renderer, text)])[0].mean())
+
+    def _after(self, prompt: Sequence[int], replies: Sequence[IntArray]) -> list[FloatVector]:
+        """Log-likelihood of every token of the replies, each right after the prompt."""
+        context = np.asarray(prompt, np.int32)
+        _, past = self._run(context[:-1], context[1:], self._empty)
+        results = []
+        for ids in replies:
+            given = np.concatenate([context[-1:], ids[:-1]])
+            results.append(self._run(given, ids, past)[0])
+        return results
+
+    def _run(
+        self, ids: IntArray, targets: IntArray, past: dict[str, npt.NDArray[np.generic]]
+    ) -> tuple[FloatVector, dict[str, npt.NDArray[np.generic]]]:
+        before = past["past_key_0"].shape[2]
+        feeds = {
+            "input_ids": ids[None].astype(np.int64),
+            "position_ids": np.arange(before, before + len(ids))[None],
+            "seqlens_k": np.array([before + len(ids) - 1], np.int32),
+            "total_sequence_length": np.array([before + len(ids)], np.int32),
+            "targets": targets[None].astype(np.int64),
+        }
+        values, *present = self._session.run(self._outputs, {**feeds, **past})
+        names = (name.replace("present", "past") for name in self._outputs[1:])
+        return values.ravel().astype(np.float64), dict(zip(names, present, strict=True))
+
+
+def reply_ids(renderer: PromptRenderer, text: str) -> IntArray:
+    """The tokens of a reply, with the one that ends it."""
+    example = Example.from_mask(*renderer.render_dialogue([], [Turn("bot", text)]))
+    start, stop = example.replies[0]
+    return example.ids[start:stop]
+
+
+def bot_turns(turns: Iterable[Turn]) -> Iterator[int]:
+    """Where the bot speaks."""
+    return (index for index, turn in enumerate(turns) if turn.speaker == "bot")
