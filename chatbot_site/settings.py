@@ -34,6 +34,10 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "channels",
     "csp",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "conversations",
     "sms",
 ]
@@ -162,6 +166,58 @@ CONTENT_SECURITY_POLICY = {
         # Older Safari does not take 'self' to cover websockets.
         "connect-src": [SELF, *([PUBLIC_URL.replace("http", "ws", 1)] if PUBLIC_URL else [])],
     }
+}
+
+# The REST API
+REST_FRAMEWORK: dict[str, Any] = {
+    # The first one's challenge is what an anonymous request is answered with: 401, not 403.
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "conversations.api.authentication.BearerOrToken",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_THROTTLE_CLASSES": [
+        "rest_framework.throttling.AnonRateThrottle",
+        "rest_framework.throttling.UserRateThrottle",
+    ],
+    "DEFAULT_THROTTLE_RATES": {"anon": "60/minute", "user": "600/minute"},
+    "NUM_PROXIES": ENV.trusted_proxies,
+    "EXCEPTION_HANDLER": "conversations.api.errors.error_response",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Persona chatbot",
+    "DESCRIPTION": "Talk to characters played by a small language model.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PUBLIC": True,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "conversations.api.schema.add_errors",
+    ],
+    "APPEND_COMPONENTS": {
+        "schemas": {
+            "Error": {
+                "type": "object",
+                "required": ["code", "detail"],
+                "properties": {
+                    "code": {"type": "string"},
+                    "detail": {"type": "string", "description": "For a person to read."},
+                    "fields": {
+                        "type": "object",
+                        "additionalProperties": {"type": "array", "items": {"type": "string"}},
+                        "description": "What is wrong with each field.",
+                    },
+                },
+            }
+        }
+    },
 }
 
 # Everything goes to standard error and to nobody's mailbox.

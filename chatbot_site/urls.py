@@ -8,5 +8,6 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("conversations.urls")),
     path("admin/", admin.site.urls),
+    path("api/", include("conversations.api.urls")),
     path("sms/", include("sms.urls")),
 ]

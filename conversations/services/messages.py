@@ -79,6 +79,12 @@ def message_clean(text: str) -> str:
     return text
 
 
+def feedback_give(*, reply: Message, feedback: int | None) -> None:
+    """Remember whether a person liked a reply: 1 yes, -1 no, None takes it back."""
+    reply.feedback = feedback
+    reply.save(update_fields=["feedback"])
+
+
 @transaction.atomic
 def _save(
     conversation: Conversation, text: str, client_id: UUID, sampling: Mapping[str, Any]

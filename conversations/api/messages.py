@@ -1,0 +1,173 @@
+"""Messages: list, send (waiting for the reply or streaming it), follow, stop, judge."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4, uuid5
+
+from asgiref.sync import async_to_sync
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from conversations import protocol
+from conversations.api.base import ApiView
+from conversations.api.pagination import MessagePages
+from conversations.api.serializers import (
+    ExchangeSerializer,
+    FeedbackSerializer,
+    MessageSendSerializer,
+    MessageSerializer,
+)
+from conversations.api.streaming import EVENT_STREAM, EventStreamRenderer, event_stream
+from conversations.models import Conversation, Message, Role, Status
+from conversations.services.events import MessageSaved, ReplyEnded
+from conversations.services.messages import Exchange, feedback_give
+from conversations.services.replies import message_post, reply_stop, reply_stream
+
+MAX_KEY_LENGTH = 255
+MAX_SEQ = 1_000_000
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description=(
+        "Any string of up to 255 characters. Sending it again gives the same message and reply and "
+        "generates nothing twice; a reply that failed is tried again."
+    ),
+)
+LAST_EVENT_ID = OpenApiParameter(
+    "Last-Event-ID",
+    str,
+    OpenApiParameter.HEADER,
+    description="Number of the last token that arrived; the stream goes on after it.",
+)
+STREAM = OpenApiResponse(OpenApiTypes.STR, description="The reply as server-sent events.")
+
+
+class MessageList(ApiView):
+    serializer_class = MessageSerializer
+    pagination_class = MessagePages
+    renderer_classes = (JSONRenderer, EventStreamRenderer)
+
+    @extend_schema(operation_id="messages_list")
+    def get(self, request: Request, conversation_id: str) -> Response:
+        """What was said, the oldest first."""
+        messages = Message.objects.filter(conversation=self.conversation())
+        return self.page(messages, MessagePages, MessageSerializer)
+
+    @extend_schema(
+        operation_id="messages_send",
+        parameters=[IDEMPOTENCY_KEY],
+        request=MessageSendSerializer,
+        responses={
+            (200, "application/json"): ExchangeSerializer,
+            (201, "application/json"): ExchangeSerializer,
+            (200, EVENT_STREAM): STREAM,
+        },
+    )
+    def post(self, request: Request, conversation_id: str) -> Response | StreamingHttpResponse:
+        """Say something and get the finished reply, or its tokens as they come when the request
+        accepts `text/event-stream`."""
+        conversation = self.conversation()
+        text = self.valid(MessageSendSerializer)["text"]
+        key = _client_id(request, conversation)
+        streaming = isinstance(request.accepted_renderer, EventStreamRenderer)
+        exchange, ended = async_to_sync(self._say)(conversation, text, key, wait=not streaming)
+        if ended is None:
+            saved = MessageSaved(exchange.message.pk, key, exchange.message.text)
+            first = [protocol.build_saved(saved, client_id=str(key))]
+            return event_stream(reply_id=exchange.reply.pk, first=first)
+        if ended.status == Status.FAILED:
+            raise protocol.reply_failure(ended)
+        exchange.reply.refresh_from_db()
+        body = ExchangeSerializer({"message": exchange.message, "reply": exchange.reply}).data
+        return Response(body, status=201 if exchange.created else 200)
+
+    async def _say(
+        self, conversation: Conversation, text: str, key: UUID, *, wait: bool
+    ) -> tuple[Exchange, ReplyEnded | None]:
+        exchange = await message_post(
+            conversation=conversation,
+            text=text,
+            client_id=key,
+            owner=self.owner,
+            address=self.address,
+        )
+        ended = None
+        if wait:
+            async for event in reply_stream(reply_id=exchange.reply.pk):
+                if isinstance(event, ReplyEnded):
+                    ended = event
+        return exchange, ended
+
+
+class MessageDetail(ApiView):
+    serializer_class = MessageSerializer
+
+    @extend_schema(operation_id="messages_retrieve")
+    def get(self, request: Request, conversation_id: str, message_id: int) -> Response:
+        """One message."""
+        return Response(MessageSerializer(self.message()).data)
+
+
+class ReplyEvents(ApiView):
+    renderer_classes = (EventStreamRenderer, JSONRenderer)
+
+    @extend_schema(
+        operation_id="replies_events",
+        parameters=[LAST_EVENT_ID],
+        responses={(200, EVENT_STREAM): STREAM},
+    )
+    def get(self, request: Request, conversation_id: str, message_id: int) -> StreamingHttpResponse:
+        """Follow a reply from anywhere in it: `Last-Event-ID` says what has arrived already."""
+        seen = request.headers.get("Last-Event-ID", "0") or "0"
+        if not (seen.isascii() and seen.isdecimal() and int(seen[:9]) <= MAX_SEQ and len(seen) < 8):
+            raise ValidationError({"Last-Event-ID": [f"Must be a number from 0 to {MAX_SEQ}."]})
+        reply = self.message(role=Role.BOT)
+        return event_stream(reply_id=reply.pk, after_seq=int(seen))
+
+
+class ReplyStop(ApiView):
+    serializer_class = MessageSerializer
+
+    @extend_schema(operation_id="replies_stop", request=None)
+    def post(self, request: Request, conversation_id: str, message_id: int) -> Response:
+        """Stop a reply that waits or is being written; it keeps what it has."""
+        reply = self.message(role=Role.BOT)
+        async_to_sync(self._stop)(reply.pk)
+        reply.refresh_from_db()
+        return Response(MessageSerializer(reply).data)
+
+    async def _stop(self, reply_id: int) -> None:
+        await reply_stop(reply_id=reply_id)
+        async for _ in reply_stream(reply_id=reply_id):
+            pass
+
+
+class ReplyFeedback(ApiView):
+    serializer_class = MessageSerializer
+
+    @extend_schema(
+        operation_id="replies_feedback", request=FeedbackSerializer, responses=MessageSerializer
+    )
+    def put(self, request: Request, conversation_id: str, message_id: int) -> Response:
+        """Say whether a reply was good."""
+        reply = self.message(role=Role.BOT)
+        feedback_give(reply=reply, feedback=self.valid(FeedbackSerializer)["feedback"])
+        return Response(MessageSerializer(reply).data)
+
+
+def _client_id(request: Request, conversation: Conversation) -> UUID:
+    key = request.headers.get("Idempotency-Key", "")
+    if len(key) > MAX_KEY_LENGTH:
+        raise ValidationError({"Idempotency-Key": [f"At most {MAX_KEY_LENGTH} characters."]})
+    if not key:
+        return uuid4()
+    try:
+        return UUID(key)
+    except ValueError:
+        return uuid5(conversation.pk, key)

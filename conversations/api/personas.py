@@ -1,0 +1,80 @@
+"""Characters and the model that plays them: read only."""
+
+from __future__ import annotations
+
+from django.db.models import Q
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from conversations.api.base import ApiView
+from conversations.api.pagination import PersonaPages
+from conversations.api.serializers import ModelSerializer, PersonaSerializer
+from conversations.models import Persona
+from conversations.services.engine import bundle, sampling_params
+from conversations.services.personas import PersonaMissing, persona_random
+
+SEARCH = OpenApiParameter("search", str, description="Words in the name or the lines.")
+
+
+class PersonaList(ApiView):
+    serializer_class = PersonaSerializer
+    pagination_class = PersonaPages
+
+    @extend_schema(operation_id="personas_list", parameters=[SEARCH])
+    def get(self, request: Request) -> Response:
+        """List the characters that new conversations may meet."""
+        personas = Persona.objects.filter(is_active=True)
+        for word in request.query_params.get("search", "").replace("\0", " ").split()[:10]:
+            personas = personas.filter(Q(name__icontains=word) | Q(lines__icontains=word))
+        return self.page(personas, PersonaPages, PersonaSerializer)
+
+
+class PersonaDetail(ApiView):
+    serializer_class = PersonaSerializer
+
+    @extend_schema(operation_id="personas_retrieve")
+    def get(self, request: Request, persona_id: int) -> Response:
+        """One character."""
+        persona = get_object_or_404(Persona.objects.filter(is_active=True), pk=persona_id)
+        return Response(PersonaSerializer(persona).data)
+
+
+class PersonaRandom(ApiView):
+    serializer_class = PersonaSerializer
+
+    @extend_schema(operation_id="personas_random")
+    def get(self, request: Request) -> Response:
+        """A random character."""
+        try:
+            return Response(PersonaSerializer(persona_random()).data)
+        except PersonaMissing as error:
+            raise NotFound(str(error)) from error
+
+
+class LiveModel(ApiView):
+    serializer_class = ModelSerializer
+
+    @extend_schema(operation_id="model_retrieve")
+    def get(self, request: Request) -> Response:
+        """The model that answers, with its card."""
+        served, sampling = bundle(), sampling_params()
+        names = ("vocab_size", "n_layer", "n_head", "n_embd", "n_ctx")
+        card = served.path / "README.md"
+        return Response(
+            {
+                "name": served.name,
+                "architecture": served.architecture,
+                "quantization": served.quantization,
+                "parameters": {name: getattr(served, name) for name in names},
+                "sampling": {
+                    name: getattr(sampling, name)
+                    for name in ("max_tokens", "temperature", "top_k", "top_p")
+                },
+                "source": served.source,
+                "metrics": served.metrics,
+                "card": card.read_text(encoding="utf-8") if card.exists() else "",
+            }
+        )
