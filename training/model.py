@@ -17,7 +17,7 @@ from keras import ops
 from training.checkpoint import Config, FloatArray
 
 MASKED = -1e9
-CHOICE_WEIGHT, CHOICE_BIAS = "choice_head.weight", "choice_head.bias"
+CHOICE_WEIGHT = "choice_head.weight"
 
 
 class Block(keras.layers.Layer):
@@ -80,7 +80,10 @@ class DialogueModel(keras.Model):
         self.wpe = keras.layers.Embedding(config.n_ctx, config.n_embd, start, name="wpe")
         self.blocks = [Block(config, dropout, name=f"h_{i}") for i in range(config.n_layer)]
         self.ln_f = keras.layers.LayerNormalization(epsilon=config.epsilon, name="ln_f")
-        self.choice_head = keras.layers.Dense(1, kernel_initializer=start, name="choice_head")
+        # No bias: it would add the same to every candidate's score.
+        self.choice_head = keras.layers.Dense(
+            1, use_bias=False, kernel_initializer=start, name="choice_head"
+        )
         self.dropout = keras.layers.Dropout(dropout, name="dropout")
         shape = (None, None, config.n_embd)
         for layer in (self.wte, self.wpe):
@@ -141,8 +144,7 @@ def weight_variables(model: DialogueModel) -> dict[str, Any]:
         for name, norm in {"ln_1": block.ln_1, "ln_2": block.ln_2}.items():
             named |= {f"h.{i}.{name}.weight": norm.gamma, f"h.{i}.{name}.bias": norm.beta}
     named |= {"ln_f.weight": model.ln_f.gamma, "ln_f.bias": model.ln_f.beta}
-    head = model.choice_head
-    return named | {CHOICE_WEIGHT: head.kernel, CHOICE_BIAS: head.bias}
+    return named | {CHOICE_WEIGHT: model.choice_head.kernel}
 
 
 def load_weights(model: DialogueModel, weights: Mapping[str, FloatArray]) -> None:
@@ -150,7 +152,7 @@ def load_weights(model: DialogueModel, weights: Mapping[str, FloatArray]) -> Non
     for name, variable in weight_variables(model).items():
         if name in weights:
             variable.assign(weights[name])
-        elif name not in (CHOICE_WEIGHT, CHOICE_BIAS):
+        elif name != CHOICE_WEIGHT:
             raise KeyError(name)
 
 

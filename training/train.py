@@ -24,7 +24,12 @@ from training.objective import Trainee, build_optimizer, learning_rate
 from training.report import RunReport
 from training.state import RunState, load_state, save_model
 from training.validate import Validation
-from training.vocabulary import Vocabulary, fit_embeddings, read_vocabulary
+from training.vocabulary import (
+    Vocabulary,
+    fit_embeddings,
+    is_lower_case,
+    read_vocabulary,
+)
 
 LAST, BEST = "last", "best"
 # Mean losses are reported over this many updates.
@@ -85,8 +90,8 @@ class Trainer:
     def _batches(self) -> Iterator[Batch]:
         batches = self.stream.batches(self.state.epoch, self.state.batch)
         for epoch, number, batch in prefetched(batches):
-            yield batch
             self.state.epoch, self.state.batch = epoch, number + 1
+            yield batch
 
     def _update(self, batch: Batch) -> None:
         progress = self.run.progress(self.state.step, self.state.seconds)
@@ -165,12 +170,22 @@ def prepare(
     keras.mixed_precision.set_global_policy(run.precision)
     vocabulary = read_vocabulary(run.checkpoint)
     checkpoint = fit_embeddings(read_checkpoint(run.checkpoint), vocabulary)
+    n_ctx = checkpoint.config.n_ctx
+    if min(run.max_dialogue, run.row_length) > n_ctx:
+        raise TrainError(
+            f"max_dialogue {run.max_dialogue} is more than the checkpoint's {n_ctx} positions."
+        )
     model = Trainee(checkpoint.config, run)
     load_weights(model, checkpoint.weights)
     optimizer = build_optimizer(run)
     model.compile(optimizer=optimizer, jit_compile=False)
     model.optimizer.build(model.trainable_variables)
-    renderer = PromptRenderer(vocabulary.tokenizer, vocabulary.special_tokens)
+    renderer = PromptRenderer(
+        vocabulary.tokenizer,
+        vocabulary.special_tokens,
+        n_ctx=n_ctx,
+        lowercase=is_lower_case(vocabulary.tokenizer),
+    )
     stream = Stream(
         sources=load_sources(run, characters, report.line),
         renderer=renderer,
@@ -181,7 +196,7 @@ def prepare(
     )
     validation = None
     if run.validation is not None:
-        validation = Validation.from_file(run.validation, renderer, run)
+        validation = Validation.from_file(run.validation, renderer, run, n_ctx)
     state = RunState()
     if resume and (run.out / LAST).exists():
         state = load_state(run.out / LAST, model, model.optimizer)

@@ -28,7 +28,9 @@ class Validation:
     words: int
 
     @classmethod
-    def from_file(cls, path: Path, renderer: PromptRenderer, run: TrainConfig) -> Validation:
+    def from_file(
+        cls, path: Path, renderer: PromptRenderer, run: TrainConfig, n_ctx: int
+    ) -> Validation:
         """The second speaker's replies in the first `evaluate_dialogues` dialogues of a file."""
         dialogues = islice(read_dialogues(path), run.evaluate_dialogues)
         shape = validation_shape(run)
@@ -36,7 +38,7 @@ class Validation:
         words = 0
         for dialogue in dialogues:
             words += sum(len(text.split()) for text in dialogue.turns[1::2])
-            limit, targets = shape.row_length, shape.targets_per_row
+            limit, targets = min(shape.row_length, n_ctx), shape.targets_per_row
             turns = dialogue.turns_for(1)
             examples += encode(renderer, list(dialogue.personas[1]), turns, limit, targets)
         segments = add_candidates(examples, Random("validation"), shape, share=1.0)

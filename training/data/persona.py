@@ -15,7 +15,7 @@ from training.data.dialogue import Dialogue
 MAX_LINES = 5
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 _SELF = re.compile(
-    r"^(?:well |yes |yeah |no |oh |and |but |so |hi |hello |,)*,? ?"
+    r"^(?:(?:well|yes|yeah|no|oh|and|but|so|hi|hello)\b[, ]*)*"
     r"((?:i (?:am|was|have|had|love|like|enjoy|hate|work|worked|live|lived|play|played|own|want|"
     r"wish|collect|study|studied|teach|drive|grew|speak|read|watch|prefer|do not|don't|never|"
     r"always|usually|used to|go to|listen)|i'm|i've|i'd love|my) .*)",

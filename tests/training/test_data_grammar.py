@@ -1,0 +1,97 @@
+"""Grammar dialogues: every answer follows from the persona of whoever gives it."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from random import Random
+
+from training.data.dialogue import Dialogue
+from training.grammar.generator import grammar_dialogues
+from training.grammar.lines import PersonaMaker
+from training.grammar.rules import load_rules, plain
+
+
+def made(count: int = 150, seed: int = 3) -> list[Dialogue]:
+    return list(grammar_dialogues(count, seed=seed))
+
+
+def said_by(dialogue: Dialogue, speaker: int) -> str:
+    return " ".join(dialogue.turns[speaker::2])
+
+
+def test_the_same_seed_makes_the_same_dialogues() -> None:
+    assert made(5) == made(5)
+    assert made(5) != made(5, seed=4)
+
+
+def test_no_text_has_a_slot_left() -> None:
+    for dialogue in made():
+        for text in (*dialogue.turns, *dialogue.personas[0], *dialogue.personas[1]):
+            assert "{" not in text
+            assert text.strip()
+
+
+def test_people_without_pets_do_not_have_pets() -> None:
+    denied = 0
+    for dialogue in made(400):
+        for speaker, lines in enumerate(dialogue.personas):
+            text = " ".join(plain(line) for line in lines)
+            if re.search(r"i (have|own) (an?|two|three) (\w+ )?(dogs?|cats?)\b", text):
+                assert "do not have any pets" not in said_by(dialogue, speaker)
+            elif "do not have any pets" in said_by(dialogue, speaker):
+                denied += 1
+    assert denied > 5
+
+
+def test_ages_are_the_persona_s_own() -> None:
+    answers = 0
+    for dialogue in made(400):
+        for speaker, lines in enumerate(dialogue.personas):
+            for age in re.findall(r"i am (\d\d)\b", said_by(dialogue, speaker)):
+                answers += 1
+                assert age in " ".join(lines)
+    assert answers > 5
+
+
+def test_given_personas_are_drawn_on() -> None:
+    pool = [("I have a dog named Rex.", "I am a nurse.")]
+    drawn = list(grammar_dialogues(40, seed=1, pools=[pool]))
+    with_rex = [d for d in drawn for side in (0, 1) if d.personas[side] == pool[0]]
+    assert 20 < len(with_rex) < 60
+    assert any("rex" in " ".join(d.turns) for d in with_rex)
+
+
+def test_lines_are_understood() -> None:
+    rules = load_rules()
+    expected = {
+        "I have two dogs named Salt and Pepper.": "pet",
+        "My cat, Biscuit, sleeps on my face.": "pet",
+        "I'm a night watchman.": "job",
+        "I live in a small town.": "home",
+        "My favorite food is pizza.": "favorite",
+        "I am forty five years old.": "age",
+        "I am married.": "partner",
+        "I hate spiders.": "dislike",
+        "I play the violin.": "music",
+    }
+    for line, topic in expected.items():
+        assert rules.facts([line])[0].topic == topic, line
+    assert [fact.topic for fact in rules.facts(["Nobody knows my middle name."])] == ["self"]
+
+
+def test_made_lines_are_mostly_understood() -> None:
+    maker, rules, random = PersonaMaker(), load_rules(), Random(5)
+    lines = [line for _ in range(200) for line in maker.persona(random)]
+    known = [line for line in lines if rules.facts([line])[0].topic != "self"]
+    assert len(known) > 0.9 * len(lines)
+
+
+def test_questions_come_in_many_wordings() -> None:
+    questions = {
+        sentence
+        for dialogue in islice(grammar_dialogues(300), 300)
+        for turn in dialogue.turns
+        for sentence in re.findall(r"[^.!?]+\?", turn)
+    }
+    assert len(questions) > 300

@@ -1,0 +1,129 @@
+"""Dialogues come in from every format; what is damaged is named and skipped."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.training.tiny import dialogue_row, write_rows
+from training.data.dialogue import Damage, DataError
+from training.data.readers import read_dialogues
+
+HUGGING_FACE = {
+    "train": [
+        {
+            "personality": ["i have a dog.", "i am a nurse."],
+            "utterances": [
+                {"history": ["hi !"], "candidates": ["wrong one .", "hello !"]},
+                {
+                    "history": ["hi !", "hello !", "any pets ?"],
+                    "candidates": ["no way .", "blue .", "yes , a dog ."],
+                },
+            ],
+        }
+    ]
+    * 3,
+    "valid": [
+        {
+            "personality": ["i sail."],
+            "utterances": [{"history": ["ahoy"], "candidates": ["x", "ahoy !"]}],
+        }
+    ],
+}
+PARLAI = """\
+1 your persona: i have a dog.
+2 partner's persona: i like tea.
+3 hi !\thello !\t\twrong|hello !
+4 any pets ?\tyes , a dog .\t\tno|yes , a dog .
+1 your persona: i sail.
+2 ahoy\tahoy !
+"""
+
+
+def test_json_lines_plain_and_gzipped(tmp_path: Path) -> None:
+    plain = write_rows(tmp_path / "a.jsonl", [dialogue_row(), dialogue_row()])
+    zipped = tmp_path / "a.jsonl.gz"
+    zipped.write_bytes(gzip.compress(plain.read_bytes()))
+    for path in (plain, zipped):
+        first, second = read_dialogues(path)
+        assert first == second
+        assert first.personas[1] == ("I have a dog named Rex.", "I am a nurse.")
+        assert [turn.speaker for turn in first.turns_for(1)] == ["person", "bot"] * 2
+
+
+def test_personachat_as_hugging_face_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "personachat.json"
+    path.write_text(json.dumps(HUGGING_FACE))
+    dialogues = list(read_dialogues(path))
+    assert len(dialogues) == 3
+    assert dialogues[0].turns == ("hi !", "hello !", "any pets ?", "yes , a dog .")
+    assert dialogues[0].personas == ((), ("i have a dog.", "i am a nurse."))
+    assert dialogues[0].candidates == ("no way .", "blue .")
+
+
+def test_personachat_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.data.personachat.CHUNK", 7)
+    path = tmp_path / "personachat.json"
+    reordered = {"valid": HUGGING_FACE["valid"], "train": HUGGING_FACE["train"]}
+    path.write_text(json.dumps(reordered, indent=1))
+    assert [dialogue.turns[0] for dialogue in read_dialogues(path)] == ["hi !"] * 3
+
+
+def test_parlai_text(tmp_path: Path) -> None:
+    path = tmp_path / "train_both_original.txt"
+    path.write_text(PARLAI)
+    first, second = read_dialogues(path)
+    assert first.personas == (("i like tea.",), ("i have a dog.",))
+    assert first.turns == ("hi !", "hello !", "any pets ?", "yes , a dog .")
+    assert first.candidates == ("no",)
+    assert second.turns == ("ahoy", "ahoy !")
+
+
+def test_the_chitchat_package() -> None:
+    dialogue = next(read_dialogues("chitchat"))
+    assert dialogue.source == "chitchat"
+    assert len(dialogue.turns) > 1
+
+
+def test_damaged_lines_are_counted_by_number(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    good = json.dumps(dialogue_row())
+    bad = [json.dumps(dialogue_row(turns=["only one"])), "{", json.dumps({"turns": ["a", "b"]})]
+    path.write_text("\n".join([good, bad[0], good, bad[1], bad[2], good]))
+    damage = Damage(str(path))
+    assert len(list(read_dialogues(path, damage))) == 3
+    assert sorted(damage.lines) == [2, 4, 5]
+    assert "line 5: no field personas" in str(damage)
+
+
+def test_too_much_damage_stops_with_the_first_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("[]\n" * 10)
+    with pytest.raises(DataError, match=r"more than 3 damaged lines .*line 1, not a JSON object"):
+        list(read_dialogues(path, Damage(str(path), limit=3)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.csv", b"", "must end in .jsonl, .json, .txt"),
+        ("a.jsonl", b"", "no dialogue"),
+        ("a.jsonl.gz", b"not gzip", "cannot be read"),
+        ("a.json", b'{"valid": []}', "no list named train"),
+        ("a.json", b'{"train": [{"personality"', "ends in the middle"),
+        ("a.txt", b"\xff\xfe", "cannot be read"),
+    ],
+)
+def test_files_that_cannot_be_used(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=reason):
+        list(read_dialogues(path))
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No such file"):
+        list(read_dialogues(tmp_path / "a.jsonl"))

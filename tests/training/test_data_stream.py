@@ -1,0 +1,157 @@
+"""Packing, candidates, persona lines and the order of the data."""
+
+from __future__ import annotations
+
+from itertools import islice
+from random import Random
+
+import numpy as np
+import pytest
+
+from inference.bundle import SpecialTokens
+from inference.prompt import PromptRenderer
+from tests.training.tiny import tiny_tokenizer
+from training.data.dialogue import Dialogue
+from training.data.packing import BatchShape, Example, add_candidates, pack, segment
+from training.data.persona import derive_persona, describes_self
+from training.data.stream import Source, Stream, encode, prefetched
+
+SHAPE = BatchShape(rows=2, row_length=64, targets_per_row=48, choices_per_row=3, candidates=3)
+
+
+@pytest.fixture(scope="module")
+def renderer() -> PromptRenderer:
+    tokenizer = tiny_tokenizer()
+    ids = [tokenizer.token_to_id(t) or tokenizer.add_tokens([t]) for t in ("<a>", "<b>", "<c>")]
+    first = tokenizer.get_vocab_size() - len(ids)
+    special = SpecialTokens(persona=first, person=first + 1, bot=first + 2, end=0)
+    return PromptRenderer(tokenizer, special, n_ctx=64)
+
+
+def dialogues(count: int = 9) -> list[Dialogue]:
+    turns = ("hi !", "hi ! how are you ?", "what do you do ?")
+    return [
+        Dialogue("test", (("i love tea .",), ("i am a nurse .",)), (*turns, f"i have {n} dog ."))
+        for n in range(count)
+    ]
+
+
+def examples(count: int, length: int = 20) -> list[Example]:
+    return [
+        Example(np.arange(n * 100, n * 100 + length, dtype=np.int32), ((8, 12), (15, length)))
+        for n in range(1, count + 1)
+    ]
+
+
+def stream(renderer: PromptRenderer, **changes: int) -> Stream:
+    return Stream(
+        [Source(dialogues(), 1.0)], renderer, SHAPE, changes.get("seed", 0), 64, choice_share=1.0
+    )
+
+
+def test_a_mask_becomes_reply_spans() -> None:
+    example = Example.from_mask([1, 2, 3, 4, 5, 6], [0, 1, 1, 0, 0, 1])
+    assert example.replies == ((1, 3), (5, 6))
+    assert example.targets == 3
+
+
+def test_every_target_is_the_next_token_of_its_row() -> None:
+    for batch in pack(add_candidates(examples(40), Random(0), SHAPE, share=1.0), SHAPE):
+        ids = batch["ids"].ravel()
+        real = batch["target_weight"] > 0
+        index = batch["target_index"][real]
+        assert np.array_equal(ids[index + 1], batch["target_ids"][real])
+        assert (batch["branches"].ravel()[index] == 0).all()
+
+
+def test_packing_without_filling_keeps_every_dialogue_once() -> None:
+    items = [segment(example, example.replies[0], []) for example in examples(25)]
+    seen = [
+        int(token)
+        for batch in pack(items, SHAPE, fill=False)
+        for token in batch["ids"][batch["segments"] > 0]
+    ]
+    wanted = [int(token) for example in examples(25) for token in example.ids]
+    assert sorted(seen) == sorted(wanted)
+
+
+def test_filling_leaves_little_padding() -> None:
+    random = Random(1)
+    items = [
+        segment(example, example.replies[0], [])
+        for n in range(200)
+        for example in examples(1, length=random.randint(16, 40))
+    ]
+    batches = list(pack(items, SHAPE))[:-2]
+    assert np.mean([np.mean(batch["segments"] > 0) for batch in batches]) > 0.9
+
+
+def test_wrong_candidates_stand_where_the_reply_stands() -> None:
+    example = examples(1)[0]
+    wrong = [np.array([7, 8, 9], np.int32), np.array([5], np.int32)]
+    item = segment(example, (8, 12), wrong)
+    assert item.ids[20:].tolist() == [7, 8, 9, 5]
+    assert item.positions[20:].tolist() == [8, 9, 10, 8]
+    assert item.branches[20:].tolist() == [1, 1, 1, 2]
+    assert item.starts[20:].tolist() == [8] * 4
+    # The last token of the true reply, then of each wrong one.
+    assert item.choice_index.tolist() == [[11, 22, 23]]
+
+
+def test_batches_go_on_where_they_stopped(renderer: PromptRenderer) -> None:
+    whole = list(islice(stream(renderer).batches(), 12))
+    epoch, number, _ = whole[6]
+    rest = list(islice(stream(renderer).batches(epoch, number), 6))
+    for (*place, batch), (*other, again) in zip(whole[6:], rest, strict=True):
+        assert place == other
+        assert all(np.array_equal(batch[name], again[name]) for name in batch)
+
+
+def test_the_order_depends_on_the_seed_and_the_epoch(renderer: PromptRenderer) -> None:
+    first = next(stream(renderer).batches())[2]["ids"]
+    assert not np.array_equal(first, next(stream(renderer, seed=1).batches())[2]["ids"])
+    assert not np.array_equal(first, next(stream(renderer).batches(epoch=1))[2]["ids"])
+
+
+def test_long_dialogues_are_cut_in_halves(renderer: PromptRenderer) -> None:
+    dialogue = Dialogue("t", ((), ("i am a nurse .",)), ("hi !", "i have a dog .") * 10)
+    found = list(encode(renderer, ["i am a nurse ."], dialogue.turns_for(1), 64, 48))
+    assert len(found) > 1
+    assert all(len(example.ids) <= 64 for example in found)
+    assert sum(len(example.replies) for example in found) == 10
+
+
+def test_errors_of_the_other_thread_arrive() -> None:
+    def broken() -> object:
+        yield 1
+        raise ValueError("no more")
+
+    items = prefetched(iter(broken()))  # type: ignore[call-overload]
+    assert next(items) == 1
+    with pytest.raises(ValueError, match="no more"):
+        next(items)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "line"),
+    [
+        ("I have two dogs at home!", "I have two dogs at home."),
+        ("Well, I love old western films.", "I love old western films."),
+        ("I agree with that.", None),
+        ("I have a dog.", "I have a dog."),
+        ("I love it.", None),
+        ("Do you have a dog?", None),
+        ("I like your idea very much.", None),
+    ],
+)
+def test_sentences_that_describe_the_speaker(sentence: str, line: str | None) -> None:
+    assert describes_self(sentence) == line
+
+
+def test_personas_are_derived_where_there_are_none() -> None:
+    turns = ("Hi! I have two big dogs.", "Nice. I work at a school in Ohio.", "I love the sea.")
+    derived = derive_persona(Dialogue("t", ((), ()), turns), Random(0))
+    assert set(derived.personas[0]) == {"I have two big dogs.", "I love the sea."}
+    assert derived.personas[1] == ("I work at a school in Ohio.",)
+    given = dialogues(1)[0]
+    assert derive_persona(given, Random(0)) is given

@@ -1,0 +1,84 @@
+"""A GPT-2 small enough to train in a second, and dialogues to train it on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+TEXT = "hi ! how are you ? i have a dog named rex . what do you do i am nurse yes no love tea"
+
+
+def tiny_tokenizer() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([TEXT] * 50, trainer)
+    return tokenizer
+
+
+def tiny_checkpoint(directory: Path, *, width: int = 32, layers: int = 2) -> Path:
+    """A checkpoint with random weights, as the Hub would have it: no tokens for a dialogue yet."""
+    from safetensors.numpy import save_file
+
+    from training.checkpoint import expected_shapes, read_checkpoint
+
+    directory.mkdir(parents=True)
+    tokenizer = tiny_tokenizer()
+    tokenizer.save(str(directory / "tokenizer.json"))
+    config = {
+        "model_type": "gpt2",
+        "vocab_size": tokenizer.get_vocab_size(),
+        "n_embd": width,
+        "n_layer": layers,
+        "n_head": 2,
+        "n_positions": 128,
+        "activation_function": "gelu_new",
+    }
+    (directory / "config.json").write_text(json.dumps(config))
+    from training.checkpoint import _read_config
+
+    random = np.random.default_rng(0)
+    weights = {}
+    for name, shape in expected_shapes(_read_config(directory / "config.json")).items():
+        kind = np.ones if "ln_" in name and name.endswith("weight") else np.zeros
+        start = (
+            kind(shape) if "ln_" in name or name.endswith("bias") else random.normal(0, 0.1, shape)
+        )
+        weights[f"transformer.{name}"] = start.astype(np.float32)
+    save_file(weights, directory / "model.safetensors")
+    assert read_checkpoint(directory).config.n_embd == width
+    return directory
+
+
+def dialogue_row(**changes: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "source": "test",
+        "personas": [["I love tea."], ["I have a dog named Rex.", "I am a nurse."]],
+        "turns": ["Hi!", "Hi! How are you?", "What do you do?", "I am a nurse. I have a dog."],
+    }
+    return row | changes
+
+
+def write_rows(path: Path, rows: Sequence[object]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def tiny_dialogues(path: Path, count: int = 12) -> Path:
+    """Dialogues that differ, so that there are wrong candidates to draw."""
+    rows = [
+        dialogue_row(turns=["hi!", f"i have {n} dog.", "what do you do?", f"i am {n} nurse {n}."])
+        for n in range(count)
+    ]
+    return write_rows(path, rows)
