@@ -183,6 +183,8 @@ REST_FRAMEWORK: dict[str, Any] = {
         "rest_framework.throttling.UserRateThrottle",
     ],
     "DEFAULT_THROTTLE_RATES": {"anon": "60/minute", "user": "600/minute"},
+    "DEFAULT_METADATA_CLASS": None,  # the schema tells what OPTIONS would
+    "URL_FORMAT_OVERRIDE": None,
     "NUM_PROXIES": ENV.trusted_proxies,
     "EXCEPTION_HANDLER": "conversations.api.errors.error_response",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

@@ -33,7 +33,7 @@ class ConversationList(ApiView):
     serializer_class = ConversationSerializer
     pagination_class = ConversationPages
 
-    @extend_schema(operation_id="conversations_list")
+    @extend_schema(operation_id="conversations_list", responses=ConversationSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Your conversations, the newest first."""
         return self.page(self.conversations(), ConversationPages, ConversationSerializer)
@@ -76,7 +76,8 @@ class ConversationDetail(ApiView):
         """Give it a title."""
         conversation = self.conversation()
         wanted = self.valid(ConversationRenameSerializer)
-        conversation_rename(conversation=conversation, title=wanted["title"])
+        if "title" in wanted:
+            conversation_rename(conversation=conversation, title=wanted["title"])
         return Response(ConversationSerializer(conversation).data)
 
     @extend_schema(operation_id="conversations_delete", responses={204: None})

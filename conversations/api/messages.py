@@ -6,7 +6,6 @@ from uuid import UUID, uuid4, uuid5
 
 from asgiref.sync import async_to_sync
 from django.http import StreamingHttpResponse
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import JSONRenderer
@@ -41,11 +40,21 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 )
 LAST_EVENT_ID = OpenApiParameter(
     "Last-Event-ID",
-    str,
+    int,
     OpenApiParameter.HEADER,
     description="Number of the last token that arrived; the stream goes on after it.",
 )
-STREAM = OpenApiResponse(OpenApiTypes.STR, description="The reply as server-sent events.")
+STREAM = OpenApiResponse(
+    {
+        "type": "object",
+        "properties": {
+            "event": {"type": "string", "description": "The `type` of the frame."},
+            "data": {"type": "string", "description": "A frame of the websocket protocol."},
+            "id": {"type": "string", "description": "The `seq` of a token."},
+        },
+    },
+    description="The reply as server-sent events.",
+)
 
 
 class MessageList(ApiView):
@@ -53,7 +62,7 @@ class MessageList(ApiView):
     pagination_class = MessagePages
     renderer_classes = (JSONRenderer, EventStreamRenderer)
 
-    @extend_schema(operation_id="messages_list")
+    @extend_schema(operation_id="messages_list", responses=MessageSerializer(many=True))
     def get(self, request: Request, conversation_id: str) -> Response:
         """What was said, the oldest first."""
         messages = Message.objects.filter(conversation=self.conversation())

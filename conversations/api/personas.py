@@ -23,7 +23,11 @@ class PersonaList(ApiView):
     serializer_class = PersonaSerializer
     pagination_class = PersonaPages
 
-    @extend_schema(operation_id="personas_list", parameters=[SEARCH])
+    @extend_schema(
+        operation_id="personas_list",
+        parameters=[SEARCH],
+        responses=PersonaSerializer(many=True),
+    )
     def get(self, request: Request) -> Response:
         """List the characters that new conversations may meet."""
         personas = Persona.objects.filter(is_active=True)

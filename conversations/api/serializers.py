@@ -65,7 +65,9 @@ class ConversationCreateSerializer(serializers.Serializer[Any]):
 
 
 class ConversationRenameSerializer(serializers.Serializer[Any]):
-    title = PlainText(help_text=f"At most {TITLE_MAX_LENGTH} characters; empty takes it away.")
+    title = PlainText(
+        required=False, help_text=f"At most {TITLE_MAX_LENGTH} characters; empty takes it away."
+    )
 
 
 class MessageSerializer(serializers.ModelSerializer[Message]):

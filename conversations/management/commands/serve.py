@@ -35,5 +35,5 @@ class Command(BaseCommand):
         self.stdout.write(f"Serving {address}/ (Ctrl-C stops)")
         self.stdout.flush()
         # A fresh process: what the steps above needed does not stay in the server's memory.
-        daphne = ["-m", "daphne", "-b", host, "-p", str(port), "--no-server-name"]
+        daphne = ["-m", "daphne", "-b", host, "-p", str(port), "--no-server-name", "-v", "0"]
         os.execv(sys.executable, [sys.executable, *daphne, "chatbot_site.asgi:application"])  # noqa: S606

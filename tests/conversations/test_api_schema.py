@@ -1,0 +1,93 @@
+"""The REST API against its own OpenAPI schema, on a running server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.browser.server import ChatServer
+
+_MAKE_TOKEN = """
+import django
+django.setup()
+from django.contrib.auth.models import User
+from rest_framework.authtoken.models import Token
+print(Token.objects.create(user=User.objects.create_user("program")).key)
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatServer]:
+    server = ChatServer(tmp_path_factory.mktemp("api"))
+    server.prepare()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def token(server: ChatServer) -> str:
+    made = subprocess.run(
+        [sys.executable, "-c", _MAKE_TOKEN],
+        env={**server.env, "DJANGO_SETTINGS_MODULE": "chatbot_site.settings"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return made.stdout.strip()
+
+
+def test_every_answer_fits_the_schema(server: ChatServer, token: str, tmp_path: Path) -> None:
+    # That a text consists of nothing but control characters is beyond what a schema can forbid.
+    arguments = ["--exclude-checks", "positive_data_acceptance", "--max-examples", "8"]
+    result = subprocess.run(
+        [
+            *(str(Path(sys.executable).with_name("schemathesis")), "run", "--no-color"),
+            *("--header", f"Authorization: Bearer {token}", "--seed", "1", *arguments),
+            f"{server.url}/api/schema/",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout[-6000:]
+
+
+def test_the_schema_generates_without_warnings() -> None:
+    subprocess.run(
+        [sys.executable, "manage.py", "spectacular", "--validate", "--fail-on-warn"],
+        check=True,
+        capture_output=True,
+    )
+
+
+def test_a_program_written_from_the_documentation_works(
+    server: ChatServer, token: str, tmp_path: Path
+) -> None:
+    page = Path("docs/api.md").read_text()
+    example = page.split("```python\n", 1)[1].split("```", 1)[0]
+    program = tmp_path / "example.py"
+    program.write_text(example)
+    result = subprocess.run(
+        [sys.executable, str(program)],
+        env={**server.env, "CHATBOT_URL": server.url, "CHATBOT_TOKEN": token},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.strip().splitlines()) >= 3
+    subprocess.run([sys.executable, "-m", "mypy", "--strict", str(program)], check=True)
+
+
+def test_the_documentation_page_serves_its_own_assets(server: ChatServer) -> None:
+    page = httpx.get(f"{server.url}/api/docs/")
+    assert page.status_code == 200
+    assert "http://" not in page.text.replace(server.url, "")
+    assert "https://" not in page.text
