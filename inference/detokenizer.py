@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 import codecs
+import re
 from typing import TYPE_CHECKING
 
+from inference.casing import CaseRestorer
 from inference.errors import BundleError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+Piece = str | bytes
+"""What one token adds to a reply: text, or bytes that are not whole characters by themselves."""
 
-def token_bytes(tokenizer: Tokenizer) -> list[bytes]:
-    """The bytes of every token of a byte-level BPE, by id (Radford et al. 2019).
+# Nothing of this is shown: control characters but for tab and newline, and the mark of bad bytes.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffd]")
 
-    Such a tokenizer writes each byte as one printable character. Raises BundleError for another
-    kind of tokenizer.
+
+def token_pieces(tokenizer: Tokenizer) -> list[Piece]:
+    """The piece of every token of a byte-level BPE, by id; empty for special tokens.
+
+    Such a tokenizer writes each byte as one printable character (Radford et al. 2019, GPT-2).
+    Raises BundleError for another kind of tokenizer.
     """
     byte_of = _byte_of_character()
-    table = [b""] * tokenizer.get_vocab_size(with_added_tokens=True)
-    specials = set(tokenizer.get_added_tokens_decoder())
-    for token, token_id in tokenizer.get_vocab(with_added_tokens=True).items():
-        if token_id in specials:
+    added = set(tokenizer.get_added_tokens_decoder())
+    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+    pieces: list[Piece] = [""] * (max(vocabulary.values()) + 1)
+    for token, token_id in vocabulary.items():
+        if token_id in added:
             continue
         try:
-            table[token_id] = bytes(byte_of[character] for character in token)
+            pieces[token_id] = _piece(bytes(byte_of[character] for character in token))
         except KeyError:
             raise BundleError(f"The tokenizer is not a byte-level BPE: it has {token!r}.") from None
-    return table
+    return pieces
+
+
+def blank_tokens(pieces: list[Piece]) -> list[int]:
+    """Ids that show nothing: special tokens and white space."""
+    return [token for token, piece in enumerate(pieces) if not piece.strip()]
+
+
+def _piece(raw: bytes) -> Piece:
+    try:
+        return _UNSEEN.sub("", raw.decode("utf-8"))
+    except UnicodeDecodeError:
+        return raw
 
 
 def _byte_of_character() -> dict[str, int]:
@@ -42,66 +63,40 @@ class Detokenizer:
     """Turns one reply's tokens into text; the pieces joined are the whole text.
 
     Bytes of a character that is not complete yet are held back, bytes that can never become one
-    are dropped. Space at either end of the reply is left out.
+    are dropped. Space at either end of the reply is left out. `started` says whether the reply
+    shows anything yet.
     """
 
-    def __init__(self, table: list[bytes], *, restore_case: bool) -> None:
-        self._table = table
+    def __init__(self, pieces: list[Piece], case: CaseRestorer | None = None) -> None:
+        self._pieces = pieces
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="ignore")
-        self._case = CaseRestorer() if restore_case else None
+        self._case = case
+        self._is_split = False
         self._space = ""
-        self._started = False
+        self.started = False
 
     def add(self, token_id: int) -> str:
         """The text that is certain now; may be empty."""
-        return self._shape(self._decoder.decode(self._table[token_id]))
+        piece = self._pieces[token_id]
+        if self._is_split or isinstance(piece, bytes):
+            piece = self._decode(piece)
+        return self._shape(piece)
 
     def finish(self) -> str:
         """What was held back and is text after all."""
-        tail = self._shape(self._decoder.decode(b"", final=True))
-        return tail + (self._case.finish() if self._case else "")
+        return self._case.finish() if self._case else ""
+
+    def _decode(self, piece: Piece) -> str:
+        raw = piece.encode() if isinstance(piece, str) else piece
+        text = self._decoder.decode(raw)
+        self._is_split = bool(self._decoder.getstate()[0])
+        return _UNSEEN.sub("", text)
 
     def _shape(self, text: str) -> str:
-        text = self._space + text
-        if not self._started:
-            text = text.lstrip()
-            self._started = bool(text)
-        stripped = text.rstrip()
-        self._space = text[len(stripped) :]
-        return self._case.add(stripped) if self._case else stripped
-
-
-class CaseRestorer:
-    """Gives lower-cased English its capitals back: sentences begin with one, and so does "I"."""
-
-    def __init__(self) -> None:
-        self._sentence_start = True
-        self._before = " "
-        self._held = ""
-
-    def add(self, text: str) -> str:
-        """Text with capitals; a lone "i" is held back until the next character is known."""
-        out: list[str] = []
-        for character in text:
-            if self._held:
-                out.append("i" if character.isalnum() else "I")
-                self._held = ""
-            if character == "i" and not self._before.isalnum() and self._before != "'":
-                if self._sentence_start:
-                    out.append("I")
-                else:
-                    self._held = character
-                self._sentence_start = False
-            elif character.isalnum():
-                out.append(character.upper() if self._sentence_start else character)
-                self._sentence_start = False
-            else:
-                if character.isspace() and self._before in ".!?":
-                    self._sentence_start = True
-                out.append(character)
-            self._before = character
-        return "".join(out)
-
-    def finish(self) -> str:
-        held, self._held = self._held, ""
-        return held.upper()
+        text = self._space + text if self.started else text.lstrip()
+        shown = text.rstrip()
+        self._space = text[len(shown) :]
+        if not shown:
+            return ""
+        self.started = True
+        return self._case.add(shown) if self._case else shown

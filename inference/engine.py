@@ -8,6 +8,7 @@ model in its own thread and answers all chats in one batch (continuous batching,
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
@@ -15,14 +16,14 @@ from time import monotonic
 from typing import Any
 
 from inference.bundle import Bundle, load_bundle
+from inference.casing import CaseRestorer, names_in
 from inference.cores import usable_cores
-from inference.detokenizer import Detokenizer, token_bytes
+from inference.detokenizer import Detokenizer, token_pieces
 from inference.errors import EngineBusy, EngineStopped
 from inference.events import Delta, EngineStats, Event, Finished, Queued
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import PromptRenderer, Turn
 from inference.request import Request
-from inference.sampling import resolve_seed
 from inference.worker import Model, Worker
 
 __all__ = ["Delta", "Engine", "EngineStats", "Finished", "Queued"]
@@ -76,12 +77,16 @@ class Engine:
         worker = self._living_worker()
         model = await asyncio.shield(asyncio.wrap_future(worker.ready))
         params = params or model.sampling
-        params = replace(params, seed=resolve_seed(params))
+        if params.seed is None:
+            params = replace(params, seed=secrets.randbits(31))
+        case = None
+        if model.renderer.lowercase:
+            case = CaseRestorer(names_in([*persona, *(turn.text for turn in turns)]))
         request = Request(
             prompt=model.renderer.render(persona, turns, reserve=params.max_tokens),
             params=params,
             cache_key=cache_key,
-            detokenizer=Detokenizer(model.token_bytes, restore_case=model.renderer.lowercase),
+            detokenizer=Detokenizer(model.pieces, case),
             loop=asyncio.get_running_loop(),
         )
         refused = worker.submit(request)
@@ -124,7 +129,7 @@ class Engine:
             bundle,
             renderer,
             SamplingParams.recommended(bundle.sampling),
-            token_bytes(renderer.tokenizer),
+            token_pieces(renderer.tokenizer),
             runner,
             monotonic() - began,
         )

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from time import monotonic
 
+import numpy as np
+
 from inference.detokenizer import Detokenizer
 from inference.events import Event, Finished
 from inference.params import SamplingParams
@@ -30,11 +32,19 @@ class Request:
     first_token_at: float = 0.0
     unreported: int = 0
     position: int = 0
+    _uniforms: list[float] = field(init=False)
     inbox: deque[Event | BaseException] = field(default_factory=deque)
     signal: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.sequence = Sequence(self.prompt.ids, self.params.max_tokens, owner=self)
+        # Drawn beforehand and for this reply alone: its draws do not depend on who else runs.
+        generator = np.random.Generator(np.random.PCG64(self.params.seed))
+        self._uniforms = generator.random(self.params.max_tokens).tolist()[::-1]
+
+    def next_uniform(self) -> float:
+        """The number in [0, 1) that decides on the reply's next token."""
+        return self._uniforms.pop()
 
     def receive(self, event: Event | BaseException) -> None:
         """Runs in the caller's loop."""

@@ -1,12 +1,17 @@
 """Draws the next token of every running reply at once, from the candidates the graph returns.
 
-Rows are slots of the batch. All memory is taken when the sampler is made; a step touches arrays of
-(B, 64) and never the vocabulary.
+Rows are slots of the batch. All memory of any size is taken when the sampler is made; a step works
+on arrays of (B, K), the K = 64 most probable candidates of each reply, never on the vocabulary.
+
+The order is: repetition penalty, temperature, top-k (Fan et al. 2018), top-p (Holtzman et al.
+2020). The penalty is CTRL's (Keskar et al. 2019), with one change: CTRL divides logits, which
+depends on where their zero lies, and that is arbitrary, since adding a constant to all logits
+changes no probability. Here logits are measured from one below the lowest candidate, so that the
+same penalty does the same to every model.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,96 +20,110 @@ import numpy.typing as npt
 
 from inference.params import SamplingParams
 
-_NEVER = np.float32(-1e30)
+_BANNED = -1e30
 
 
 class Sampler:
-    """Sampling state of up to `rows` replies over a vocabulary of `vocab_size` tokens.
+    """Sampling state of up to `rows` replies over `vocab_size` tokens, `candidates` at a time.
 
-    `stops` are the tokens that end a reply; `banned` those that are never drawn.
+    `never` are tokens that are never drawn, `not_first` those that cannot be before a reply shows
+    anything: the ends of a turn and white space.
     """
 
     def __init__(
-        self, *, rows: int, vocab_size: int, n_ctx: int, stops: Iterable[int], banned: Iterable[int]
+        self,
+        *,
+        rows: int,
+        vocab_size: int,
+        candidates: int,
+        never: Iterable[int] = (),
+        not_first: Iterable[int] = (),
     ) -> None:
-        self._temperature = np.ones((rows, 1), np.float32)
-        self._greedy = np.zeros(rows, np.bool_)
-        self._top_k = np.ones((rows, 1), np.int64)
-        self._top_p = np.ones((rows, 1), np.float32)
-        self._log_penalty = np.zeros((rows, 1), np.float32)
-        self._seen = np.zeros((rows, vocab_size), np.bool_)
-        self._uniforms = np.zeros((rows, n_ctx), np.float32)
-        self._drawn = np.zeros(rows, np.int64)
-        self._is_stop = np.zeros(vocab_size, np.bool_)
-        self._is_stop[list(stops)] = True
-        self._is_banned = np.zeros(vocab_size, np.bool_)
-        self._is_banned[list(banned)] = True
-        self._is_special = self._is_stop | self._is_banned
-        self._rows = np.arange(rows)
-        self._column = self._rows[:, None]
+        shape = (rows, candidates)
+        self._never = np.fromiter(never, np.int64)
+        self._not_first = np.fromiter(not_first, np.int64)
+        # What multiplies a candidate's logit: 1 / temperature, and less for what was said already.
+        self._factors = np.ones((rows, vocab_size), np.float32)
+        self._fresh = np.ones(rows, np.float32)
+        self._said = np.ones(rows, np.float32)
+        self._in_top_k = np.ones(shape, np.float32)
+        self._top_p = np.ones(rows, np.float32)
+        self._row_starts = (np.arange(rows) * vocab_size)[:, None]
+        self._lane_starts = np.arange(rows) * candidates
+        self._index = np.zeros(shape, np.int64)
+        self._depth = np.zeros(shape, np.float32)
+        self._weights = np.zeros(shape, np.float32)
+        self._mass = np.zeros(shape, np.float32)
+        self._below = np.zeros(shape, np.bool_)
 
-    def start(self, row: int, params: SamplingParams, recent: Sequence[int]) -> None:
-        """Begin a reply in a row. `recent` are tokens that count as said already."""
-        self._greedy[row] = params.temperature == 0
-        self._temperature[row] = params.temperature or 1
-        self._top_k[row] = params.top_k
+    def start(self, row: int, params: SamplingParams, said: Sequence[int]) -> None:
+        """Begin a reply in a row; the tokens `said` count as said already."""
+        greedy = params.temperature == 0
+        self._fresh[row] = 1.0 if greedy else 1.0 / params.temperature
+        self._said[row] = self._fresh[row] / params.repetition_penalty
+        self._in_top_k[row] = np.arange(self._in_top_k.shape[1]) < (1 if greedy else params.top_k)
         self._top_p[row] = params.top_p
-        self._log_penalty[row] = np.log(params.repetition_penalty)
-        self._seen[row] = False
-        self._seen[row, list(recent)] = True
-        # Drawn beforehand and for this reply alone: its draws do not depend on who else runs.
-        generator = np.random.Generator(np.random.PCG64(params.seed))
-        self._uniforms[row, : params.max_tokens] = generator.random(
-            min(params.max_tokens, self._uniforms.shape[1]), np.float32
-        )
-        self._drawn[row] = 0
+        factors = self._factors[row]
+        factors.fill(self._fresh[row])
+        factors[np.fromiter(said, np.int64)] = self._said[row]
+        factors[self._not_first] = _BANNED
+        factors[self._never] = _BANNED
+
+    def begun(self, row: int) -> None:
+        """The reply shows something: from now on it may end."""
+        self._factors[row, self._not_first] = self._fresh[row]
+        self._factors[row, self._never] = _BANNED
 
     def move(self, source: int, target: int) -> None:
         """A reply has moved to another slot."""
-        for state in (
-            *(self._temperature, self._greedy, self._top_k, self._top_p, self._log_penalty),
-            *(self._seen, self._uniforms, self._drawn),
-        ):
+        for state in (self._factors, self._fresh, self._said, self._in_top_k, self._top_p):
             state[target] = state[source]
 
     def sample(
-        self, values: npt.NDArray[np.float32], ids: npt.NDArray[np.int64], first_row: int = 0
+        self,
+        values: npt.NDArray[np.float32],
+        ids: npt.NDArray[np.int64],
+        uniforms: Sequence[float],
+        first_row: int = 0,
     ) -> npt.NDArray[np.int64]:
         """One token for each of the rows first_row.. from (B, K) logits, in falling order.
 
-        A reply's first token is never a stop. In this order: repetition penalty, temperature,
-        top-k, top-p. The penalty divides the probability of a token that was said already, which,
-        unlike the division of logits in CTRL (Keskar et al. 2019), does not depend on where the
-        logits' zero lies.
+        `uniforms` are B numbers in [0, 1), one for each draw. The tokens drawn count as said.
         """
-        batch = len(values)
-        rows = slice(first_row, first_row + batch)
-        index = self._rows[rows]
-        drawn = self._drawn[rows]
-        special = self._is_special[ids]
-        logits = (values - values[:, :1]) - self._log_penalty[rows] * (
-            self._seen[index[:, None], ids] & ~special
-        )
-        forbidden = self._is_banned[ids] | (self._is_stop[ids] & (drawn == 0)[:, None])
-        logits[forbidden] = _NEVER
-        logits /= self._temperature[rows]
-        order = np.argsort(-logits, axis=1, kind="stable")
-        logits = np.take_along_axis(logits, order, axis=1)
-        weights = np.exp(logits - logits[:, :1])
-        weights[np.arange(weights.shape[1]) >= self._top_k[rows]] = 0
-        total = np.cumsum(weights, axis=1)
-        # Kept while what came before has not reached top_p; the first always is.
-        kept = np.where(total - weights < self._top_p[rows] * total[:, -1:], total, 0)
-        limit = kept.max(axis=1)
-        wanted = self._uniforms[index, drawn] * limit
-        choice = np.argmax(total > wanted[:, None], axis=1)
-        choice[self._greedy[rows]] = 0
-        tokens: npt.NDArray[Any] = ids[self._rows[:batch], order[self._rows[:batch], choice]]
-        self._drawn[rows] += 1
-        self._seen[index, tokens] = True
+        count = len(uniforms)
+        rows = slice(first_row, first_row + count)
+        index, depth = self._index[:count], self._depth[:count]
+        lanes = self._lane_starts[:count]
+        np.add(ids, self._row_starts[rows], out=index)
+        np.take(self._factors, index, out=self._weights[:count], mode="clip")
+        # Negative, so that an ascending sort, cheap on what is nearly sorted, puts the best first.
+        np.subtract(values[:, -1:], values, out=depth)
+        depth -= 1.0
+        depth *= self._weights[:count]
+        order = depth.argsort(axis=1, kind="stable")
+        order += lanes[:, None]
+        choice = self._draw(order, rows, np.asarray(uniforms, np.float32))
+        picked = order.take(choice + lanes)
+        where = index.take(picked)
+        self._factors.put(where, self._said[rows])
+        tokens: npt.NDArray[Any] = ids.take(picked)
         return tokens
 
-
-def resolve_seed(params: SamplingParams) -> int:
-    """The seed to use: the one asked for, or a fresh one."""
-    return params.seed if params.seed is not None else secrets.randbits(31)
+    def _draw(
+        self, order: npt.NDArray[np.int64], rows: slice, uniforms: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.int64]:
+        """The place in `order` of each row's choice."""
+        count = len(order)
+        weights, mass, below = self._weights[:count], self._mass[:count], self._below[:count]
+        np.take(self._depth, order, out=weights, mode="clip")
+        np.subtract(weights[:, :1], weights, out=weights)
+        np.exp(weights, out=weights)
+        weights *= self._in_top_k[rows]
+        np.cumsum(weights, axis=1, out=mass)
+        # The nucleus ends with the candidate that brings its mass to top_p.
+        np.less(mass, (mass[:, -1] * self._top_p[rows])[:, None], out=below)
+        last = np.add.reduce(below, axis=1, dtype=np.int64)
+        nucleus = mass.take(last + self._lane_starts[:count])
+        np.less_equal(mass, (nucleus * uniforms)[:, None], out=below)
+        choice: npt.NDArray[Any] = np.minimum(np.add.reduce(below, axis=1, dtype=np.int64), last)
+        return choice

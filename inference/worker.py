@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from inference.detokenizer import Piece, blank_tokens
 from inference.errors import EngineError, EngineStopped
 from inference.events import Delta, EngineStats, Event, Queued
 from inference.kv_cache import Entry, KVCache
@@ -50,7 +51,7 @@ class Model:
     bundle: Bundle
     renderer: PromptRenderer
     sampling: SamplingParams
-    token_bytes: list[bytes]
+    pieces: list[Piece]
     runner: Runner
     load_seconds: float
 
@@ -151,13 +152,15 @@ class Worker:
         special = model.bundle.special_tokens
         self._runner = model.runner
         self._stops = frozenset((special.person, special.end))
-        added = [token for token, text in enumerate(model.token_bytes) if not text]
+        blank = blank_tokens(model.pieces)
         self._sampler = Sampler(
             rows=self._config.max_batch,
             vocab_size=model.bundle.vocab_size,
-            n_ctx=model.bundle.n_ctx,
-            stops=self._stops,
-            banned=[token for token in added if token not in self._stops],
+            candidates=model.runner.top_k,
+            never=[
+                token for token in blank if not model.pieces[token] and token not in self._stops
+            ],
+            not_first=blank,
         )
 
     def _wait_for_work(self) -> bool:
@@ -210,7 +213,7 @@ class Worker:
             self._copy(self._scheduler.begin_decoding(), prompt_only=True)
             request: Request = sequence.owner
             self._sampler.start(sequence.slot, request.params, request.prompt.bot_ids)
-            token = self._sampler.sample(values, ids, first_row=sequence.slot)[0]
+            token = self._sampler.sample(values, ids, [request.next_uniform()], sequence.slot)[0]
             request.first_token_at = monotonic()
             self._accept(sequence, int(token))
         return count
@@ -222,8 +225,9 @@ class Worker:
             self._lengths[row] = sequence.cached
         size = len(batch)
         values, ids = self._runner.decode(self._tokens[:size], self._lengths[:size])
-        tokens = self._sampler.sample(values, ids).tolist()
-        # All first: a reply that ends moves another one's slot, whose newest position must go along.
+        uniforms = [sequence.owner.next_uniform() for sequence in batch]
+        tokens = self._sampler.sample(values, ids, uniforms).tolist()
+        # All first: a reply that ends moves another's slot, whose newest position must go along.
         for sequence in batch:
             sequence.cached += 1
         for sequence, token in zip(batch, tokens, strict=True):
@@ -238,7 +242,10 @@ class Worker:
         self.tokens_total += 1
         sequence.reply.append(token)
         request.unreported += 1
+        blank = not request.detokenizer.started
         self._report(request, request.detokenizer.add(token))
+        if blank and request.detokenizer.started:
+            self._sampler.begun(sequence.slot)
         full = sequence.cached + 1 >= self._runner.n_ctx
         if full or len(sequence.reply) >= sequence.max_tokens:
             self._finish(request, "length")
