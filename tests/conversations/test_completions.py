@@ -1,0 +1,98 @@
+"""The OpenAI-compatible surface, with the real model."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import AsyncClient
+from rest_framework.authtoken.models import Token
+
+from conversations.models import Message, Persona
+from conversations.services import limits
+from inference.errors import EngineBusy
+from tests.fakes import FakeEngine
+
+pytestmark = pytest.mark.postgres
+HELLO = [{"role": "user", "content": "Hello! Do you have a pet?"}]
+
+
+@pytest.fixture
+def headers(transactional_db: None, persona: Persona) -> dict[str, str]:
+    limits._limiter.cache_clear()
+    token = Token.objects.create(user=User.objects.create_user("program"))
+    return {"Authorization": f"Bearer {token.key}"}
+
+
+async def complete(headers: dict[str, str], **body: object) -> Any:
+    return await AsyncClient().post(
+        "/v1/chat/completions", body, content_type="application/json", headers=headers
+    )
+
+
+async def test_the_same_seed_gives_the_same_answer(
+    headers: dict[str, str], persona: Persona
+) -> None:
+    asked = {"messages": HELLO, "persona": persona.pk, "seed": 7, "max_tokens": 20}
+    first, second = [(await complete(headers, **asked)).json() for _ in range(2)]
+    choice = first["choices"][0]
+    assert choice["message"]["role"] == "assistant"
+    assert choice["message"]["content"]
+    assert choice["finish_reason"] in {"stop", "length"}
+    assert first["usage"]["completion_tokens"] <= 20
+    assert choice == second["choices"][0]
+    assert not await Message.objects.aexists()
+
+
+async def test_a_streamed_answer_is_the_whole_one_in_pieces(headers: dict[str, str]) -> None:
+    asked = {"messages": HELLO, "persona": ["I have a parrot."], "seed": 3}
+    whole = (await complete(headers, **asked)).json()["choices"][0]
+    response = await complete(headers, **asked, stream=True)
+    blocks = [block.decode() async for block in response.streaming_content]
+    assert blocks[-1] == "data: [DONE]\n\n"
+    chunks = [json.loads(block.removeprefix("data: "))["choices"][0] for block in blocks[:-1]]
+    text = "".join(chunk["delta"].get("content", "") for chunk in chunks)
+    assert (text, chunks[-1]["finish_reason"]) == (
+        whole["message"]["content"],
+        whole["finish_reason"],
+    )
+
+
+async def test_models_are_listed(headers: dict[str, str]) -> None:
+    response = await AsyncClient().get("/v1/models", headers=headers)
+    assert response.json()["data"][0]["object"] == "model"
+    anonymous = await AsyncClient().get("/v1/models")
+    assert (anonymous.status_code, anonymous.json()["error"]["code"]) == (401, "not_authenticated")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({}, 400),
+        ({"messages": []}, 400),
+        ({"messages": [{"role": "user", "content": 3}]}, 400),
+        ({"messages": [{"role": "assistant", "content": "Hi"}]}, 400),
+        ({"messages": HELLO, "temperature": -1}, 400),
+        ({"messages": HELLO, "max_tokens": 100_000}, 400),
+        ({"messages": HELLO, "persona": 999_999}, 404),
+    ],
+)
+async def test_bad_requests_say_what_is_wrong(
+    headers: dict[str, str], body: dict[str, object], status: int
+) -> None:
+    response = await complete(headers, **body)
+    assert response.status_code == status
+    assert response.json()["error"]["message"]
+
+
+async def test_a_busy_engine_is_503(
+    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeEngine()
+    fake.play(EngineBusy(4, 9.0))
+    monkeypatch.setattr("conversations.api.completions.engine", lambda: fake)
+    response = await complete(headers, messages=HELLO)
+    assert (response.status_code, response["Retry-After"]) == (503, "9")
+    assert response.json()["error"]["code"] == "busy"
