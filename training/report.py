@@ -1,25 +1,24 @@
-"""What a run shows and writes down while it goes: progress, TensorBoard, a plot, samples."""
+"""What a run shows and writes down while it goes on: progress, TensorBoard, a plot, samples."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from tqdm import tqdm
 
 from training.state import RunState
 
-LOG_FILE = "log.jsonl"
-T = TypeVar("T")
+LOG_FILE, PLOT_FILE, SAMPLES_FILE, TENSORBOARD = "log.jsonl", "loss.png", "samples.md", "logs"
 
 
 class RunReport:
     """Writes to a run's directory and to the terminal."""
 
-    def __init__(self, out: Path, *, quiet: bool = False, total: float = 1.0) -> None:
+    def __init__(self, out: Path, *, quiet: bool = False) -> None:
         self.out = out
         self.quiet = quiet
         self.bar = tqdm(
@@ -28,6 +27,7 @@ class RunReport:
             bar_format="{l_bar}{bar}|{postfix}",
         )
         self._last: tuple[float, int] | None = None
+        self._board: Any = None
 
     def line(self, text: str) -> None:
         """One line for the person at the terminal."""
@@ -40,26 +40,69 @@ class RunReport:
         speed = (state.tokens - tokens) / max(state.seconds - seconds, 1e-9)
         self._last = (state.seconds, state.tokens)
         left = state.seconds * (1 - progress) / max(progress, 1e-9)
-        shown = " ".join(f"{name} {value:.3f}" for name, value in losses.items() if value)
+        shown = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
         self.bar.n = int(1000 * progress)
-        self.bar.set_postfix_str(f"{shown} {speed:.0f} tok/s, {left / 60:.0f} min left")
-        self._write(
-            {"step": state.step, "tokens": state.tokens, "seconds": round(state.seconds, 1)}
-            | {"tokens_per_second": round(speed, 1), "progress": round(progress, 4)}
-            | {name: round(value, 4) for name, value in losses.items()}
-        )
+        self.bar.set_postfix_str(f"{shown}, {speed:.0f} tokens/s, {left / 60:.0f} min left")
+        values = {"tokens": state.tokens, "seconds": state.seconds, "tokens_per_second": speed}
+        self._write(state.step, {**values, "progress": progress, **losses})
 
-    def validation(self, state: RunState, figures: Mapping[str, float]) -> None:
-        """Figures on held-out dialogues."""
+    def validation(
+        self,
+        state: RunState,
+        figures: Mapping[str, float],
+        replies: Sequence[tuple[str, str]],
+    ) -> None:
+        """Figures on held-out dialogues and sample replies; the plot is drawn again."""
         shown = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
         self.line(f"step {state.step}: {shown}")
-        self._write({"step": state.step} | {f"val_{k}": round(v, 4) for k, v in figures.items()})
+        self._write(state.step, {f"val_{name}": value for name, value in figures.items()})
+        with (self.out / SAMPLES_FILE).open("a", encoding="utf-8") as file:
+            file.write(f"\n## Step {state.step}\n\n")
+            file.writelines(f"- **{question}** {reply}\n" for question, reply in replies)
+        draw_losses(self.out)
 
     def close(self) -> None:
         """The bar ends where it is."""
         self.bar.close()
+        if self._board is not None:
+            self._board.close()
 
-    def _write(self, values: Mapping[str, Any]) -> None:
+    def _write(self, step: int, values: Mapping[str, float]) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
+        rounded = {name: round(value, 4) for name, value in values.items()}
         with (self.out / LOG_FILE).open("a", encoding="utf-8") as log:
-            log.write(json.dumps(values) + "\n")
+            log.write(json.dumps({"step": step, **rounded}) + "\n")
+        self._to_tensorboard(step, values)
+
+    def _to_tensorboard(self, step: int, values: Mapping[str, float]) -> None:
+        try:
+            import tensorflow as tf
+        except ModuleNotFoundError:  # the JAX backend alone does not bring it
+            return
+        if self._board is None:
+            self._board = tf.summary.create_file_writer(str(self.out / TENSORBOARD))
+        with self._board.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        self._board.flush()
+
+
+def draw_losses(out: Path) -> None:
+    """`loss.png` from the log: training loss and validation perplexity over the steps."""
+    from matplotlib.figure import Figure
+
+    rows = [json.loads(line) for line in (out / LOG_FILE).read_text("utf-8").splitlines()]
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlabel="step", ylabel="training loss (nats per token)")
+    for name in ("lm", "choice"):
+        points = [(row["step"], row[name]) for row in rows if name in row]
+        if any(value for _, value in points):
+            axes.plot(*zip(*points, strict=True), label=name)
+    checks = [(row["step"], row["val_ppl_word"]) for row in rows if "val_ppl_word" in row]
+    if checks:
+        right = axes.twinx()
+        right.plot(*zip(*checks, strict=True), "o-", color="black", label="validation")
+        right.set_ylabel("validation perplexity per word")
+    axes.legend()
+    figure.savefig(out / PLOT_FILE, dpi=100)

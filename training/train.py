@@ -17,11 +17,12 @@ from inference.prompt import PromptRenderer
 from training.checkpoint import read_checkpoint
 from training.config import TrainConfig, TrainError
 from training.data.packing import Batch
-from training.data.stream import Source, Stream, load_source, prefetched
+from training.data.stream import Source, Stream, common_words, load_source, prefetched
 from training.grammar.generator import grammar_dialogues
 from training.model import load_weights
 from training.objective import Trainee, build_optimizer, learning_rate
 from training.report import RunReport
+from training.samples import sample_replies
 from training.state import RunState, load_state, save_model
 from training.validate import Validation
 from training.vocabulary import (
@@ -125,7 +126,8 @@ class Trainer:
         if improved:
             self.state.best = nats
             self.save(BEST)
-        self.report.validation(self.state, figures)
+        replies = sample_replies(self.model, self.renderer, self.vocabulary.special_tokens)
+        self.report.validation(self.state, figures, replies)
         return 0 < self.run.patience <= self.state.stale
 
     def _meta(self) -> dict[str, Any]:
@@ -218,6 +220,11 @@ def load_sources(
             for lines in dialogue.personas
             if lines
         ]
-        made = grammar_dialogues(run.grammar, seed=run.seed, pools=[personas, characters])
+        made = grammar_dialogues(
+            run.grammar,
+            seed=run.seed,
+            pools=[personas, characters],
+            words=common_words(d for source in sources for d in source.dialogues),
+        )
         sources.append(Source(tuple(made), 1.0))
     return sources

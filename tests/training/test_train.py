@@ -25,7 +25,6 @@ from training.objective import learning_rate  # noqa: E402
 from training.run import run_training  # noqa: E402
 from training.train import Trainer  # noqa: E402
 
-
 SMALL: dict[str, Any] = {
     "steps": 8,
     "rows": 2,
@@ -70,6 +69,9 @@ def test_a_run_learns_both_tasks(options: dict[str, Any], tmp_path: Path) -> Non
     meta = json.loads((tmp_path / "run" / "best" / "meta.json").read_text())
     assert meta["run"]["seed"] == 0
     assert meta["history"][-1]["step"] == 60
+    for name in ("loss.png", "samples.md", "logs"):
+        assert (tmp_path / "run" / name).exists()
+    assert "**Do you have any pets?**" in (tmp_path / "run" / "samples.md").read_text()
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -100,6 +101,18 @@ def encode(
 
 def _times(repeat: float, random: Random) -> int:
     return int(repeat) + (random.random() < repeat % 1)
+
+
+def common_words(dialogues: Iterable[Dialogue]) -> list[str]:
+    """Words that are neither rare nor everywhere, for grammar dialogues to fill in."""
+    counts = Counter(
+        word
+        for dialogue in dialogues
+        for turn in dialogue.turns
+        for word in turn.lower().split()
+        if word.isascii() and word.isalpha() and len(word) > 2
+    )
+    return [word for word, count in counts.most_common(6500)[300:] if count > 3]
 
 
 def prefetched(batches: Iterator[T], ahead: int = 8) -> Iterator[T]:

@@ -19,7 +19,7 @@ from training.grammar.rules import ANY_TOPIC, Fact, Rules, load_rules, plain
 SOURCE = "grammar"
 MIN_TURNS, MAX_TURNS = 6, 12
 # Share of the personas that come from elsewhere, where there is an elsewhere.
-DRAWN_SHARE = 0.5
+DRAWN_SHARE = 0.3
 
 
 @dataclass(slots=True)
@@ -47,15 +47,19 @@ class Question:
 
 
 def grammar_dialogues(
-    count: int, *, seed: int = 0, pools: Sequence[Sequence[Sequence[str]]] = ()
+    count: int,
+    *,
+    seed: int = 0,
+    pools: Sequence[Sequence[Sequence[str]]] = (),
+    words: Sequence[str] = (),
 ) -> Iterator[Dialogue]:
     """`count` dialogues, the same for the same arguments.
 
-    Half of the personas, or all without `pools`, are made from `lines.toml`; the others are drawn
-    from the pools (lists of personas) alike.
+    Most of the personas, or all without `pools`, are made from `lines.toml` and, where a line takes
+    any word, from `words`; the others are drawn from the pools (lists of personas) alike.
     """
     random = Random(f"{seed} grammar")
-    maker, rules = PersonaMaker(), load_rules()
+    maker, rules = PersonaMaker(words), load_rules()
     pools = [pool for pool in pools if pool]
     for _ in range(count):
         speakers = []
@@ -140,11 +144,11 @@ def _returned(text: str, topic: str, you: Speaker, rules: Rules) -> Question | N
 def _question(you: Speaker, rules: Rules, random: Random) -> Question:
     """A question to `you`: a subject they know, one that is not so, or one they do not mention."""
     kind = random.random()
-    if kind < 0.25 and (absent := [u for u in rules.unknown if _absent(u.topic, you)]):
+    if kind < 0.12 and (absent := [u for u in rules.unknown if _absent(u.topic, you)]):
         unknown = random.choice(absent)
         return Question(random.choice(unknown.ask), unknown.topic, unknown.say)
     known = [fact for fact in you.facts if fact.topic != ANY_TOPIC]
-    if kind < 0.35 and (denied := [fact for fact in known if fact.ask_other]):
+    if kind < 0.2 and (denied := [fact for fact in known if fact.ask_other]):
         fact = random.choice(denied)
         return Question(random.choice(fact.ask_other), fact.topic, fact.say_other)
     fact = random.choice(known if known and kind < 0.88 else you.facts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -14,13 +15,24 @@ SIZES = (3, 4, 4, 5, 5)
 FREQUENT = {"hobby": 4, "job": 3, "pet": 3, "favorite": 3, "home": 2, "kids": 2}
 
 
-class PersonaMaker:
-    """Draws personas; each speaks to a subject once, hobbies and favourites perhaps more often."""
+# Of the slots that take any word, so many get one, where words are given.
+OPEN_SHARE = 0.5
 
-    def __init__(self) -> None:
+
+class PersonaMaker:
+    """Draws personas; each speaks to a subject once, hobbies and favourites perhaps more often.
+
+    With `words`, half of the slots that `lines.toml` calls open are filled with one of them: a
+    value nobody could guess teaches to read it off the persona, where likely ones would be learnt
+    by heart.
+    """
+
+    def __init__(self, words: Sequence[str] = ()) -> None:
+        self.words = words
         data = tomllib.loads(LINES_FILE.read_text(encoding="utf-8"))
         self.lines: dict[str, list[str]] = data["lines"]
         self.slots = {name: values.split("|") for name, values in data["slots"].items()}
+        self._open = frozenset(data["open"].split())
         self._subjects = [
             subject for subject in self.lines for _ in range(FREQUENT.get(subject, 1))
         ]
@@ -37,7 +49,8 @@ class PersonaMaker:
 
     def _fill(self, pattern: str, random: Random) -> str:
         def value(slot: re.Match[str]) -> str:
-            word = random.choice(self.slots[slot[2]])
+            surprising = self.words and slot[2] in self._open and random.random() < OPEN_SHARE
+            word = random.choice(self.words if surprising else self.slots[slot[2]])
             return with_article(word) if slot[1] else word
 
         return _SLOT.sub(value, pattern)
