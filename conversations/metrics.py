@@ -57,15 +57,30 @@ class EngineCollector(Collector):
         from conversations.services.engine import engine
 
         stats = engine().stats()
-        for name, text, value in (
-            ("loaded", "Whether the model is in memory.", float(stats.loaded)),
-            ("running", "Replies being generated.", stats.running),
-            ("waiting", "Replies waiting for a slot.", stats.waiting),
-        ):
+        gauges = {
+            "loaded": ("Whether the model is in memory.", float(stats.loaded)),
+            "slots": ("Replies that can be generated at once.", stats.slots),
+            "running": ("Replies being generated.", stats.running),
+            "waiting": ("Replies waiting for a slot.", stats.waiting),
+            "load_seconds": ("How long loading the model took.", stats.load_seconds),
+            "kv_cache_bytes": ("Memory of kept keys and values.", stats.kv_cache_bytes),
+            "kv_cache_conversations": (
+                "Conversations whose keys and values are kept.",
+                stats.kv_cache_conversations,
+            ),
+        }
+        counters = {
+            "tokens_generated": ("Tokens generated.", stats.tokens_total),
+            "prompt_tokens": ("Tokens of prompts.", stats.prompt_tokens_total),
+            "prompt_tokens_reused": (
+                "Tokens of prompts whose keys and values were kept from an earlier reply.",
+                stats.reused_tokens_total,
+            ),
+        }
+        for name, (text, value) in gauges.items():
             yield GaugeMetricFamily(f"chatbot_engine_{name}", text, value=value)
-        yield CounterMetricFamily(
-            "chatbot_tokens_generated", "Tokens generated.", value=stats.tokens_total
-        )
+        for name, (text, value) in counters.items():
+            yield CounterMetricFamily(f"chatbot_{name}", text, value=value)
 
 
 REGISTRY.register(EngineCollector())

@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.checks import run_checks
+from pytest_django import Settings
 
 from chatbot_site.env import BASE_DIR, Env
 from chatbot_site.logs import LineFormatter
+from tests.conversations.processes import run
 
-SECRET = "0123456789abcdef" * 3
+SECRET = "0123456789abcdef" * 4
 PRODUCTION = {"PUBLIC_URL": "https://chat.example.org", "SECRET_KEY": SECRET}
-
-
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A Python process in the project, with none of the project's variables but these."""
-    kept = {key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "LANG"}}
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=BASE_DIR,
-        env={**kept, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def evaluate(expression: str, **environment: str) -> str:
@@ -204,7 +192,6 @@ class TestDefaults:
             "-c",
             code,
             DATABASE_URL=f"sqlite:///{tmp_path}/db.sqlite3",
-            DJANGO_SETTINGS_MODULE="chatbot_site.settings",
         )
         assert result.stdout.split() == ["wal", "20000", "1", "1"], result.stderr
 
@@ -260,6 +247,44 @@ class TestProduction:
         assert evaluate(expression, CHATBOT_TRUSTED_PROXIES="2").startswith("2 (")
 
 
+class TestChecks:
+    def ids(self, settings: Settings, *, deploy: bool = False, **changes: Any) -> set[str]:
+        settings.ENV = settings.ENV.model_copy(update=changes)
+        found = run_checks(tags=["security"], include_deployment_checks=deploy)
+        return {each.id for each in found if each.id and each.id.startswith("conversations")}
+
+    @pytest.mark.parametrize(
+        ("changes", "expected"),
+        [
+            ({}, set()),
+            ({"public_url": "http://localhost:8000"}, set()),
+            ({"public_url": "http://192.168.1.7:8000"}, set()),
+            ({"public_url": "http://chat.example.org"}, {"conversations.W004"}),
+            ({"public_url": "https://chat.example.org"}, {"conversations.W005"}),
+            ({"public_url": "https://chat.example.org", "trusted_proxies": 1}, set()),
+        ],
+    )
+    def test_a_public_site_is_looked_at_closely(
+        self, settings: Settings, changes: dict[str, Any], expected: set[str]
+    ) -> None:
+        assert self.ids(settings, **changes) == expected
+
+    def test_debug_in_public(self, settings: Settings) -> None:
+        settings.DEBUG = True
+        url = "https://chat.example.org"
+        assert self.ids(settings, public_url=url, trusted_proxies=1) == {"conversations.W003"}
+        assert self.ids(settings, public_url="") == set()
+
+    def test_postgres_without_redis_is_a_hint_on_deployment(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        engine = "django.db.backends.postgresql"
+        monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", engine)
+        assert self.ids(settings, deploy=True) == {"conversations.I001"}
+        assert self.ids(settings, deploy=True, redis_url="redis://cache") == set()
+        assert self.ids(settings) == set()
+
+
 class TestLogs:
     def test_a_line_has_utc_time_level_and_name(self) -> None:
         record = logging.LogRecord("a.b", logging.WARNING, "f", 1, "reply %s failed", (7,), None)
@@ -301,6 +326,5 @@ class TestLogs:
             code,
             CHATBOT_LOG_LEVEL="DEBUG",
             DEBUG="1",
-            DJANGO_SETTINGS_MODULE="chatbot_site.settings",
         )
         assert result.stdout.strip() == str(logging.INFO), result.stderr

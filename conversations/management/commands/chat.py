@@ -39,6 +39,9 @@ examples:
   manage.py chat --persona "Kwame Mensah" --seed 7
   printf 'hi\\nwhat do you do?\\n' | manage.py chat --no-save     one reply a line, nothing else"""
 
+    # What the checks would warn of in many lines is one line when it matters here.
+    requires_system_checks = ()
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--persona",
@@ -136,7 +139,8 @@ examples:
                 async for piece in pieces:
                     # Whatever the model says, it does not steer the terminal.
                     text = text_clean(text=piece)
-                    self.stdout.write(text if self.is_person else " ".join(text.split("\n")), "")
+                    text = text if self.is_person else text.replace("\n", " ")
+                    self.stdout.write(text, ending="")
                     self.stdout.flush()
             except ReplyFailed as error:
                 failure = str(error)
