@@ -83,16 +83,18 @@ def perplexity(scorer: Scorer, dialogues: Sequence[Dialogue]) -> dict[str, float
     return {"ppl_token": math.exp(nats / tokens), "ppl_word": math.exp(nats / words)}
 
 
-def hits(scorer: Scorer, dialogues: Sequence[Dialogue], *, seed: int) -> dict[str, float]:
+def hits(
+    scorer: Scorer, dialogues: Sequence[Dialogue], *, count: int, seed: int
+) -> dict[str, float]:
     """How often the true reply ranks first of 20, by mean log-likelihood; `_pmi` takes off the
     likelihood without context (Li et al. 2016), `_head` is the second head's choice.
 
-    Wrong replies are drawn with the seed from the other dialogues.
+    The first `count` dialogues are ranked; wrong replies are drawn with the seed from all others.
     """
     random = Random(seed)
     pool = [(i, text) for i, d in enumerate(dialogues) for text in d.turns[1::2]]
     won: dict[str, list[float]] = {}
-    for number, dialogue in enumerate(dialogues):
+    for number, dialogue in enumerate(dialogues[:count]):
         turns = dialogue.turns_for(1)
         for index in range(1, len(turns), 2):
             candidates = [turns[index].text, *_wrong(pool, number, turns[index].text, random)]

@@ -46,7 +46,7 @@ class Evaluation:
         with _models(target) as (scorer, engine):
             figures = evaluate.perplexity(scorer, dialogues)
             if chosen:
-                figures |= evaluate.hits(scorer, chosen, seed=options.seed)
+                figures |= evaluate.hits(scorer, dialogues, count=len(chosen), seed=options.seed)
                 figures |= evaluate.replies(engine, chosen, seed=options.seed)
             consistent, answers = evaluate.consistency(engine, seed=options.seed)
             figures |= consistent

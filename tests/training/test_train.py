@@ -199,7 +199,7 @@ def test_a_loss_that_is_not_a_number_says_what_to_change(
         ({"dropout": 2.0}, "dropout must be from 0 to 1"),
         ({"precision": "int3"}, "precision must be one of"),
         ({"checkpoint": None}, "give the directory"),
-        ({"row_length": 256, "max_dialogue": 256}, "128 positions"),
+        ({"row_length": 1024, "max_dialogue": 1024}, "512 positions"),
     ],
 )
 def test_options_that_cannot_be(

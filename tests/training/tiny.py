@@ -42,7 +42,7 @@ def tiny_checkpoint(directory: Path, *, width: int = 32, layers: int = 2) -> Pat
         "n_embd": width,
         "n_layer": layers,
         "n_head": 2,
-        "n_positions": 128,
+        "n_positions": 512,
         "activation_function": "gelu_new",
     }
     (directory / "config.json").write_text(json.dumps(config))

@@ -1,0 +1,178 @@
+"""Figures mean what they say, for a checkpoint and for its bundle."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from pytest_django import Settings
+
+from tests.training.tiny import tiny_checkpoint, tiny_dialogues
+from training import metrics
+from training.consistency import persona_questions, shares
+from training.evaluate import worse
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "gpt2")
+
+
+@pytest.fixture(scope="module")
+def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("onnx")
+    from training.export import ExportOptions, export_bundle
+
+    out = tmp_path_factory.mktemp("bundle") / "bundle"
+    export_bundle(checkpoint, out, ExportOptions(quantization="none", lower_case=True))
+    return out
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tiny_dialogues(tmp_path / "dev.jsonl", 16)
+
+
+def evaluate(*options: object) -> dict[str, float]:
+    out = StringIO()
+    call_command("evaluate", *map(str, options), "--json", stdout=out)
+    figures: dict[str, float] = json.loads(out.getvalue().splitlines()[-1])
+    return figures
+
+
+@pytest.mark.parametrize(
+    ("reply", "truth", "expected"),
+    [
+        ("I have the dog!", "i have a dog", 1.0),
+        ("yes", "no", 0.0),
+        ("i like tea", "i like coffee", 2 / 3),
+        ("", "anything", 0.0),
+    ],
+)
+def test_f1_is_convai2_s(reply: str, truth: str, expected: float) -> None:
+    assert metrics.f1(reply, truth) == pytest.approx(expected)
+
+
+def test_distinct_counts_different_n_grams() -> None:
+    assert metrics.distinct(["i like tea", "i like tea"], 1) == 0.5
+    assert metrics.distinct(["one two three", "four five"], 2) == 1.0
+    assert metrics.distinct([], 2) == 0.0
+
+
+def test_repetition_within_and_across_turns() -> None:
+    assert metrics.repeats_within("i like my dog and i like my dog")
+    assert not metrics.repeats_within("i like my dog and my cat")
+    assert metrics.repeats_across("I like my old dog.", ["Hello.", "i like my old dog !"])
+    assert not metrics.repeats_across("I like my old dog.", ["I have a cat at home."])
+    # A short answer may come back.
+    assert not metrics.repeats_across("yes, i do.", ["yes, i do."])
+
+
+def test_persona_lines_taken_over_word_for_word() -> None:
+    persona = ["I work as a nurse in Dublin."]
+    assert metrics.copies_persona("well, i work as a nurse in dublin", persona)
+    assert not metrics.copies_persona("i am a nurse", persona)
+
+
+def test_a_true_and_a_false_answer_are_told_apart() -> None:
+    question = next(q for q in persona_questions() if q.ask == "do you have any pets?")
+    assert question.judge("Yes, two dogs!") == "consistent"
+    assert question.judge("No, I do not.") == "contradiction"
+    assert question.judge("I like tea.") == "neutral"
+    assert shares([question] * 4, ["two dogs", "no", "no", "tea"]) == {
+        "persona_consistent": 0.25,
+        "persona_contradiction": 0.5,
+    }
+
+
+def test_the_gate_names_what_is_worse() -> None:
+    live = {"ppl_word": 50.0, "f1": 0.2}
+    assert worse({"ppl_word": 50.5, "f1": 0.2}, live) == []
+    assert worse({"ppl_word": 60.0, "f1": 0.1}, live) == [
+        "ppl_word is 60, the live bundle's 50",
+        "f1 is 0.1, the live bundle's 0.2",
+    ]
+
+
+def test_a_bundle_and_its_checkpoint_have_the_same_figures(
+    bundle: Path, checkpoint: Path, data: Path
+) -> None:
+    pytest.importorskip("keras")
+    options = ("--data", data, "--replies", 4, "--chats", 2)
+    ours = evaluate("--bundle", bundle, *options)
+    theirs = evaluate("--checkpoint", checkpoint, *options)
+    assert {"ppl_token", "ppl_word", "hits_at_1_of_20", "f1", "distinct_1", "distinct_2", "n"} <= (
+        ours.keys()
+    )
+    assert ours["n"] == 16
+    for name in ("ppl_token", "ppl_word", "hits_at_1_of_20", "f1", "distinct_2"):
+        assert ours[name] == pytest.approx(theirs[name], rel=1e-3), name
+    # 400 tokens and nothing learnt: every one is about as likely.
+    assert 100 < ours["ppl_token"] < 1000
+
+
+def test_a_table_and_samples_for_people(bundle: Path, data: Path, tmp_path: Path) -> None:
+    out = StringIO()
+    call_command(
+        "evaluate",
+        "--bundle", str(bundle), "--data", str(data), "--replies", "1", "--chats", "1",
+        "--limit", "16", "--samples", str(tmp_path / "samples.md"),
+        stdout=out,
+    )  # fmt: skip
+    assert "ppl_word" in out.getvalue()
+    assert "persona_consistent" in out.getvalue()
+    samples = (tmp_path / "samples.md").read_text()
+    assert "**do you have any pets?**" in samples
+    assert "> A: hi!" in samples
+
+
+def test_what_cannot_be_measured_is_one_line(bundle: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="neither a bundle nor a checkpoint"):
+        evaluate("--checkpoint", tmp_path, "--data", data)
+    with pytest.raises(CommandError, match="No such file"):
+        evaluate("--bundle", bundle, "--data", tmp_path / "none.jsonl")
+    (bundle / "score.onnx").rename(bundle / "score.away")
+    try:
+        with pytest.raises(CommandError, match=r"score\.onnx"):
+            evaluate("--bundle", bundle, "--data", data)
+    finally:
+        (bundle / "score.away").rename(bundle / "score.onnx")
+
+
+def test_a_bundle_is_measured_with_what_a_server_has(bundle: Path, data: Path) -> None:
+    program = f"""
+import sys
+for name in ("tensorflow", "keras", "keras_hub", "transformers", "onnx", "safetensors"):
+    sys.modules[name] = None
+from django.core.management import execute_from_command_line
+execute_from_command_line(["manage.py", "evaluate", "--bundle", {str(bundle)!r},
+    "--data", {str(data)!r}, "--replies", "1", "--chats", "0", "--json"])
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "chatbot_site.settings"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout.splitlines()[-1])["n"] == 16
+
+
+def test_the_gate_fails_for_a_worse_bundle(
+    bundle: Path, data: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ENV = settings.ENV.model_copy(update={"bundle": bundle})
+    options = ("--data", data, "--replies", 1, "--chats", 0, "--gate")
+    evaluate("--bundle", bundle, *options)
+    monkeypatch.setattr("training.evaluation.worse", lambda ours, live: ["f1 is 0"])
+    with pytest.raises(CommandError, match="Worse than the live bundle: f1 is 0"):
+        evaluate("--bundle", bundle, *options)
