@@ -55,6 +55,11 @@ class EngineLoader:
                 self._thread.start()
             return "failed" if self._failed else "loading"
 
+    def wait(self) -> None:
+        """Until the attempt under way, if any, is over."""
+        if self._thread:
+            self._thread.join()
+
     def _load(self) -> None:
         try:
             engine().load()
