@@ -17,7 +17,7 @@ def duration(text: str) -> timedelta:
     match = re.fullmatch(r"(\d{1,5})([hdw])", text.strip().lower())
     if not match:
         raise ArgumentTypeError(
-            f"{text!r} is not a length of time; write for example 36h, 90d, 12w"
+            f"{text!r} is not a length of time; write for example 36h, 90d or 12w"
         )
     return int(match[1]) * _UNITS[match[2]]
 

@@ -8,6 +8,7 @@ import itertools
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -151,11 +152,16 @@ class _Mistake(ValueError):
     """What is wrong with a line."""
 
 
-def _open(path: Path) -> BinaryIO:
-    stream = path.open("rb")
-    start = stream.read(2)
-    stream.seek(0)
-    return cast("BinaryIO", gzip.open(stream)) if start == b"\x1f\x8b" else stream
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    with path.open("rb") as stream:
+        start = stream.read(2)
+        stream.seek(0)
+        if start != b"\x1f\x8b":
+            yield stream
+            return
+        with gzip.open(stream) as unzipped:
+            yield cast("BinaryIO", unzipped)
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
