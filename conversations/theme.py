@@ -20,7 +20,7 @@ GREY_CHROMA, MUTED_CHROMA = 0.02, 0.07
 @dataclass(frozen=True, slots=True)
 class Theme:
     """`hue`: degrees, a multiple of 15 below 360, or None for a grey. `is_muted`: whether the page
-    takes on only a little of it. `ink`: the colour of letters on the character's colour, #rrggbb."""
+    takes on only a little of it. `ink`: the colour of letters on the character's colour."""
 
     hue: int | None
     is_muted: bool

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from django.conf import settings as django_settings
 from pytest_django import Settings
+
+from tests.servers import Server, make_database
 
 
 def pytest_configure() -> None:
@@ -30,3 +35,22 @@ def django_db_modify_db_settings(
     if database["ENGINE"].endswith("sqlite3"):
         file = tmp_path_factory.mktemp("database") / "test.sqlite3"
         database.setdefault("TEST", {})["NAME"] = str(file)
+
+
+@pytest.fixture(scope="session")
+def server_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database with three characters, for servers to copy."""
+    return make_database(tmp_path_factory.mktemp("template") / "db.sqlite3")
+
+
+@pytest.fixture(scope="session")
+def live_server_process(
+    server_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A running daphne with a database of its own, shared by tests that leave it as it is.
+
+    `url` and `websocket_url` say where; `visit()` comes as a new browser.
+    """
+    database = tmp_path_factory.mktemp("server") / "db.sqlite3"
+    with Server(database, server_template, DEBUG="true") as server:
+        yield server

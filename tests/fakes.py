@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
-from inference.engine import Delta, Finished, Queued
+from inference.events import Delta, Finished, Queued
 from inference.params import SamplingParams
 from inference.prompt import Turn
 

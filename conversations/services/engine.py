@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -48,8 +47,12 @@ def sampling_params() -> SamplingParams:
     """How replies are drawn: what the bundle recommends, and over it what the settings say."""
     from inference.params import SamplingParams
 
-    names = {field.name for field in fields(SamplingParams)}
-    recommended = {name: value for name, value in bundle().sampling.items() if name in names}
-    wanted = {name: getattr(settings.ENV, name, None) for name in names}
-    chosen = {name: value for name, value in wanted.items() if value is not None}
-    return SamplingParams(**{**recommended, **chosen})
+    env = settings.ENV
+    return SamplingParams.recommended(
+        bundle().sampling,
+        max_tokens=env.max_tokens,
+        temperature=env.temperature,
+        top_k=env.top_k,
+        top_p=env.top_p,
+        repetition_penalty=env.repetition_penalty,
+    )

@@ -23,8 +23,8 @@ from conversations.selectors import conversation_turns
 from conversations.services.engine import bundle, engine, sampling_params
 from conversations.services.events import ReplyEnded
 from conversations.services.live import LiveReply
-from inference.engine import Delta, Finished, Queued
 from inference.errors import EngineBusy, EngineError
+from inference.events import Delta, Finished, Queued
 from inference.params import SamplingParams
 from inference.prompt import Turn
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from django.db import OperationalError, connection
@@ -127,7 +128,7 @@ def _full() -> None:
     with connection.cursor() as cursor:
         cursor.execute("CREATE TABLE filler (content BLOB)")
         cursor.execute("PRAGMA max_page_count = 1")  # no more than there are
-        with pytest.raises(OperationalError, match="full"):
+        with suppress(OperationalError):
             while True:
                 cursor.execute("INSERT INTO filler VALUES (zeroblob(4000))")
     connection.errors_occurred = False  # else a new connection would be opened, without the limit

@@ -10,7 +10,7 @@ import pytest
 
 from conversations.models import Conversation, Message, Role, Status
 from conversations.services.rooms import Rooms
-from inference.engine import Queued
+from inference.events import Queued
 from tests.conversations.sockets import PATIENCE, Browser, joined
 from tests.fakes import FakeEngine
 

@@ -1,0 +1,234 @@
+"""Talking: replies that stream, resume, stop and stay the same in every tab."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from playwright.sync_api import WebSocket, expect
+
+from tests.browser.chat import Person
+from tests.browser.conftest import NewPerson
+from tests.browser.server import ChatServer
+
+
+def test_a_reply_streams_into_one_bubble(person: Person) -> None:
+    pieces: list[str] = []
+
+    def watch(socket: WebSocket) -> None:
+        def received(data: str | bytes) -> None:
+            frame = json.loads(data)
+            if frame["type"] == "reply.token":
+                pieces.append(frame["text"])
+
+        socket.on("framereceived", received)
+
+    person.page.on("websocket", watch)
+    person.start()
+    reply = person.ask("Hi! How is your day going?")
+
+    assert reply
+    assert len(pieces) > 1
+    assert "".join(pieces) == person.bubbles().inner_text()
+    expect(person.bubbles("user", "saved")).to_have_text("Hi! How is your day going?")
+    expect(person.page.locator(".message time")).to_have_count(2)
+    assert person.said() == [("user", "Hi! How is your day going?"), ("bot", reply)]
+
+
+def test_an_opener_begins_the_conversation(person: Person) -> None:
+    person.start()
+    person.page.get_by_role("button", name="Do you have any pets?").click()
+
+    expect(person.bubbles("user", "saved")).to_have_text("Do you have any pets?")
+    expect(person.page.get_by_role("heading", name="Somebody is here.")).to_be_hidden()
+    expect(person.box).to_be_focused()
+
+
+def test_after_a_refresh_everything_is_there_and_goes_on(person: Person) -> None:
+    person.start()
+    first = person.ask("Hello!")
+    person.page.reload()
+
+    expect(person.bubbles("user")).to_have_text(["Hello!"])
+    expect(person.bubbles()).to_have_text([first])
+    second = person.ask("And what else?")
+    expect(person.bubbles()).to_have_text([first, second])
+
+
+def test_a_refresh_while_a_reply_is_written_shows_all_of_it(
+    new_person: NewPerson, small_server: ChatServer
+) -> None:
+    person = new_person(small_server.url)
+    person.start()
+    person.say("Tell me a long story.")
+    expect(person.bubbles("user", "saved")).to_have_count(1)
+    person.page.reload()
+
+    expect(person.bubbles(status="complete")).to_have_count(1, timeout=15_000)
+    assert person.said()[1] == ("bot", person.bubbles().inner_text())
+
+
+def test_escape_stops_a_reply(new_person: NewPerson, small_server: ChatServer) -> None:
+    person = new_person(small_server.url)
+    stopped = person.bubbles(status="stopped")
+    # A reply may be over before the key is pressed; that many short ones in a row are no chance.
+    for _ in range(12):
+        person.start()
+        person.say("Tell me everything you know.")
+        expect(person.page.get_by_role("button", name="Stop the reply")).to_be_visible()
+        person.page.keyboard.press("Escape")
+        expect(person.page.get_by_role("button", name="Stop the reply")).to_be_hidden()
+        if stopped.count():
+            break
+
+    expect(stopped).to_have_count(1)
+    expect(person.page.locator("[data-status=stopped] .state")).to_have_text("stopped")
+    expect(person.box).to_be_focused()
+    person.page.reload()
+    assert person.export()["messages"][1]["status"] == "stopped"
+    assert person.said()[1] == ("bot", stopped.inner_text())
+
+
+def test_two_tabs_show_the_same(person: Person) -> None:
+    path = person.start()
+    other = person.open_tab()
+    other.goto(person.url + path)
+    reply = person.ask("Hello from the first tab.")
+
+    bubbles = other.locator(".message .bubble")
+    expect(bubbles).to_have_text(["Hello from the first tab.", reply])
+    other.get_by_role("textbox", name="Your message").fill("Hello from the second.")
+    other.keyboard.press("Enter")
+    expect(person.bubbles(status="complete")).to_have_count(2)
+    expect(other.locator("[data-role=bot][data-status=complete]")).to_have_count(2)
+    assert person.page.locator(".message .bubble").all_inner_texts() == bubbles.all_inner_texts()
+
+
+def test_another_browser_sees_nothing(person: Person, new_person: NewPerson) -> None:
+    path = person.start()
+    person.ask("A secret between us.")
+    stranger = new_person()
+    stranger.tolerate("404")
+    answer = stranger.page.goto(stranger.url + path)
+
+    assert answer
+    assert answer.status == 404
+    expect(stranger.page.get_by_role("heading", name="Nobody is here.")).to_be_visible()
+    assert "secret" not in stranger.page.content()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script><img src=x onerror=alert(2)>",
+        "مرحبا، كيف حالك اليوم؟",
+        "👩🏽‍🚀🧵 naïve ﷽ z̸͑͝a̷͒",
+        "first line\n\n   indented\tthird",
+        "x" * 900,
+        "{{ text }} ${text} &lt;b&gt; <bot> <|endoftext|>",
+    ],
+    ids=["html", "right to left", "emoji", "lines", "long word", "templates"],
+)
+def test_whatever_is_written_is_shown_as_it_was_written(person: Person, text: str) -> None:
+    person.start()
+    person.ask(text)
+
+    def shown() -> str | None:
+        return person.bubbles("user").text_content()
+
+    assert shown() == text
+    assert person.said()[0] == ("user", text)
+    assert person.page.locator("#log script, #log img").count() == 0
+    assert not _scrolls_sideways(person)
+    person.page.reload()
+    assert shown() == text
+
+
+def test_reset_meets_somebody_else(person: Person) -> None:
+    first = person.start()
+    person.ask("Hello!")
+    other = person.open_tab()
+    other.goto(person.url + first)
+    person.say("/reset")
+
+    expect(person.page.get_by_role("heading", name="Somebody is here.")).to_be_visible()
+    assert person.path != first
+    other.wait_for_url(f"**{person.path}")
+    person.page.go_back()
+    expect(person.bubbles("user")).to_have_text("Hello!")
+    person.ask("Still there?")
+
+
+def test_new_chat_and_the_list_of_the_last_ones(person: Person) -> None:
+    first = person.start()
+    person.ask("The first of my chats.")
+    chats = person.page.get_by_role("navigation", name="Chats")
+    expect(chats.get_by_role("link", name="The first of my chats.")).to_be_visible()
+    chats.get_by_role("link", name="New chat").click()
+    expect(person.page.get_by_role("heading", name="Somebody is here.")).to_be_visible()
+    assert person.path != first
+    chats.get_by_role("link", name="The first of my chats.").click()
+    person.page.wait_for_url(f"**{first}")
+
+
+def test_help_is_answered_by_the_page(person: Person) -> None:
+    person.start()
+    person.say("/help")
+
+    expect(person.page.get_by_text("start again with somebody else")).to_be_visible()
+    assert person.said() == []
+
+
+def test_a_draft_survives_a_reload_and_belongs_to_its_conversation(person: Person) -> None:
+    path = person.start()
+    person.box.fill("half a thought")
+    person.page.reload()
+    expect(person.box).to_have_value("half a thought")
+    person.start()
+    expect(person.box).to_have_value("")
+    person.visit(path)
+    expect(person.box).to_have_value("half a thought")
+    person.box.press("Enter")
+    expect(person.bubbles("user", "saved")).to_have_text("half a thought")
+    person.page.reload()
+    expect(person.box).to_have_value("")
+
+
+def test_too_long_a_text_is_counted_and_not_sent(person: Person) -> None:
+    person.start()
+    person.box.fill("a" * 990)
+    expect(person.page.get_by_text("10 left")).to_be_visible()
+    person.box.fill("a" * 1003)
+    expect(person.page.get_by_text("3 too many")).to_be_visible()
+    person.box.press("Enter")
+    expect(person.box).to_have_value("a" * 1003)
+    expect(person.bubbles("user")).to_have_count(0)
+
+
+def test_the_end_stays_in_view_only_for_who_is_there(person: Person) -> None:
+    person.start()
+    for number in range(4):
+        person.ask(f"Message number {number}.\n\n\n\n\n")
+    scroller = person.page.get_by_role("region", name="Messages")
+    assert scroller.evaluate("e => e.scrollHeight - e.scrollTop - e.clientHeight") < 5
+    # While this tab is in front: one behind gets no scroll events.
+    scroller.evaluate(
+        "e => new Promise((done) => {"
+        " e.addEventListener('scroll', done, {once: true}); e.scrollTo(0, 0); })"
+    )
+    other = person.open_tab()
+    other.goto(person.url + person.path)
+    other.get_by_role("textbox", name="Your message").fill("From the other tab.")
+    other.keyboard.press("Enter")
+    person.page.bring_to_front()
+    button = person.page.get_by_role("button", name="New messages")
+    expect(button).to_be_visible()
+    assert scroller.evaluate("e => e.scrollTop") == 0
+    button.click()
+    expect(button).to_be_hidden()
+    expect(person.bubbles("user").last).to_be_in_viewport()
+
+
+def _scrolls_sideways(person: Person) -> bool:
+    wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    return bool(person.page.evaluate(wide))

@@ -1,0 +1,167 @@
+"""Real servers for tests: daphne with a database of its own, and Redis."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 60.0
+
+_MAKE_DATABASE = """
+import django
+django.setup()
+from django.core.management import call_command
+from conversations.models import Persona
+call_command("migrate", verbosity=0)
+for name, lines in {
+    "Brenda": ["I drive a night bus.", "My cat hates boats."],
+    "Otto": ["I bake bread before dawn.", "I have never seen snow."],
+    "Mina": ["I repair old radios.", "My sister is a sailor."],
+}.items():
+    Persona.objects.create(
+        name=name, lines=lines, color="#336699", emblem="🚌", source="test", digest=name
+    )
+"""
+
+
+def environment(database: Path, **variables: str) -> dict[str, str]:
+    """What a process of the site needs; nothing of the developer's own settings."""
+    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "LANG", "TMPDIR"}}
+    return kept | {
+        "DJANGO_SETTINGS_MODULE": "chatbot_site.settings",
+        "DATABASE_URL": f"sqlite:///{database}",
+        "SECRET_KEY": "a key for tests only, known to everybody",
+        "PYTHONUNBUFFERED": "1",
+        **variables,
+    }
+
+
+def make_database(path: Path) -> Path:
+    """A migrated SQLite database with three characters."""
+    subprocess.run(
+        [sys.executable, "-c", _MAKE_DATABASE], check=True, cwd=ROOT, env=environment(path)
+    )
+    return path
+
+
+class Server:
+    """One daphne on a free port of this machine; `start` returns when it listens.
+
+    Keeps its log in `log`. The database is copied from `template` unless it exists already.
+    """
+
+    def __init__(self, database: Path, template: Path | None = None, **variables: str) -> None:
+        self.database = database
+        self.variables = variables
+        self.log: list[str] = []
+        self.port = 0
+        self.process: subprocess.Popen[str] | None = None
+        if template and not database.exists():
+            shutil.copy(template, database)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def websocket_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    def start(self) -> Self:
+        self.port = _free_port()
+        address = ["-b", "127.0.0.1", "-p", str(self.port)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "daphne", *address, "chatbot_site.asgi:application"],
+            cwd=ROOT,
+            env=environment(self.database, **self.variables),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read_log, args=[self.process], daemon=True)
+        self._reader.start()
+        deadline = time.monotonic() + START_SECONDS
+        while not self._is_listening():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError("the server did not start:\n" + "".join(self.log))
+            time.sleep(0.05)
+        return self
+
+    def _read_log(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr
+        with process.stderr as lines:
+            for line in lines:
+                self.log.append(line)
+
+    def _is_listening(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self) -> int:
+        """End it as an operator does; returns its exit status."""
+        return self._signal(signal.SIGTERM)
+
+    def kill(self) -> int:
+        """End it without a chance to clean up."""
+        return self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> int:
+        assert self.process
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        status = self.process.wait(30)
+        self._reader.join(30)
+        return status
+
+    def __enter__(self) -> Self:
+        return self if self.process else self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def visit(self) -> tuple[str, str]:
+        """Come as a new browser: the conversation it is given, and its Cookie header."""
+        response = httpx.get(self.url, follow_redirects=False)
+        assert response.status_code == 302, response.text
+        cookie = "; ".join(f"{name}={value}" for name, value in response.cookies.items())
+        return response.headers["location"].strip("/").rsplit("/", 1)[1], cookie
+
+
+@contextmanager
+def redis_server(directory: Path) -> Iterator[str]:
+    """A Redis of our own, in memory only; yields its URL."""
+    port = _free_port()
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)]
+    process = subprocess.Popen(
+        ["redis-server", *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        assert process.stdout
+        for line in process.stdout:
+            if "Ready to accept connections" in line:
+                break
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
