@@ -4,6 +4,7 @@ const NEAR_PX = 64;
 
 export class Scroll {
   #atEnd = true;
+  #top = 0;
 
   constructor() {
     this.scroller = /** @type {HTMLElement} */ (document.getElementById("scroller"));
@@ -29,7 +30,11 @@ export class Scroll {
 
   #look() {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
-    this.#atEnd = scrollHeight - scrollTop - clientHeight < NEAR_PX;
+    // Only who scrolls up leaves the end. That the end moves away is not their doing: a scroll
+    // event may come after new messages were added and before the page has followed them.
+    if (scrollHeight - scrollTop - clientHeight < NEAR_PX) this.#atEnd = true;
+    else if (scrollTop < this.#top) this.#atEnd = false;
+    this.#top = scrollTop;
     if (this.#atEnd && this.button) this.button.hidden = true;
   }
 
