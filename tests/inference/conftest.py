@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inference.bundle import Bundle, load_bundle
+from inference.engine import Engine
+from inference.params import EngineConfig
+from inference.prompt import PromptRenderer
+
+DEFAULT_BUNDLE = Path(__file__).resolve().parents[2] / "inference" / "bundles" / "default"
+PERSONA = ["I drive a night bus.", "My cat hates boats."]
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Bundle:
+    return load_bundle(DEFAULT_BUNDLE)
+
+
+@pytest.fixture(scope="session")
+def renderer(bundle: Bundle) -> PromptRenderer:
+    return PromptRenderer.from_bundle(bundle)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """The default bundle with room for four chats and four waiting."""
+    engine = Engine(EngineConfig(DEFAULT_BUNDLE, max_batch=4, max_queue=4, threads=1))
+    yield engine
+    engine.close()

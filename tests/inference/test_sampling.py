@@ -1,0 +1,112 @@
+"""How tokens are drawn from the candidates."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inference.params import EngineConfig, SamplingParams
+from inference.sampling import Sampler
+
+STOP, BANNED = 3, 4
+LOGITS = np.array([[5.0, 4.5, 4.0, 3.5, 3.0, 2.0, 1.0, 0.0]], np.float32)
+IDS = np.arange(10, 18)[None, :]
+
+
+def sampler(rows: int = 1) -> Sampler:
+    return Sampler(rows=rows, vocab_size=32, candidates=8, never=[BANNED], not_first=[STOP])
+
+
+def draw(
+    params: SamplingParams, *, ids: Any = IDS, said: tuple[int, ...] = (), draws: int = 300
+) -> list[int]:
+    """First tokens of many replies, each from its own number."""
+    drawn = []
+    for uniform in np.linspace(0, 0.999, draws):
+        one = sampler()
+        one.start(0, params, said)
+        drawn.append(int(one.sample(LOGITS, ids, [uniform])[0]))
+    return drawn
+
+
+def test_temperature_zero_takes_the_most_probable() -> None:
+    assert set(draw(SamplingParams(temperature=0, top_k=8, top_p=1.0))) == {10}
+
+
+def test_top_k_keeps_so_many() -> None:
+    drawn = draw(SamplingParams(temperature=5, top_k=3, top_p=1.0, repetition_penalty=1))
+    assert set(drawn) == {10, 11, 12}
+
+
+def test_top_p_keeps_the_smallest_set_with_that_probability() -> None:
+    weights = np.exp(LOGITS[0] - LOGITS[0].max())
+    share = np.cumsum(weights / weights.sum())
+    wanted = int(np.searchsorted(share, 0.75)) + 1
+    drawn = draw(SamplingParams(temperature=1, top_k=8, top_p=0.75, repetition_penalty=1))
+    assert set(drawn) == set(range(10, 10 + wanted))
+
+
+def test_draws_follow_the_probabilities() -> None:
+    drawn = draw(
+        SamplingParams(temperature=1, top_k=8, top_p=1.0, repetition_penalty=1), draws=2000
+    )
+    weights = np.exp(LOGITS[0])
+    for token, share in zip(IDS[0], weights / weights.sum(), strict=True):
+        assert math.isclose(drawn.count(token) / 2000, share, abs_tol=0.002)
+
+
+def test_what_was_said_becomes_less_probable() -> None:
+    loose = SamplingParams(temperature=1, top_k=8, top_p=1.0, repetition_penalty=1)
+    strict = SamplingParams(temperature=1, top_k=8, top_p=1.0, repetition_penalty=1.5)
+    assert draw(strict, said=(10,)).count(10) < draw(loose, said=(10,)).count(10)
+    assert draw(strict).count(10) == draw(loose).count(10) or draw(strict).count(10) > 0
+
+
+def test_control_tokens_are_never_drawn_and_a_reply_never_starts_with_its_end() -> None:
+    ids = np.array([[STOP, BANNED, *range(12, 18)]])
+    drawn = draw(SamplingParams(temperature=2, top_k=8, top_p=1.0), ids=ids)
+    assert not {STOP, BANNED} & set(drawn)
+    begun = sampler()
+    begun.start(0, SamplingParams(temperature=0, top_k=8), ())
+    begun.begun(0)
+    assert begun.sample(LOGITS, ids, [0.5])[0] == STOP
+
+
+def test_rows_have_their_own_settings_and_keep_them_when_they_move() -> None:
+    both = sampler(rows=3)
+    both.start(0, SamplingParams(temperature=0, top_k=1), ())
+    both.start(2, SamplingParams(temperature=5, top_k=8, top_p=1.0, repetition_penalty=1), ())
+    both.move(2, 1)
+    tokens = both.sample(np.repeat(LOGITS, 2, 0), np.repeat(IDS, 2, 0), [0.99, 0.99])
+    assert tokens.tolist() == [10, 17]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("max_tokens", 0),
+        ("max_tokens", True),
+        ("temperature", -0.1),
+        ("temperature", float("nan")),
+        ("top_k", 65),
+        ("top_k", 1.5),
+        ("top_p", 0),
+        ("top_p", 1.01),
+        ("repetition_penalty", 0.9),
+        ("seed", -1),
+        ("seed", "x"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{field} must be") as refusal:
+        SamplingParams(**{field: value})  # type: ignore[arg-type]
+    assert repr(value) in str(refusal.value)
+
+
+def test_wrong_engine_settings_are_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="max_batch must be a whole number from 1 to 1024, not 0"):
+        EngineConfig(Path(), max_batch=0)
