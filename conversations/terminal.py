@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from itertools import count
-from typing import Protocol
+from typing import Protocol, TypeVar
 from uuid import uuid4
 
 from conversations.models import Channel, Persona, Status
@@ -26,6 +26,8 @@ from conversations.services.replies import reply_stop, reply_stream
 from inference.engine import Delta
 from inference.errors import EngineError
 from inference.prompt import Turn
+
+T = TypeVar("T")
 
 
 class ReplyFailed(Exception):
@@ -118,17 +120,33 @@ class UnsavedChat:
             with _on_interrupt(stopped.set):
                 events = engine().generate(self.persona.lines, self._turns, params)
                 async with aclosing(events):
-                    async for event in events:
+                    async for event in _until(stopped, events):
                         if isinstance(event, Delta):
                             said += event.text
                             yield event.text
-                        if stopped.is_set():
-                            break
         except EngineError as error:
             raise ReplyFailed(str(error)) from error
         finally:
             if said:
                 self._turns.append(Turn("bot", said))
+
+
+async def _until(stopped: asyncio.Event, events: AsyncIterator[T]) -> AsyncIterator[T]:
+    """The events up to the moment of the stop, also while the next one is waited for."""
+    stop = asyncio.ensure_future(stopped.wait())
+    try:
+        while True:
+            coming = asyncio.ensure_future(anext(events, None))
+            await asyncio.wait({coming, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                coming.cancel()
+                await asyncio.wait({coming})
+                return
+            if (event := coming.result()) is None:
+                return
+            yield event
+    finally:
+        stop.cancel()
 
 
 _REASONS = {

@@ -20,6 +20,7 @@ from conversations.services.texts import text_clean
 from inference.errors import BundleError
 
 STRANGER = "Stranger"
+LEAVE = "\n(Ctrl-D or /quit leaves)\n"
 COMMANDS = """\
 /who     who you are talking to
 /reset   start again with another character
@@ -94,32 +95,41 @@ examples:
                 self.say("\n")
                 return
             except KeyboardInterrupt:
-                self.say("\n(Ctrl-D or /quit leaves)\n")
+                self.say(LEAVE)
 
     def answer(self, line: str) -> bool:
         """Do what a line wants; False to leave."""
         try:
-            match line.lower():
-                case "":
-                    pass
-                case "/quit" | "/exit":
-                    return False
-                case "/help":
-                    self.stdout.write(COMMANDS)
-                case "/who":
-                    self.show_character()
-                case "/reset":
-                    self.chat.reset()
-                    self.name = STRANGER
-                    self.stdout.write("Somebody else is here now.")
-                case command if command.startswith("/") and " " not in command:
-                    self.complain(f"There is no {command}; /help lists what there is.")
-                case _:
-                    self.loop.run(self.print_reply(self.chat.send(line)))
+            return self.obey(line)
         except MessageInvalid as error:
             self.complain(error.detail)
         except ServiceError as error:
             raise CommandError(error.detail) from error
+        except KeyboardInterrupt:
+            # Ctrl-C in the moment before the reply, which else would have stopped it.
+            if not self.is_person:
+                raise
+            self.say(LEAVE)
+        return True
+
+    def obey(self, line: str) -> bool:
+        match line.lower():
+            case "":
+                pass
+            case "/quit" | "/exit":
+                return False
+            case "/help":
+                self.stdout.write(COMMANDS)
+            case "/who":
+                self.show_character()
+            case "/reset":
+                self.chat.reset()
+                self.name = STRANGER
+                self.stdout.write("Somebody else is here now.")
+            case command if command.startswith("/") and " " not in command:
+                self.complain(f"There is no {command}; /help lists what there is.")
+            case _:
+                self.loop.run(self.print_reply(self.chat.send(line)))
         return True
 
     def show_character(self) -> None:
