@@ -14,8 +14,10 @@ django.setup()
 
 from chatbot_site.routing import application  # noqa: E402 - needs Django's set-up above
 from conversations.services.startup import server_start  # noqa: E402
+from sms.services.worker import worker_start  # noqa: E402
 
 __all__ = ["application"]
 
 # daphne has no lifespan events, so this is the moment before it listens.
 server_start()
+worker_start()

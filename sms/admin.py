@@ -144,9 +144,7 @@ class ContactAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             "opts": self.opts,
             "contact": contact,
         }
-        response = TemplateResponse(request, "admin/sms/contact/reveal.html", context)
-        response["Cache-Control"] = "no-store"
-        return response
+        return TemplateResponse(request, "admin/sms/contact/reveal.html", context)
 
 
 @admin.register(InboundMessage)

@@ -10,8 +10,9 @@ from django.views.decorators.http import require_POST
 
 from conversations.services.database import db_write
 from conversations.services.errors import StorageUnavailable
+from conversations.services.replies import ReplyUnknown
 from sms import client
-from sms.models import Kind, State
+from sms.models import Answer, Kind, State
 from sms.payload import incoming_parse, status_parse
 from sms.services.answers import answer_before_deadline
 from sms.services.inbound import text_receive
@@ -39,7 +40,10 @@ async def incoming(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=204)
     if receipt.answer is None:
         return _twiml(EMPTY)
-    answer = await answer_before_deadline(answer_id=receipt.answer.pk)
+    try:
+        answer = await answer_before_deadline(answer_id=receipt.answer.pk)
+    except (Answer.DoesNotExist, ReplyUnknown):
+        return _twiml(EMPTY)  # the conversation was deleted meanwhile
     if answer.state == State.ANSWERED:
         return _twiml(twiml_message(answer.text, answer.pk))
     if answer.state == State.OWED and client.is_configured():

@@ -88,3 +88,16 @@ class Worker:
                 except Exception:  # the database may be away for a while
                     logger.exception("owed text messages could not be looked up")
             await asyncio.sleep(POLL_SECONDS)
+
+
+def worker_start() -> None:
+    """Let the server's event loop send what is owed, from its beginning on.
+
+    Imported inside a running loop (most servers) that one; else daphne's, which begins later.
+    """
+    try:
+        Worker.here().start()
+    except RuntimeError:
+        from twisted.internet import reactor
+
+        reactor.callLater(0, lambda: Worker.here().start())  # type: ignore[arg-type]

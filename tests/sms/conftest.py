@@ -34,6 +34,7 @@ def line(settings: Settings, env: Any) -> None:
     settings.PUBLIC_URL = PUBLIC
     settings.ALLOWED_HOSTS = ["testserver", "chat.example.org"]
     env(
+        public_url=PUBLIC,
         twilio_auth_token=TOKEN,
         twilio_account_sid="",
         twilio_api_base="",
@@ -57,6 +58,7 @@ class SlowEngine:
 
     def hold(self) -> None:
         self.held = True
+        self._may = asyncio.Event()
 
     def release(self) -> None:
         self.held = False

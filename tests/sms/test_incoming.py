@@ -15,7 +15,11 @@ from sms.models import Answer, Contact, InboundMessage, Kind, State, Thread
 from tests.sms.conftest import Phone, SlowEngine
 from tests.sms.payloads import OURS, PERSON, mms, opt_out, sms, whatsapp
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("characters")]
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("characters"),
+]
 
 
 async def test_a_text_is_answered_by_a_character(phone: Phone, engine: SlowEngine) -> None:

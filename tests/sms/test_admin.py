@@ -1,0 +1,132 @@
+"""What staff see of numbers and texts."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.utils import timezone
+
+from sms.models import Answer, Contact, DeliveryEvent, InboundMessage, State, Thread
+from tests.sms.payloads import OURS, PERSON
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def answer() -> Answer:
+    contact = Contact.objects.create(number=PERSON)
+    thread = Thread.objects.create(contact=contact, our_number=OURS, opted_out_at=timezone.now())
+    inbound = InboundMessage.objects.create(sid="SMin", thread=thread, kind="command")
+    answer = Answer.objects.create(
+        inbound=inbound,
+        thread=thread,
+        text="a text",
+        encoding="GSM-7",
+        segments=1,
+        state=State.SENT,
+        sid="SMout",
+        delivery_status="undelivered",
+        error_code="30006",
+    )
+    for status in ("queued", "sent", "undelivered"):
+        DeliveryEvent.objects.create(answer=answer, sid="SMout", status=status)
+    return answer
+
+
+def staff(client: Client, *permissions: str) -> User:
+    user = User.objects.create_user("staff", is_staff=True)
+    for name in permissions:
+        user.user_permissions.add(Permission.objects.get(codename=name))
+    client.force_login(user)
+    return user
+
+
+def test_numbers_are_masked_on_every_page(admin_client: Client, answer: Answer) -> None:
+    contact = Contact.objects.get()
+    for path in (
+        "contact/",
+        f"contact/{contact.pk}/change/",
+        f"contact/{contact.pk}/delete/",
+        "inboundmessage/",
+        f"inboundmessage/{answer.inbound_id}/change/",
+        "answer/",
+        f"answer/{answer.pk}/change/",
+        "contact/?opted_out=yes",
+    ):
+        page = admin_client.get(f"/admin/sms/{path}")
+        assert page.status_code == 200, path
+        assert "+1••••••••23" in page.content.decode()
+        assert "5550123" not in page.content.decode()
+
+
+def test_a_number_is_revealed_to_whom_may_see_it_and_on_record(
+    client: Client, answer: Answer
+) -> None:
+    contact = Contact.objects.get()
+    user = staff(client, "view_contact", "reveal_number")
+    page = client.get(f"/admin/sms/contact/{contact.pk}/change/").content.decode()
+    assert "Show the number in full" in page
+    assert client.get(f"/admin/sms/contact/{contact.pk}/reveal/").status_code == 302
+    assert not LogEntry.objects.exists()
+    response = client.post(f"/admin/sms/contact/{contact.pk}/reveal/")
+    assert PERSON in response.content.decode()
+    assert "no-store" in response["Cache-Control"]
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.object_id) == (user, str(contact.pk))
+    assert entry.change_message == "Looked at the number in full."
+    assert PERSON not in entry.object_repr
+
+
+def test_without_the_permission_no_number_is_revealed(client: Client, answer: Answer) -> None:
+    contact = Contact.objects.get()
+    staff(client, "view_contact")
+    page = client.get(f"/admin/sms/contact/{contact.pk}/change/").content.decode()
+    assert "Show the number in full" not in page
+    assert client.post(f"/admin/sms/contact/{contact.pk}/reveal/").status_code == 403
+    assert not LogEntry.objects.exists()
+
+
+def test_a_number_is_found_only_as_a_whole(admin_client: Client, answer: Answer) -> None:
+    found = admin_client.get("/admin/sms/contact/", {"q": "+1 415 555 0123"})
+    assert "1 phone number" in found.content.decode()
+    part = admin_client.get("/admin/sms/contact/", {"q": "5550123"})
+    assert "0 phone numbers" in part.content.decode()
+
+
+def test_a_number_can_be_blocked_before_it_texts(admin_client: Client) -> None:
+    wrong = admin_client.post(
+        "/admin/sms/contact/add/", {"number": "0123", "is_blocked": "on"} | NO_THREADS
+    )
+    assert "A phone number is written with +" in wrong.content.decode()
+    admin_client.post(
+        "/admin/sms/contact/add/", {"number": PERSON, "is_blocked": "on"} | NO_THREADS
+    )
+    assert Contact.objects.get().is_blocked
+    assert LogEntry.objects.get().object_repr == "+1••••••••23"
+
+
+NO_THREADS = {"threads-TOTAL_FORMS": "0", "threads-INITIAL_FORMS": "0"}
+
+
+def test_numbers_are_blocked_and_unblocked_from_the_list(
+    admin_client: Client, answer: Answer
+) -> None:
+    for action, blocked in (("block", True), ("unblock", False)):
+        admin_client.post(
+            "/admin/sms/contact/",
+            {"action": action, "_selected_action": [Contact.objects.get().pk]},
+        )
+        assert Contact.objects.get().is_blocked == blocked
+    assert LogEntry.objects.count() == 2
+
+
+def test_failures_are_found_and_show_their_history(admin_client: Client, answer: Answer) -> None:
+    for query, found in (("failed", "1 answer"), ("owed", "0 answers"), ("arrived", "0 answers")):
+        page = admin_client.get("/admin/sms/answer/", {"delivery": query}).content.decode()
+        assert found in page
+    page = admin_client.get(f"/admin/sms/answer/{answer.pk}/change/").content.decode()
+    assert "https://www.twilio.com/docs/api/errors/30006" in page
+    assert page.index("queued") < page.rindex("undelivered")
+    assert admin_client.get("/admin/sms/answer/add/").status_code == 403
