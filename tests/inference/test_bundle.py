@@ -1,0 +1,75 @@
+"""A bundle that is missing, damaged or foreign is refused with the file and the reason."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from inference.bundle import load_bundle
+from inference.errors import BundleError
+from tests.inference.conftest import DEFAULT_BUNDLE
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(DEFAULT_BUNDLE, tmp_path / "bundle"))
+
+
+def edit(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    change(manifest)
+    (bundle / "bundle.json").write_text(json.dumps(manifest))
+
+
+def test_the_default_bundle_is_whole_small_and_described(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    call_command("check_bundle", "--json")
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"]
+    assert report["bytes"] < 40_000_000
+    card = (DEFAULT_BUNDLE / "README.md").read_text()
+    assert "licence" in card.lower() or "license" in card.lower()
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (shutil.rmtree, "no such bundle directory"),
+        (lambda b: (b / "bundle.json").unlink(), r"bundle\.json: missing"),
+        (lambda b: (b / "bundle.json").write_text("{"), r"bundle\.json: not valid JSON"),
+        (lambda b: (b / "bundle.json").write_text("[]"), "must hold a JSON object"),
+        (lambda b: (b / "model.onnx").unlink(), r"model\.onnx: missing"),
+        (lambda b: (b / "tokenizer.json").write_bytes(b"x"), r"tokenizer\.json: damaged: 1 bytes"),
+        (lambda b: edit(b, lambda m: m.update(format_version=99)), "format_version: .*not 99"),
+        (lambda b: edit(b, lambda m: m.update(architecture="llama")), "architecture: .*'llama'"),
+        (lambda b: edit(b, lambda m: m.pop("n_ctx")), "n_ctx: .*missing"),
+        (
+            lambda b: edit(b, lambda m: m["special_tokens"].update(bot=10**9)),
+            "bot: 1000000000 is outside the vocabulary",
+        ),
+        (lambda b: edit(b, lambda m: m["files"].pop("model.onnx")), r"model\.onnx is not listed"),
+    ],
+)
+def test_damage_is_named(copy: Path, damage: Callable[[Path], None], reason: str) -> None:
+    damage(copy)
+    with pytest.raises(BundleError, match=reason) as refusal:
+        load_bundle(copy)
+    assert str(copy) in str(refusal.value)
+    with pytest.raises(CommandError, match=reason):
+        call_command("check_bundle", str(copy))
+
+
+def test_a_flipped_bit_is_found(copy: Path) -> None:
+    path = copy / "model.onnx.data"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=r"model\.onnx\.data: damaged: its SHA-256"):
+        load_bundle(copy)
