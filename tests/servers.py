@@ -69,6 +69,7 @@ class Server:
         self.log: list[str] = []
         self.port = 0
         self.process: subprocess.Popen[str] | None = None
+        self._reader = threading.Thread()
         if template and not database.exists():
             shutil.copy(template, database)
 
@@ -81,35 +82,34 @@ class Server:
         return f"ws://127.0.0.1:{self.port}"
 
     def start(self) -> Self:
-        self.port = _free_port()
-        address = ["-b", "127.0.0.1", "-p", str(self.port)]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "daphne", *address, "chatbot_site.asgi:application"],
-            cwd=ROOT,
-            env=environment(self.database, **self.variables),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._reader = threading.Thread(target=self._read_log, args=[self.process], daemon=True)
+        # The socket is open before the server is there to read from it, so nobody else gets the
+        # port, and whoever connects meanwhile waits.
+        with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+            self.port = listener.getsockname()[1]
+            daphne = ["-m", "daphne", "--fd", str(listener.fileno()), "--no-server-name", "-v", "0"]
+            self.process = subprocess.Popen(
+                [sys.executable, *daphne, "chatbot_site.asgi:application"],
+                cwd=ROOT,
+                env=environment(self.database, **self.variables),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=[listener.fileno()],
+                text=True,
+            )
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
-        deadline = time.monotonic() + START_SECONDS
-        while not self._is_listening():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise RuntimeError("the server did not start:\n" + "".join(self.log))
-            time.sleep(0.05)
+        try:
+            httpx.get(f"{self.url}/healthz", timeout=START_SECONDS).raise_for_status()
+        except httpx.HTTPError as error:
+            self.kill()
+            raise RuntimeError("the server did not start:\n" + "".join(self.log)) from error
         return self
 
-    def _read_log(self, process: subprocess.Popen[str]) -> None:
-        assert process.stderr
-        with process.stderr as lines:
-            for line in lines:
-                self.log.append(line)
-
-    def _is_listening(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+    def _read_log(self) -> None:
+        assert self.process
+        assert self.process.stderr
+        with self.process.stderr as lines:
+            self.log.extend(lines)
 
     def stop(self) -> int:
         """End it as an operator does; returns its exit status."""
@@ -128,7 +128,7 @@ class Server:
         return status
 
     def __enter__(self) -> Self:
-        return self if self.process else self.start()
+        return self if self.process and self.process.poll() is None else self.start()
 
     def __exit__(self, *_: object) -> None:
         self.kill()
@@ -154,11 +154,10 @@ def redis_server(directory: Path) -> Iterator[str]:
         for line in process.stdout:
             if "Ready to accept connections" in line:
                 break
-        threading.Thread(target=process.stdout.read, daemon=True).start()
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         process.kill()
-        process.wait(30)
+        process.communicate(timeout=30)
 
 
 def _free_port() -> int:

@@ -1,0 +1,132 @@
+"""What becomes of a websocket whose other side is slow."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from conversations.flow import FRAMES_AT_ONCE, FrameBudget, Outlet
+from conversations.models import Status
+from conversations.services.events import ReplyEnded, ReplyEvent, ReplyStarted, ReplyToken
+from conversations.services.live import LiveReply
+
+
+class Transport:
+    """A transport as Twisted's: it tells its producer when its buffer is full."""
+
+    def __init__(self) -> None:
+        self.producer: Any = None
+        self.reading = True
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: N802
+        assert streaming
+        self.producer = producer
+
+    def unregisterProducer(self) -> None:  # noqa: N802
+        self.producer = None
+
+    def pauseProducing(self) -> None:  # noqa: N802
+        self.reading = False
+
+    def resumeProducing(self) -> None:  # noqa: N802
+        self.reading = True
+
+
+class Protocol:
+    def __init__(self) -> None:
+        self.transport = Transport()
+        self.sent: list[str] = []
+
+
+async def handle_reply(protocol: Protocol, message: dict[str, Any]) -> None:
+    protocol.sent.append(message.get("text", message["type"]))
+
+
+async def test_nothing_is_written_or_read_while_the_buffer_is_full() -> None:
+    protocol = Protocol()
+    transport = protocol.transport
+    with Outlet(partial(handle_reply, protocol)) as outlet:
+        await outlet.send("one")
+        transport.producer.pauseProducing()
+        assert not transport.reading
+        waiting = [asyncio.create_task(outlet.send(text)) for text in ("two", "three")]
+        await asyncio.wait(waiting, timeout=0)
+        assert protocol.sent == ["one"]
+        transport.producer.resumeProducing()
+        await asyncio.gather(*waiting)
+        assert transport.reading
+    assert protocol.sent == ["one", "two", "three"]
+    assert transport.producer is None
+
+
+async def test_who_waits_for_a_lost_connection_is_let_go() -> None:
+    protocol = Protocol()
+    with Outlet(partial(handle_reply, protocol)) as outlet:
+        protocol.transport.producer.pauseProducing()
+        waiting = asyncio.create_task(outlet.send("late"))
+        await asyncio.sleep(0)
+        protocol.transport.producer.stopProducing()
+        await waiting
+        await outlet.close(1013)
+    assert protocol.sent == []
+
+
+async def test_with_another_server_frames_are_just_sent() -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    with Outlet(send) as outlet:
+        await outlet.send("one")
+        await outlet.hold_input(0)
+        await outlet.close(1013)
+    assert sent == [
+        {"type": "websocket.send", "text": "one"},
+        {"type": "websocket.close", "code": 1013},
+    ]
+
+
+def test_a_flood_of_frames_is_slowed_down() -> None:
+    budget = FrameBudget()
+    assert not any(budget.take() for _ in range(FRAMES_AT_ONCE))
+    waits = [budget.take() for _ in range(20)]
+    assert waits[0] > 0
+    assert waits[-1] > waits[0]
+
+
+@pytest.fixture
+def live() -> LiveReply:
+    return LiveReply(reply_id=1, conversation_id=uuid4(), client_id=None)
+
+
+async def test_a_reader_that_is_behind_gets_fewer_and_longer_pieces(live: LiveReply) -> None:
+    events = live.events()
+    live.append("a")
+    assert await anext(events) == ReplyStarted()
+    assert await anext(events) == ReplyToken(1, "a")
+    for text in "bcde":
+        live.append(text)
+    live.end(ReplyEnded("abcde", Status.COMPLETE))
+    rest: list[ReplyEvent] = [event async for event in events]
+    assert rest == [ReplyToken(2, "bcde"), ReplyEnded("abcde", Status.COMPLETE)]
+    assert live.token_ends == [1, 5]
+
+
+async def test_all_readers_get_the_same_numbers(live: LiveReply) -> None:
+    quick, slow = live.events(), live.events()
+    assert not live.pieces
+    for text in ("I", " am", " here"):
+        live.append(text)
+        while not isinstance(await anext(quick), ReplyToken):
+            pass
+    live.append(" now")
+    live.end(ReplyEnded(live.text, Status.COMPLETE))
+    late = [event async for event in slow if isinstance(event, ReplyToken)]
+    assert late == [ReplyToken(n, text) for n, text in enumerate(live.pieces, start=1)]
+    assert [event.seq async for event in quick if isinstance(event, ReplyToken)] == [4]
+    assert live.pieces == ["I", " am", " here", " now"]

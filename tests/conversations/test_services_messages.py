@@ -1,0 +1,214 @@
+"""Sending messages and starting conversations, whatever the door."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import connection
+
+from conversations.models import Channel, Conversation, Message, Persona, Role, Status
+from conversations.selectors import conversation_turns, conversations_of_owner
+from conversations.services.conversations import (
+    conversation_delete,
+    conversation_rename,
+    conversation_reset,
+    conversation_start,
+    persona_reveal,
+)
+from conversations.services.errors import (
+    ConversationGone,
+    ConversationInvalid,
+    MessageInvalid,
+    NoCharacter,
+)
+from conversations.services.messages import Exchange, message_send
+from conversations.services.owners import Owner
+from inference.prompt import Turn
+
+pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
+
+ADA = Owner(browser_key="ada")
+
+
+@pytest.fixture
+def conversation(persona: Persona) -> Conversation:
+    return conversation_start(channel=Channel.WEB, owner=ADA)
+
+
+def send(conversation: Conversation, text: str, client_id: UUID | None = None) -> Exchange:
+    return message_send(conversation=conversation, text=text, client_id=client_id or uuid4())
+
+
+def test_a_message_and_its_waiting_reply_are_saved_together(conversation: Conversation) -> None:
+    before = conversation.last_activity_at
+    exchange = send(conversation, "Hello")
+    question, reply = conversation.messages.all()
+    assert (exchange.message, exchange.reply, exchange.created) == (question, reply, True)
+    assert (question.role, question.text, question.status) == (Role.USER, "Hello", Status.COMPLETE)
+    assert (reply.role, reply.text, reply.status) == (Role.BOT, "", Status.PENDING)
+    assert reply.reply_to == question
+    conversation.refresh_from_db()
+    assert conversation.last_activity_at > before
+
+
+def test_the_same_client_id_changes_nothing(conversation: Conversation) -> None:
+    client_id = uuid4()
+    first = send(conversation, "Hello", client_id)
+    again = send(conversation, "Something else", client_id)
+    assert (again.message, again.reply, again.created) == (first.message, first.reply, False)
+    assert again.message.text == "Hello"
+    assert Message.objects.count() == 2
+
+
+def test_the_same_client_id_elsewhere_is_another_message(conversation: Conversation) -> None:
+    other = conversation_reset(conversation=conversation)
+    client_id = uuid4()
+    assert send(conversation, "Hello", client_id).created
+    assert send(other, "Hello", client_id).created
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.INTERRUPTED])
+def test_a_reply_that_failed_is_made_ready_to_run_again(
+    conversation: Conversation, status: Status
+) -> None:
+    client_id = uuid4()
+    reply = send(conversation, "Hello", client_id).reply
+    Message.objects.filter(pk=reply.pk).update(
+        status=status, text="We", token_ends=[2], error_code="busy", sampling={"seed": 1}
+    )
+    again = send(conversation, "Hello", client_id)
+    assert not again.created
+    assert again.reply == reply
+    reply.refresh_from_db()
+    assert (reply.status, reply.text, reply.token_ends) == (Status.PENDING, "", [])
+    assert (reply.error_code, reply.sampling) == ("", {})
+
+
+@pytest.mark.parametrize(
+    "status", [Status.PENDING, Status.STREAMING, Status.COMPLETE, Status.STOPPED]
+)
+def test_any_other_reply_is_left_as_it_is(conversation: Conversation, status: Status) -> None:
+    client_id = uuid4()
+    reply = send(conversation, "Hello", client_id).reply
+    Message.objects.filter(pk=reply.pk).update(status=status, text="Well")
+    assert send(conversation, "Hello", client_id).reply.status == status
+    reply.refresh_from_db()
+    assert (reply.status, reply.text) == (status, "Well")
+
+
+def test_nothing_is_sent_into_a_deleted_conversation(conversation: Conversation) -> None:
+    gone = Conversation.objects.get(pk=conversation.pk)
+    conversation_delete(conversation=conversation)
+    with pytest.raises(ConversationGone):
+        send(gone, "Hello")
+
+
+@pytest.mark.parametrize(("text", "code"), [("  ", "invalid"), ("x" * 1001, "too_long")])
+def test_texts_that_cannot_be_sent(conversation: Conversation, text: str, code: str) -> None:
+    with pytest.raises(MessageInvalid) as refusal:
+        send(conversation, text)
+    assert refusal.value.code == code
+    assert not Message.objects.exists()
+
+
+def run_at_once(calls: list[Callable[[], Exchange]]) -> list[Exchange]:
+    results: list[Exchange] = []
+    barrier = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], Exchange]) -> None:
+        barrier.wait()
+        try:
+            results.append(call())
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=[call]) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_message_sent_many_times_at_once_is_saved_once(conversation: Conversation) -> None:
+    client_id = uuid4()
+    results = run_at_once([lambda: send(conversation, "Hello", client_id)] * 6)
+    assert len(results) == 6
+    assert sum(exchange.created for exchange in results) == 1
+    assert len({exchange.reply.pk for exchange in results}) == 1
+    assert Message.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_messages_sent_at_once_keep_their_replies_beside_them(conversation: Conversation) -> None:
+    results = run_at_once([lambda: send(conversation, "Hello")] * 6)
+    assert len(results) == 6
+    roles = list(conversation.messages.values_list("role", flat=True))
+    assert roles == [Role.USER, Role.BOT] * 6
+    for reply in conversation.messages.filter(role=Role.BOT):
+        assert reply.reply_to_id == conversation.messages.filter(id__lt=reply.pk).last().pk  # type: ignore[union-attr]
+
+
+def test_turns_are_what_was_really_said(conversation: Conversation) -> None:
+    for text, answer, status in (
+        ("one", "First.", Status.COMPLETE),
+        ("two", "Second, I", Status.STOPPED),
+        ("three", "Thi", Status.FAILED),
+        ("four", "", Status.STOPPED),
+    ):
+        reply = send(conversation, text).reply
+        Message.objects.filter(pk=reply.pk).update(status=status, text=answer)
+    last = send(conversation, "five").reply
+    send(conversation, "not yet")
+    assert conversation_turns(reply=last) == [
+        Turn("person", "one"),
+        Turn("bot", "First."),
+        Turn("person", "two"),
+        Turn("bot", "Second, I"),
+        Turn("person", "three"),
+        Turn("person", "four"),
+        Turn("person", "five"),
+    ]
+
+
+def test_a_reset_brings_another_character(conversation: Conversation) -> None:
+    other = Persona.objects.create(name="Otto", lines=["I bake."], digest="otto", source="test")
+    for _ in range(10):
+        successor = conversation_reset(conversation=conversation)
+        assert successor.persona == other
+        assert successor.pk != conversation.pk
+        assert successor.browser_key == conversation.browser_key
+        assert successor.channel == conversation.channel
+
+
+def test_without_characters_no_conversation_starts() -> None:
+    with pytest.raises(NoCharacter, match="load_personas"):
+        conversation_start(channel=Channel.WEB, owner=ADA)
+
+
+def test_titles(conversation: Conversation) -> None:
+    conversation_rename(conversation=conversation, title="  The\nbus \x00 driver 👩‍👩‍👧 ")
+    conversation.refresh_from_db()
+    assert conversation.title == "The bus driver 👩‍👩‍👧"
+    with pytest.raises(ConversationInvalid, match="80"):
+        conversation_rename(conversation=conversation, title="x" * 81)
+    conversation_rename(conversation=conversation, title=" ")
+    assert conversation.title == ""
+
+
+def test_the_character_is_revealed_once(conversation: Conversation) -> None:
+    assert persona_reveal(conversation=conversation).name == "Brenda"
+    first = conversation.revealed_at
+    assert first
+    persona_reveal(conversation=conversation)
+    conversation.refresh_from_db()
+    assert conversation.revealed_at == first
+
+
+def test_nobody_owns_conversations_without_an_owner(persona: Persona) -> None:
+    conversation_start(channel=Channel.SMS, owner=Owner())
+    assert not conversations_of_owner(owner=Owner()).exists()
