@@ -22,6 +22,7 @@ QUANTIZATIONS = ("int8", "int4", "none")
 MANIFEST_FILE = "bundle.json"
 MODEL_FILE = "model.onnx"
 MODEL_DATA_FILE = "model.onnx.data"
+SCORER_FILE = "score.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 
 _Choice = TypeVar("_Choice", str, int)

@@ -39,6 +39,15 @@ class Config:
     scale_by_head: bool
     scale_by_layer: bool
 
+    @property
+    def head_size(self) -> int:
+        return self.n_embd // self.n_head
+
+    def attention_scale(self, layer: int) -> float:
+        """What queries times keys are multiplied by before the softmax."""
+        scale = float(self.head_size**-0.5) if self.scale_by_head else 1.0
+        return scale / (layer + 1) if self.scale_by_layer else scale
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:

@@ -16,20 +16,24 @@ from inference.bundle import (
     MANIFEST_FILE,
     MODEL_DATA_FILE,
     MODEL_FILE,
+    SCORER_FILE,
     TOKENIZER_FILE,
     Bundle,
     file_entry,
     load_bundle,
 )
+from inference.prompt import VERSION as PROMPT_VERSION
+from inference.prompt import PromptRenderer
+from training.calibration import calibration_texts
 from training.card import CARD_FILE, model_card
 from training.checkpoint import Checkpoint, ExportError, read_checkpoint, read_json
+from training.equalize import CACHE_SCALE, equalize
+from training.network import Network
 from training.vocabulary import Vocabulary, fit_embeddings, is_lower_case, read_vocabulary
+from training.weights import FloatMatrices, Int4Matrices, Int8Matrices
 
-BITS = {"int8": 8, "int4": 4, "none": 0}
-# 4 bits need a scale for fewer weights than 8 do.
-BLOCK_SIZES = {"int8": 128, "int4": 32, "none": 0}
+TOP_K = 64
 FACTS_FILE = "chatbot.json"
-PROMPT_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +63,13 @@ def export_bundle(checkpoint_dir: Path, out: Path, options: ExportOptions) -> Bu
     manifest = _manifest(checkpoint, vocabulary, options)
     checkpoint = fit_embeddings(checkpoint, vocabulary)
     manifest |= _shape(checkpoint)
+    network = _network(checkpoint, vocabulary, manifest)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
             fresh = Path(temporary) / "bundle"
             fresh.mkdir()
-            _write_files(fresh, checkpoint, vocabulary, options)
+            _write_files(fresh, network, vocabulary)
             _write_manifest(fresh, manifest, options)
             _replace(out, fresh, Path(temporary) / "replaced")
     except OSError as error:
@@ -124,21 +129,27 @@ def _shape(checkpoint: Checkpoint) -> dict[str, int]:
     return {name: getattr(config, name) for name in names}
 
 
-def _write_files(
-    directory: Path, checkpoint: Checkpoint, vocabulary: Vocabulary, options: ExportOptions
-) -> None:
-    try:
-        from training.graph import GraphOptions, build_graph
-    except ModuleNotFoundError as error:
-        raise ExportError(
-            f"The Python package {error.name} is missing; requirements.txt has what export needs."
-        ) from error
-    graph = GraphOptions(
-        bits=BITS[options.quantization], block_size=BLOCK_SIZES[options.quantization]
+def _network(checkpoint: Checkpoint, vocabulary: Vocabulary, manifest: dict[str, Any]) -> Network:
+    quantization = manifest["quantization"]
+    if quantization == "none":
+        return Network(checkpoint, FloatMatrices(checkpoint), None)
+    config = checkpoint.config
+    matrices = Int4Matrices if quantization == "int4" else Int8Matrices
+    renderer = PromptRenderer(
+        vocabulary.tokenizer,
+        vocabulary.special_tokens,
+        n_ctx=config.n_ctx,
+        lowercase=manifest["prompt"]["options"]["lowercase"],
     )
-    model, data = build_graph(checkpoint, graph)
-    (directory / MODEL_DATA_FILE).write_bytes(data)
-    (directory / MODEL_FILE).write_bytes(model.SerializeToString())
+    texts = calibration_texts(renderer, vocab_size=config.vocab_size, n_ctx=config.n_ctx)
+    checkpoint = equalize(checkpoint, texts)
+    return Network(checkpoint, matrices(checkpoint), CACHE_SCALE)
+
+
+def _write_files(directory: Path, network: Network, vocabulary: Vocabulary) -> None:
+    for name, graph in ((MODEL_FILE, network.generator(TOP_K)), (SCORER_FILE, network.scorer())):
+        (directory / name).write_bytes(graph.SerializeToString())
+    (directory / MODEL_DATA_FILE).write_bytes(network.weights.data)
     vocabulary.tokenizer.save(str(directory / TOKENIZER_FILE))
 
 

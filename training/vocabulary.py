@@ -38,7 +38,7 @@ def read_vocabulary(directory: Path) -> Vocabulary:
     tokenizer = _read_tokenizer(directory)
     if tokenizer.token_to_id(END_TOKEN) is None:
         raise ExportError(
-            f"{directory}: the tokenizer has no {END_TOKEN} token, which ends every text of a GPT-2."
+            f"{directory}: the tokenizer has no {END_TOKEN}, the token that ends a GPT-2's texts."
         )
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -47,8 +47,8 @@ def read_vocabulary(directory: Path) -> Vocabulary:
     tokenizer.add_special_tokens(
         [AddedToken(token, special=True, normalized=False) for token in special]
     )
-    ids = {role: tokenizer.token_to_id(token) for role, token in ROLE_TOKENS.items()}
-    return Vocabulary(tokenizer, SpecialTokens(**ids, end=tokenizer.token_to_id(END_TOKEN)), added)
+    ids = {role: _token_id(tokenizer, token) for role, token in ROLE_TOKENS.items()}
+    return Vocabulary(tokenizer, SpecialTokens(**ids, end=_token_id(tokenizer, END_TOKEN)), added)
 
 
 def fit_embeddings(checkpoint: Checkpoint, vocabulary: Vocabulary) -> Checkpoint:
@@ -88,6 +88,13 @@ def is_lower_case(tokenizer: Tokenizer) -> bool:
         token for token in tokenizer.get_vocab(with_added_tokens=False) if len(token.strip("Ġ")) > 1
     )
     return not any("A" <= letter <= "Z" for word in words for letter in word)
+
+
+def _token_id(tokenizer: Tokenizer, token: str) -> int:
+    token_id = tokenizer.token_to_id(token)
+    if token_id is None:
+        raise ExportError(f"the tokenizer would not take the special token {token}.")
+    return int(token_id)
 
 
 def _with_mean_rows(table: FloatArray, start: int, stop: int) -> FloatArray:

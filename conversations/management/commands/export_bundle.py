@@ -9,8 +9,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from inference.bundle import QUANTIZATIONS
 from training.checkpoint import ExportError
-from training.export import BITS, FACTS_FILE, ExportOptions, export_bundle, read_facts
+from training.export import FACTS_FILE, ExportOptions, export_bundle, read_facts
 
 EXAMPLES = """\
 examples:
@@ -42,7 +43,7 @@ class Command(BaseCommand):
         parser.add_argument("--out", type=Path, required=True, metavar="DIR")
         parser.add_argument(
             "--quantization",
-            choices=tuple(BITS),
+            choices=QUANTIZATIONS,
             default="int8",
             help="bits per weight; none keeps float32 (default: %(default)s)",
         )

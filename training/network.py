@@ -1,0 +1,167 @@
+"""GPT-2 as graphs of ONNX Runtime's operators, built straight from the weights.
+
+Inputs of every graph: input_ids and position_ids int64 (B, S); seqlens_k int32 (B), the position
+of each sequence's last token; total_sequence_length int32 (1), the largest of them + 1; and
+past_key_i, past_value_i (B, n_head, past, head_size) for each layer. present_key_i and
+present_value_i have the shape of the past; serving binds both to the same memory.
+
+Architecture: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners".
+Operators: ONNX Runtime's ContribOperators.md, domain com.microsoft.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from training.checkpoint import ACTIVATIONS, Checkpoint
+from training.graph import GraphBuilder, WeightFile
+from training.weights import Matrices
+
+
+class Network:
+    """One checkpoint with one way of storing its matrices; builds graphs on one weight file.
+
+    `cache_scale` is None for keys and values kept as float32. Otherwise they are kept as 8-bit
+    integers, each `cache_scale` wide: the weights must then have been equalised so that one step
+    suits every channel.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, matrices: Matrices, cache_scale: float | None
+    ) -> None:
+        self.weights = WeightFile()
+        self._checkpoint = checkpoint
+        self._config = checkpoint.config
+        self._matrices = matrices
+        self._cache_scale = cache_scale
+
+    def generator(self, top_k: int) -> onnx.ModelProto:
+        """The graph that serving runs: top_values float32 and top_ids int64, both (B, K).
+
+        They are the largest logits after each sequence's last token, in falling order.
+        """
+        build = GraphBuilder(self.weights)
+        hidden, _ = self._blocks(build, last_only=True)
+        first = build.constant("first", 0, np.int64)
+        final = build.node("Gather", [hidden, first], "final", axis=1)
+        logits, factor = self._matrices.head(build, final)
+        top_k = min(top_k, self._config.vocab_size)
+        count = build.constant("top_k", [top_k], np.int64)
+        values = "top_unscaled" if factor else "top_values"
+        build.node("TopK", [logits, count], values, "top_ids")
+        if factor:
+            build.node("Mul", [values, factor], "top_values")
+        build.output("top_values", np.float32, ["batch", top_k])
+        build.output("top_ids", np.int64, ["batch", top_k])
+        return build.model()
+
+    def scorer(self) -> onnx.ModelProto:
+        """The graph that evaluation runs: log-likelihood float32 (B * S) of the input `targets`.
+
+        targets int64 (B, S) holds, for each position, the token whose probability is asked for.
+        """
+        build = GraphBuilder(self.weights)
+        hidden, _ = self._blocks(build)
+        rows = build.constant("rows", [-1, self._config.n_embd], np.int64)
+        final = build.node("Reshape", [hidden, rows], "final")
+        logits, factor = self._matrices.head(build, final)
+        if factor:
+            logits = build.node("Mul", [logits, factor], "logits.scaled")
+        targets = build.input("targets", np.int64, ["batch", "sequence"])
+        column = build.constant("column", [-1, 1], np.int64)
+        targets = build.node("Reshape", [targets, column], "targets.column")
+        chosen = build.node("GatherElements", [logits, targets], "chosen", axis=1)
+        axis = build.constant("vocabulary", [1], np.int64)
+        total = build.node("ReduceLogSumExp", [logits, axis], "total", keepdims=1)
+        build.node("Sub", [chosen, total], "log_likelihood")
+        build.output("log_likelihood", np.float32, ["positions", 1])
+        return build.model()
+
+    def observer(self) -> tuple[onnx.ModelProto, list[str]]:
+        """A graph for calibration, and its outputs: what enters each block's two wide matrices."""
+        build = GraphBuilder(self.weights)
+        _, norms = self._blocks(build)
+        for name in norms:
+            build.output(name, np.float32, ["batch", "sequence", self._config.n_embd])
+        return build.model(), norms
+
+    def _blocks(self, build: GraphBuilder, *, last_only: bool = False) -> tuple[str, list[str]]:
+        """The transformer up to its final norm, and the norms that each block starts with.
+
+        With `last_only` the result holds each sequence's last position only: after the last
+        attention no other is needed.
+        """
+        build.input("input_ids", np.int64, ["batch", "sequence"])
+        build.input("position_ids", np.int64, ["batch", "sequence"])
+        build.input("seqlens_k", np.int32, ["batch"])
+        build.input("total_sequence_length", np.int32, [1])
+        table = build.weight("wpe.weight", self._checkpoint.weights["wpe.weight"])
+        places = build.node("Gather", [table, "position_ids"], "places")
+        embedded = self._matrices.embed(build, "input_ids")
+        stream = build.node("Add", [embedded, places], "stream")
+        norms: list[str] = []
+        for layer in range(self._config.n_layer):
+            name = f"h.{layer}"
+            norms.append(self._norm(build, f"{name}.ln_1", stream))
+            attended = self._attention(build, layer, norms[-1])
+            if last_only and layer == self._config.n_layer - 1:
+                last = build.constant("last_position", [-1], np.int64)
+                attended = build.node("Gather", [attended, last], "attended.last", axis=1)
+                stream = build.node("Gather", [stream, last], "stream.last", axis=1)
+            change = self._matrices.linear(build, f"{name}.attn.c_proj", attended)
+            stream = build.node("Add", [stream, change], f"{name}.middle")
+            norms.append(self._norm(build, f"{name}.ln_2", stream))
+            change = self._feed_forward(build, f"{name}.mlp", norms[-1])
+            stream = build.node("Add", [stream, change], f"{name}.stream")
+        return self._norm(build, "ln_f", stream), norms
+
+    def _norm(self, build: GraphBuilder, name: str, given: str) -> str:
+        scale = build.weight(f"{name}.weight", self._checkpoint.weights[f"{name}.weight"])
+        shift = build.weight(f"{name}.bias", self._checkpoint.weights[f"{name}.bias"])
+        return build.node(
+            "LayerNormalization",
+            [given, scale, shift],
+            f"{name}.out",
+            epsilon=self._config.epsilon,
+        )
+
+    def _attention(self, build: GraphBuilder, layer: int, given: str) -> str:
+        """Causal attention over the cache; queries, keys and values come packed in one tensor."""
+        config = self._config
+        packed = self._matrices.linear(build, f"h.{layer}.attn.c_attn", given)
+        dtype = np.float32 if self._cache_scale is None else np.int8
+
+        def ends(when: str) -> list[tuple[str, type, list[str | int]]]:
+            shape: list[str | int] = ["batch", config.n_head, when, config.head_size]
+            return [(f"{when}_{kind}_{layer}", dtype, shape) for kind in ("key", "value")]
+
+        past = [build.input(*end) for end in ends("past")]
+        present = [build.output(*end) for end in ends("present")]
+        inputs = [packed, "", "", *past, "seqlens_k", "total_sequence_length"]
+        attributes: dict[str, object] = {}
+        if self._cache_scale is not None:
+            step = build.constant("cache_scale", [self._cache_scale], np.float32)
+            inputs += ["", "", "", "", "", step, step]
+            attributes = {
+                "k_quant_type": "PER_TENSOR",
+                "v_quant_type": "PER_TENSOR",
+                "kv_cache_bit_width": 8,
+            }
+        return build.node(
+            "GroupQueryAttention",
+            inputs,
+            f"h.{layer}.attended",
+            *present,
+            num_heads=config.n_head,
+            kv_num_heads=config.n_head,
+            scale=config.attention_scale(layer),
+            **attributes,
+        )
+
+    def _feed_forward(self, build: GraphBuilder, name: str, given: str) -> str:
+        hidden = self._matrices.linear(build, f"{name}.c_fc", given, bias=False)
+        bias = build.weight(f"{name}.c_fc.bias", self._checkpoint.weights[f"{name}.c_fc.bias"])
+        operator = ACTIVATIONS[self._config.activation]
+        active = build.node(operator, [hidden, bias], f"{name}.active")
+        return self._matrices.linear(build, f"{name}.c_proj", active)
