@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from conversations.models import Channel, Conversation, Message, Persona, Role, Status
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
 
 CONVERSATIONS = "/admin/conversations/conversation/"
 PERSONAS = "/admin/conversations/persona/"
@@ -239,7 +239,7 @@ class TestTranscript:
 
     def test_everything_people_and_models_write_is_only_text(self, staff: Client) -> None:
         attack = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
-        persona = persona_make(attack[:80], lines=[attack], emblem="<b>", color='"><script>')
+        persona = persona_make(attack[:80], lines=[attack], emblem="<b>", color='"><b>')
         conversation = conversation_make(attack, attack, persona=persona, title=attack[:80])
         conversation.messages.filter(role=Role.BOT).update(
             sampling={attack: attack}, bundle=attack, error_code=attack[:30]

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from conversations.models import Channel, Conversation, Message, Persona, Role
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
 
 
 @pytest.fixture

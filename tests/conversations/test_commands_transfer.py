@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from conversations.models import Channel, Conversation, Message, Persona, Role, Status
 from conversations.services.texts import text_mask
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
 
 LINES = ["I drive a night bus.", "My cat hates boats."]
 
