@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +62,8 @@ class Server:
     Keeps its log in `log`. The database is copied from `template` unless it exists already.
     """
 
+    APPLICATION = "chatbot_site.asgi:application"
+
     def __init__(self, database: Path, template: Path | None = None, **variables: str) -> None:
         self.database = database
         self.variables = variables
@@ -88,7 +89,7 @@ class Server:
             self.port = listener.getsockname()[1]
             daphne = ["-m", "daphne", "--fd", str(listener.fileno()), "--no-server-name", "-v", "0"]
             self.process = subprocess.Popen(
-                [sys.executable, *daphne, "chatbot_site.asgi:application"],
+                [sys.executable, *daphne, self.APPLICATION],
                 cwd=ROOT,
                 env=environment(self.database, **self.variables),
                 stdout=subprocess.DEVNULL,
@@ -139,6 +140,12 @@ class Server:
         assert response.status_code == 302, response.text
         cookie = "; ".join(f"{name}={value}" for name, value in response.cookies.items())
         return response.headers["location"].strip("/").rsplit("/", 1)[1], cookie
+
+
+class SlowServer(Server):
+    """A server whose replies go on until somebody stops them."""
+
+    APPLICATION = "tests.slow_server:application"
 
 
 @contextmanager

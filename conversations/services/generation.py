@@ -31,7 +31,7 @@ from inference.prompt import Turn
 logger = logging.getLogger(__name__)
 
 # What a dead process cannot have taken longer for: the reply itself, and storing it.
-STALE_MARGIN = timedelta(seconds=15)
+STALE_MARGIN = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,110 @@
+"""How a server begins and ends, as it should and otherwise."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.conversations.clients import open_socket, say, until
+from tests.servers import ROOT, Server, SlowServer, environment
+
+BUNDLE = ROOT / "inference" / "bundles" / "default"
+
+
+def column(database: Path, name: str) -> list[str]:
+    """A column of the messages, in their order."""
+    query = f"SELECT {name} FROM conversations_message ORDER BY id"
+    with closing(sqlite3.connect(database)) as connection:
+        return [value for (value,) in connection.execute(query)]
+
+
+def statuses(database: Path) -> list[str]:
+    return column(database, "status")
+
+
+async def test_a_killed_server_leaves_nothing_half_done(
+    server_template: Path, tmp_path: Path
+) -> None:
+    database, client_id = tmp_path / "db.sqlite3", str(uuid4())
+    with SlowServer(database, server_template) as slow:
+        conversation, cookie = slow.visit()
+        async with open_socket(slow, conversation, cookie) as socket:
+            await say(socket, "Tell me a story.", client_id)
+            await until(socket, "reply.token")
+            await say(socket, "And another.")
+            await until(socket, "message.saved")
+            slow.kill()
+    assert statuses(database) == ["complete", "streaming", "complete", "pending"]
+
+    with Server(database) as server:
+        assert statuses(database) == ["complete", "interrupted", "complete", "interrupted"]
+        async with open_socket(server, conversation, cookie) as socket:
+            state = (await until(socket, "conversation.state"))[0]
+            assert [message["status"] for message in state["messages"]] == statuses(database)
+            await say(socket, "Tell me a story.", client_id)
+            frames = await until(socket, "reply.end")
+    assert frames[0]["message_id"] == state["messages"][0]["id"]
+    assert frames[-1]["message_id"] == state["messages"][1]["id"]
+    assert frames[-1]["status"] == "complete"
+
+
+async def test_an_ordered_stop_keeps_what_was_written(
+    server_template: Path, tmp_path: Path
+) -> None:
+    database = tmp_path / "db.sqlite3"
+    with SlowServer(database, server_template) as server:
+        conversation, cookie = server.visit()
+        async with open_socket(server, conversation, cookie) as socket:
+            await say(socket, "Tell me a story.")
+            await until(socket, "reply.token")
+            assert server.stop() == 0
+    assert statuses(database) == ["complete", "interrupted"]
+    assert column(database, "text")[1].startswith("Well")
+    log = "".join(server.log)
+    assert "Traceback" not in log
+    assert "destroyed" not in log
+
+
+@pytest.mark.parametrize("damage", ["missing", "incomplete", "damaged"])
+def test_without_its_model_the_server_says_why_and_ends(
+    server_template: Path, tmp_path: Path, damage: str
+) -> None:
+    bundle = tmp_path / "bundle"
+    if damage != "missing":
+        shutil.copytree(BUNDLE, bundle)
+    if damage == "incomplete":
+        (bundle / "tokenizer.json").unlink()
+    if damage == "damaged":
+        with (bundle / "model.onnx").open("r+b") as file:
+            file.write(b"\x00\x01\x02\x03")
+    ended = serve_once(server_template, CHATBOT_BUNDLE=str(bundle))
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith("The model cannot be served: ")
+    assert str(bundle) in ended.stderr
+
+
+def test_without_its_tables_the_server_says_so_and_ends(tmp_path: Path) -> None:
+    ended = serve_once(tmp_path / "empty.sqlite3")
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "manage.py migrate" in ended.stderr
+
+
+def serve_once(database: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "daphne", "-p", "0", "chatbot_site.asgi:application"],
+        cwd=ROOT,
+        env=environment(database, **variables),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )

@@ -1,0 +1,155 @@
+"""Several server processes with Redis between them act as one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conversations.clients import joined, open_socket, say, until
+from tests.servers import Server, SlowServer, redis_server
+
+
+@pytest.fixture(scope="module")
+def two_servers(
+    server_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Server, Server]]:
+    folder = tmp_path_factory.mktemp("two")
+    database = folder / "db.sqlite3"
+    with (
+        redis_server(folder) as url,
+        SlowServer(database, server_template, REDIS_URL=url) as slow,
+        Server(database, REDIS_URL=url) as quick,
+    ):
+        yield slow, quick
+
+
+async def test_a_reply_of_one_process_is_seen_and_stopped_in_the_other(
+    two_servers: tuple[Server, Server],
+) -> None:
+    slow, quick = two_servers
+    conversation, cookie = slow.visit()
+    async with (
+        open_socket(slow, conversation, cookie) as here,
+        open_socket(quick, conversation, cookie) as there,
+    ):
+        await until(there, "conversation.state")
+        await say(here, "Hello?")
+        saved, start, token = await until(there, "reply.token")
+        assert (saved["type"], saved["text"]) == ("message.saved", "Hello?")
+        assert start["type"] == "reply.start"
+        stop = {"type": "reply.stop", "message_id": token["message_id"]}
+        await there.send(json.dumps(stop))
+        ours, theirs = await asyncio.gather(until(here, "reply.end"), until(there, "reply.end"))
+
+    assert ours[-1] == theirs[-1]
+    assert ours[-1]["status"] == "stopped"
+    assert joined([token, *theirs]) == joined(ours) == ours[-1]["text"]
+    seqs = [frame["seq"] for frame in [token, *theirs] if frame["type"] == "reply.token"]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
+async def test_who_comes_late_to_another_process_gets_the_whole_reply(
+    two_servers: tuple[Server, Server],
+) -> None:
+    slow, quick = two_servers
+    conversation, cookie = slow.visit()
+    async with open_socket(slow, conversation, cookie) as here:
+        await say(here, "Hello?")
+        for _ in range(5):
+            await until(here, "reply.token")
+        async with open_socket(quick, conversation, cookie) as there:
+            state, *frames = await until(there, "reply.token")
+            reply = state["messages"][1]
+            assert reply["status"] in {"pending", "streaming"}
+            resume = {"type": "reply.resume", "message_id": reply["id"], "after_seq": 2}
+            await there.send(json.dumps(resume))
+            await until(there, "reply.token")
+            await there.send(json.dumps({"type": "reply.stop", "message_id": reply["id"]}))
+            end = (await until(there, "reply.end"))[-1]
+            assert end["status"] == "stopped"
+            await there.send(json.dumps({**resume, "after_seq": 0}))
+            again = await until(there, "reply.end")
+        assert frames[-1]["seq"] == 1
+        assert joined(again) == end["text"]
+        assert (await until(here, "reply.end"))[-1] == end
+
+
+async def test_messages_through_both_processes_are_answered_in_order(
+    two_servers: tuple[Server, Server],
+) -> None:
+    slow, quick = two_servers
+    conversation, cookie = slow.visit()
+    async with (
+        open_socket(slow, conversation, cookie) as here,
+        open_socket(quick, conversation, cookie) as there,
+    ):
+        await say(here, "first")
+        first = (await until(here, "reply.token"))[-1]["message_id"]
+        await say(there, "second")
+        await until(here, "message.saved")
+        await here.send(json.dumps({"type": "reply.stop", "message_id": first}))
+        ends = [(await until(there, "reply.end"))[-1] for _ in range(2)]
+    assert [end["status"] for end in ends] == ["stopped", "complete"]
+    assert ends[0]["message_id"] == first
+
+
+async def test_a_reset_takes_the_tabs_of_all_processes_along(
+    two_servers: tuple[Server, Server],
+) -> None:
+    slow, quick = two_servers
+    conversation, cookie = slow.visit()
+    async with (
+        open_socket(slow, conversation, cookie) as here,
+        open_socket(quick, conversation, cookie) as there,
+    ):
+        await until(there, "conversation.state")
+        await here.send(json.dumps({"type": "conversation.reset"}))
+        resets = await asyncio.gather(
+            until(here, "conversation.reset"), until(there, "conversation.reset")
+        )
+    assert resets[0][-1] == resets[1][-1]
+
+
+async def test_one_message_sent_through_both_processes_at_once_is_answered_once(
+    two_servers: tuple[Server, Server],
+) -> None:
+    slow, quick = two_servers
+    conversation, cookie = slow.visit()
+    client_id = "0f8fad5b-d9cb-469f-a165-70867728950e"
+    async with (
+        open_socket(slow, conversation, cookie) as here,
+        open_socket(quick, conversation, cookie) as there,
+    ):
+        await asyncio.gather(*(say(socket, "Hello", client_id) for socket in (here, there)))
+        token = (await until(here, "reply.token"))[-1]
+        await here.send(json.dumps({"type": "reply.stop", "message_id": token["message_id"]}))
+        ours, theirs = await asyncio.gather(until(here, "reply.end"), until(there, "reply.end"))
+        assert ours[-1] == theirs[-1]
+        async with open_socket(quick, conversation, cookie) as again:
+            state = (await until(again, "conversation.state"))[0]
+    assert len(state["messages"]) == 2
+
+
+async def test_when_its_process_dies_a_reply_can_be_asked_for_again(
+    server_template: Path, tmp_path: Path
+) -> None:
+    database, client_id = tmp_path / "db.sqlite3", "0f8fad5b-d9cb-469f-a165-70867728950e"
+    with redis_server(tmp_path) as url:
+        variables = {"REDIS_URL": url, "CHATBOT_REPLY_TIMEOUT": "1"}
+        with SlowServer(database, server_template, **variables) as slow:
+            conversation, cookie = slow.visit()
+            async with open_socket(slow, conversation, cookie) as here:
+                await say(here, "Hello?", client_id)
+                await until(here, "reply.token")
+                slow.kill()
+        with Server(database, **variables) as quick:
+            async with open_socket(quick, conversation, cookie) as there:
+                # Nobody can know at once that no process writes it any more.
+                frames = await until(there, "reply.end")
+                assert frames[-1]["status"] == "interrupted"
+                await say(there, "Hello?", client_id)
+                assert (await until(there, "reply.end"))[-1]["status"] == "complete"
