@@ -35,6 +35,9 @@ class Transport:
     def resumeProducing(self) -> None:  # noqa: N802
         self.reading = True
 
+    def is_reading(self) -> bool:
+        return self.reading
+
 
 class Protocol:
     def __init__(self) -> None:
@@ -52,13 +55,13 @@ async def test_nothing_is_written_or_read_while_the_buffer_is_full() -> None:
     with Outlet(partial(handle_reply, protocol)) as outlet:
         await outlet.send("one")
         transport.producer.pauseProducing()
-        assert not transport.reading
+        assert not transport.is_reading()
         waiting = [asyncio.create_task(outlet.send(text)) for text in ("two", "three")]
         await asyncio.wait(waiting, timeout=0)
         assert protocol.sent == ["one"]
         transport.producer.resumeProducing()
         await asyncio.gather(*waiting)
-        assert transport.reading
+        assert transport.is_reading()
     assert protocol.sent == ["one", "two", "three"]
     assert transport.producer is None
 
