@@ -146,7 +146,7 @@ async def test_when_its_process_dies_a_reply_can_be_asked_for_again(
                 await say(here, "Hello?", client_id)
                 await until(here, "reply.token")
                 slow.kill()
-        with Server(database, **variables) as quick:
+        with Server(database, None, **variables) as quick:
             async with open_socket(quick, conversation, cookie) as there:
                 # Nobody can know at once that no process writes it any more.
                 frames = await until(there, "reply.end")
