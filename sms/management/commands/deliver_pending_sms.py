@@ -30,6 +30,8 @@ Ends with status 1 if an answer failed for good or its outcome is unknown.
 
 class Command(BaseCommand):
     help = HELP
+    # Advice on settings belongs to `check` and `sms_doctor`, not before every answer.
+    requires_system_checks = ()
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         kwargs["formatter_class"] = RawDescriptionHelpFormatter

@@ -38,6 +38,8 @@ Prints the status and the TwiML. Ends with status 1 unless the server answered 2
 
 class Command(BaseCommand):
     help = HELP
+    # Advice on settings belongs to `check` and `sms_doctor`, not before every answer.
+    requires_system_checks = ()
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         kwargs["formatter_class"] = RawDescriptionHelpFormatter
