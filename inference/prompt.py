@@ -5,7 +5,8 @@ Layout, version 1, each `<…>` one special token and every text tokenised on it
     <end> <persona> line line line <person> text <bot> text <person> text <bot>
 
 The model answers after the last `<bot>` and ends its turn with `<person>`. Text never encodes to a
-special token, whatever it says.
+special token, whatever it says. Turns of one side in a row are one turn; a turn that says nothing
+is left out, unless it is the last.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 from inference.bundle import Bundle, SpecialTokens
@@ -24,9 +26,18 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 VERSION = 1
-# The least that must be left for what was said last, or the character could not answer it.
+OPTIONS = frozenset({"lowercase", "window"})
+# A long persona may widen the window until so much is left for the conversation …
+MIN_ROOM = 64
+# … and is refused when not even this is left in the whole context.
 MIN_TURN_TOKENS = 16
-_SPACE_BEFORE_PUNCTUATION = re.compile(r"\s+([.,!?;:]+)(?=\s|$)")
+# Turns of its own that a character should not say again.
+RECENT_BOT_TURNS = 3
+# No token of a vocabulary in use is longer than this many characters on average.
+_LONGEST_TOKEN = 16
+_CACHED_TEXTS, _CACHED_LENGTH = 4096, 1000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_SPACE_BEFORE_PUNCTUATION = re.compile(r" ([.,!?;:]+)(?= |$)")
 _CURLY = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'})
 
 
@@ -40,19 +51,33 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Token ids to answer to. `bot_ids` are those of the character's own last turns;
-    `dropped_turns` the number of oldest turns that did not fit."""
+    """Token ids to answer to.
+
+    `bot_ids` are those of the character's own last turns, `dropped_turns` the number of oldest
+    turns that did not fit, `reply_room` the number of tokens that a reply may have.
+    """
 
     ids: tuple[int, ...]
     bot_ids: tuple[int, ...] = ()
     dropped_turns: int = 0
+    reply_room: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A rendered turn: its mark and its text, and how many turns it was made of."""
+
+    is_bot: bool
+    ids: tuple[int, ...]
+    turns: int
 
 
 class PromptRenderer:
-    """Renders for one tokenizer. `n_ctx` is the number of positions of the model."""
+    """Renders for one tokenizer.
 
-    # Turns of its own that a character should not say again.
-    RECENT_BOT_TURNS = 3
+    `n_ctx` is the number of positions of the model, `window` the number of them that a conversation
+    should use, reply included: a model trained on short texts loses its way beyond their length.
+    """
 
     def __init__(
         self,
@@ -61,6 +86,7 @@ class PromptRenderer:
         *,
         n_ctx: int = 1024,
         lowercase: bool = True,
+        window: int | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         # Text that looks like a special token is encoded as the text it is.
@@ -70,19 +96,16 @@ class PromptRenderer:
             (special_tokens.persona, special_tokens.person, special_tokens.bot, special_tokens.end)
         )
         self._n_ctx = n_ctx
+        self._window = min(n_ctx, window or n_ctx)
         self.lowercase = lowercase
-        self._encode = lru_cache(maxsize=8192)(self._encode_text)
+        self._encode_cached = lru_cache(_CACHED_TEXTS)(self._encode_text)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> PromptRenderer:
         """Raises BundleError when the bundle's tokenizer or layout is of another kind."""
         from tokenizers import Tokenizer
 
-        if bundle.prompt.version != VERSION:
-            raise BundleError(
-                f"{bundle.path}: prompt version {bundle.prompt.version} was asked for; "
-                f"this program renders version {VERSION}."
-            )
+        lowercase, window = _options(bundle)
         try:
             tokenizer = Tokenizer.from_file(str(bundle.tokenizer_path))
         except Exception as error:
@@ -91,33 +114,39 @@ class PromptRenderer:
             tokenizer,
             bundle.special_tokens,
             n_ctx=bundle.n_ctx,
-            lowercase=bool(bundle.prompt.options.get("lowercase", False)),
+            lowercase=lowercase,
+            window=window,
         )
 
     def render(self, persona: Sequence[str], turns: Sequence[Turn], *, reserve: int) -> Prompt:
         """The prompt of the character's next turn, with `reserve` positions left for it.
 
         When not everything fits, the persona and the most recent turns stay. Older turns go a
-        quarter of the context at a time, so that the start of the prompt, and with it the cached
-        keys and values, stays the same for several turns. Of a last turn that is too long the end
-        stays. Raises PromptTooLong when the persona leaves no room for a turn.
+        quarter of the window at a time, so that the start of the prompt, and with it the cached
+        keys and values, stays the same for several turns; for that `turns` has to begin where the
+        conversation does. Of a turn that would take nearly all the room the end stays. Raises
+        PromptTooLong when the persona leaves no room for a turn.
         """
         head = self._head(persona)
-        room = self._n_ctx - min(reserve, self._n_ctx // 2) - len(head) - 1
-        if room < MIN_TURN_TOKENS:
+        reserve = min(reserve, self._window // 2)
+        widest = self._n_ctx - reserve - len(head) - 1
+        if widest < MIN_TURN_TOKENS:
             raise PromptTooLong(
                 f"The character's description is {len(head)} tokens long, which leaves no room "
                 f"for a conversation in the model's {self._n_ctx}. Shorten it."
             )
-        pieces = [self._turn(turn) for turn in turns]
-        dropped = _first_kept([len(piece) for piece in pieces], room, step=self._n_ctx // 4)
-        kept = pieces[dropped:]
-        if len(kept) == 1 and len(kept[0]) > room:
-            kept = [kept[0][:1] + kept[0][len(kept[0]) - room + 1 :]]
-        ids = [*head, *(token for piece in kept for token in piece), self._special.bot]
-        own = [piece for piece, turn in zip(pieces, turns, strict=True) if turn.speaker == "bot"]
-        recent = tuple(token for piece in own[-self.RECENT_BOT_TURNS :] for token in piece[1:])
-        return Prompt(tuple(ids), recent, dropped)
+        room = min(widest, max(MIN_ROOM, self._window - reserve - len(head) - 1))
+        pieces = self._pieces(turns, longest=room * 3 // 4)
+        first = _first_kept(pieces, room, step=max(1, self._window // 4))
+        ids = [*head, *(token for piece in pieces[first:] for token in piece.ids)]
+        ids.append(self._special.bot)
+        own = [piece.ids[1:] for piece in pieces if piece.is_bot][-RECENT_BOT_TURNS:]
+        return Prompt(
+            ids=tuple(ids),
+            bot_ids=tuple(token for said in own for token in said),
+            dropped_turns=sum(piece.turns for piece in pieces[:first]),
+            reply_room=max(reserve, self._window - len(ids)),
+        )
 
     def render_dialogue(
         self, persona: Sequence[str], turns: Sequence[Turn]
@@ -129,23 +158,18 @@ class PromptRenderer:
         ids = self._head(persona)
         mask = [False] * len(ids)
         after_bot = False
-        for turn in turns:
-            piece = self._turn(turn)
-            is_bot = turn.speaker == "bot"
-            ids += piece
-            mask += [after_bot and not is_bot] + [is_bot] * (len(piece) - 1)
-            after_bot = is_bot
+        for piece in self._pieces(turns):
+            ids += piece.ids
+            mask += [after_bot and not piece.is_bot] + [piece.is_bot] * (len(piece.ids) - 1)
+            after_bot = piece.is_bot
         ids.append(self._special.person if after_bot else self._special.end)
         mask.append(after_bot)
         return ids, mask
 
     def normalize(self, text: str) -> str:
         """Text as the model has seen text: one line, plain quotes, no space before punctuation."""
-        text = unicodedata.normalize("NFC", text).translate(_CURLY)
-        text = " ".join(
-            "".join(" " if unicodedata.category(c) in {"Cc", "Cs"} else c for c in text).split()
-        )
-        text = _SPACE_BEFORE_PUNCTUATION.sub(r"\1", text)
+        text = _CONTROL.sub(" ", unicodedata.normalize("NFC", text).translate(_CURLY))
+        text = _SPACE_BEFORE_PUNCTUATION.sub(r"\1", " ".join(text.split()))
         return text.lower() if self.lowercase else text
 
     def _head(self, persona: Sequence[str]) -> list[int]:
@@ -155,30 +179,75 @@ class PromptRenderer:
             *(token for line in persona for token in self._encode(line)),
         ]
 
-    def _turn(self, turn: Turn) -> tuple[int, ...]:
-        speaker = self._special.bot if turn.speaker == "bot" else self._special.person
-        return (speaker, *self._encode(turn.text))
+    def _pieces(self, turns: Sequence[Turn], *, longest: int | None = None) -> list[_Piece]:
+        spoken = [(turn.speaker, self._encode(turn.text)) for turn in turns]
+        said = [
+            (speaker, ids)
+            for place, (speaker, ids) in enumerate(spoken, start=1)
+            if ids or place == len(spoken)
+        ]
+        return [
+            self._piece(speaker, [ids for _, ids in group], longest)
+            for speaker, group in groupby(said, key=lambda turn: turn[0])
+        ]
+
+    def _piece(self, speaker: str, texts: Sequence[tuple[int, ...]], longest: int | None) -> _Piece:
+        is_bot = speaker == "bot"
+        mark = self._special.bot if is_bot else self._special.person
+        ids = tuple(token for text in texts for token in text)
+        if longest is not None and len(ids) >= longest:
+            ids = ids[len(ids) - longest + 1 :]
+        return _Piece(is_bot, (mark, *ids), len(texts))
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        if len(text) <= _CACHED_LENGTH:
+            return self._encode_cached(text)
+        # What no prompt can hold need not be looked at; its end counts.
+        return self._encode_text(text[-_LONGEST_TOKEN * self._n_ctx :])
 
     def _encode_text(self, text: str) -> tuple[int, ...]:
+        text = self.normalize(text)
         # A leading space: the first word is the same token as within a sentence.
-        ids = self.tokenizer.encode(" " + self.normalize(text), add_special_tokens=False).ids
+        ids = self.tokenizer.encode(f" {text}", add_special_tokens=False).ids if text else []
         # Belt and braces: a tokenizer with other rules must not open this door either.
         return tuple(token for token in ids if token not in self._special_ids)
 
 
-def _first_kept(lengths: Sequence[int], room: int, *, step: int) -> int:
-    """Index of the first turn to keep; the last one always is.
+def _first_kept(pieces: Sequence[_Piece], room: int, *, step: int) -> int:
+    """Index of the first turn to keep: a person's, or the last one there is.
 
     What is cut off is a multiple of `step` tokens, rounded up to whole turns, counted from the
     start: the same cut serves until another `step` is needed.
     """
-    surplus = sum(lengths) - room
-    if surplus <= 0 or not lengths:
+    surplus = sum(len(piece.ids) for piece in pieces) - room
+    if surplus <= 0:
         return 0
     target = -(-surplus // step) * step
     cut = 0
-    for index, length in enumerate(lengths):
-        if cut >= target:
+    for index, piece in enumerate(pieces):
+        if cut >= target and not piece.is_bot:
             return index
-        cut += length
-    return len(lengths) - 1
+        cut += len(piece.ids)
+    return len(pieces) - 1
+
+
+def _options(bundle: Bundle) -> tuple[bool, int | None]:
+    """The bundle's `lowercase` and `window`; BundleError for what this program cannot render."""
+    version, options = bundle.prompt.version, bundle.prompt.options
+    if version != VERSION:
+        raise BundleError(
+            f"{bundle.path}: prompt version {version} was asked for; "
+            f"this program renders version {VERSION}."
+        )
+    for name in sorted(set(options) - OPTIONS):
+        raise BundleError(f"{bundle.path}: prompt.options: {name} is not known to this program.")
+    lowercase, window = options.get("lowercase", False), options.get("window")
+    if not isinstance(lowercase, bool):
+        raise BundleError(f"{bundle.path}: prompt.options.lowercase: must be true or false.")
+    whole = isinstance(window, int) and not isinstance(window, bool)
+    if window is not None and not (whole and MIN_ROOM <= window <= bundle.n_ctx):
+        raise BundleError(
+            f"{bundle.path}: prompt.options.window: must be a whole number from {MIN_ROOM} "
+            f"to n_ctx, not {window!r}."
+        )
+    return lowercase, window

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.bundle import Bundle
-from inference.errors import PromptTooLong
+from inference.bundle import Bundle, PromptFormat
+from inference.errors import BundleError, PromptTooLong
 from inference.prompt import PromptRenderer, Turn
 from tests.inference.conftest import PERSONA
 
@@ -98,6 +99,69 @@ def test_of_one_endless_message_the_end_is_kept(bundle: Bundle, renderer: Prompt
     prompt = renderer.render(PERSONA, [person("word " * 20_000 + "finally.")], reserve=40)
     assert len(prompt.ids) + 40 <= bundle.n_ctx
     assert renderer.tokenizer.decode(list(prompt.ids)).rstrip("<bot>").strip().endswith("finally.")
+
+
+def test_an_endless_message_leaves_the_same_prefix_for_the_next_turn(
+    renderer: PromptRenderer,
+) -> None:
+    turns = [person("Hello."), bot("Hi!"), person("word " * 5_000)]
+    before = renderer.render(PERSONA, turns, reserve=40)
+    after = renderer.render(PERSONA, [*turns, bot("Long."), person("Yes.")], reserve=40)
+    assert before.dropped_turns == after.dropped_turns == 0
+    assert after.ids[: len(before.ids)] == before.ids
+
+
+def test_messages_in_a_row_are_one_turn_and_silence_is_none(
+    bundle: Bundle, renderer: PromptRenderer
+) -> None:
+    spread = [person("Hi."), person("\x00 \n"), person("How are you?"), bot(" "), person("Well?")]
+    together = [person("Hi. How are you? Well?")]
+    assert renderer.render(PERSONA, spread, reserve=9).ids == (
+        renderer.render(PERSONA, together, reserve=9).ids
+    )
+    silent = renderer.render(PERSONA, [person("Hi."), bot("Hm."), person(" ")], reserve=9)
+    assert marks(bundle, silent.ids)[-4:] == ["person", "bot", "person", "bot"]
+
+
+def test_what_is_left_begins_with_the_person(bundle: Bundle, renderer: PromptRenderer) -> None:
+    turns = [bot("I say hello first."), *(person(f"then {n}") for n in range(2))]
+    for n in range(80):
+        turns += [bot(f"answer number {n}, quite a long one"), person(f"question {n}")]
+        prompt = renderer.render(PERSONA, turns, reserve=40)
+        first = marks(bundle, prompt.ids)[2]
+        assert first == ("person" if prompt.dropped_turns else "bot")
+
+
+def test_a_window_narrower_than_the_context_is_kept_to(bundle: Bundle) -> None:
+    options = {"lowercase": True, "window": 128}
+    narrow = PromptRenderer.from_bundle(
+        replace(bundle, prompt=replace(bundle.prompt, options=options))
+    )
+    turns: list[Turn] = []
+    for n in range(60):
+        turns += [person(f"question {n} of many"), bot(f"answer {n}")]
+        prompt = narrow.render(PERSONA, turns, reserve=40)
+        assert len(prompt.ids) + 40 <= 128
+        assert prompt.reply_room >= 40
+    wordy = narrow.render(["I have a lot to say about cats. " * 15], turns, reserve=40)
+    assert 128 < len(wordy.ids) + wordy.reply_room <= bundle.n_ctx
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reason"),
+    [
+        (PromptFormat(2, {}), "prompt version 2"),
+        (PromptFormat(1, {"uppercase": True}), "uppercase is not known"),
+        (PromptFormat(1, {"lowercase": "yes"}), "lowercase: must be true or false"),
+        (PromptFormat(1, {"window": 9_999}), "window: must be a whole number from 64"),
+        (PromptFormat(1, {"window": True}), "window: must be a whole number from 64"),
+    ],
+)
+def test_a_bundle_with_another_layout_is_refused(
+    bundle: Bundle, prompt: PromptFormat, reason: str
+) -> None:
+    with pytest.raises(BundleError, match=reason):
+        PromptRenderer.from_bundle(replace(bundle, prompt=prompt))
 
 
 def test_a_persona_that_leaves_no_room_is_refused(renderer: PromptRenderer) -> None:
