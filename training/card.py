@@ -10,6 +10,11 @@ _NO_DESCRIPTION = """\
 Nothing was said about this model when it was exported: where its training text comes from, under
 which licence, and how good it is are for whoever exported it to add here.
 """
+_WEIGHTS = {
+    "int8": "8 bits, a scale per output; activations and the key/value cache too",
+    "int4": "4 bits, a scale per 32 weights; key/value cache in 8 bits",
+    "none": "float32",
+}
 
 
 def model_card(manifest: dict[str, Any], description: str) -> str:
@@ -22,19 +27,13 @@ def model_card(manifest: dict[str, Any], description: str) -> str:
         "## Shape",
         f"GPT-2: {manifest['n_layer']} layers, {manifest['n_head']} heads, width "
         f"{manifest['n_embd']}, {manifest['n_ctx']} positions, {manifest['vocab_size']} tokens; "
-        f"weights: {_weights(manifest['quantization'])}. Text: {case}. "
+        f"weights: {_WEIGHTS[manifest['quantization']]}. Text: {case}. "
         f"Ids of the special tokens: {special}.",
         *_table("Sampling defaults", manifest["sampling"]),
         *_table("Metrics", manifest["metrics"]),
         *_table("Source", manifest["source"]),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _weights(quantization: str) -> str:
-    if quantization == "none":
-        return "float32"
-    return f"{quantization.removeprefix('int')} bits in blocks with a scale each"
 
 
 def _table(title: str, values: dict[str, Any]) -> list[str]:
