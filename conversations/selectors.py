@@ -8,14 +8,13 @@ from uuid import UUID
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, NullIf, Substr
 
-from conversations.models import Conversation, Message, Role, Status
+from conversations.models import Conversation, Message, Role
 from conversations.services.owners import Owner
+from conversations.services.statements import TURNS_BEFORE, adapt, fetch
 from inference.prompt import Turn
 
 # More than fits any context; the prompt renderer decides what really stays.
 MAX_TURNS = 64
-# A character remembers what it said as far as it got; what failed it never said.
-_SAID = (Status.COMPLETE, Status.STOPPED, Status.INTERRUPTED)
 
 
 def conversations_of_owner(*, owner: Owner) -> QuerySet[Conversation]:
@@ -64,15 +63,10 @@ def reply_exists(*, reply_id: int, conversation_id: UUID) -> bool:
     return replies.filter(pk=reply_id).exists()
 
 
-def conversation_turns(*, reply: Message) -> list[Turn]:
+def conversation_turns(*, conversation_id: UUID, before_id: int) -> list[Turn]:
     """What was said before a reply, its question last, as the prompt renderer wants it."""
-    rows = (
-        Message.objects.filter(conversation_id=reply.conversation_id, id__lt=reply.pk)
-        .exclude(text="")
-        .filter(Q(role=Role.USER) | Q(status__in=_SAID))
-        .order_by("-id")
-        .values_list("role", "text")[:MAX_TURNS]
-    )
+    conversation = adapt(Message, "conversation_id", conversation_id)
+    rows = fetch(TURNS_BEFORE, [conversation, before_id, MAX_TURNS])
     return [Turn("person" if role == Role.USER else "bot", text) for role, text in reversed(rows)]
 
 

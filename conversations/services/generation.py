@@ -13,16 +13,25 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from conversations import metrics
-from conversations.models import UNFINISHED, Message, Role, Status
+from conversations.models import Message, Persona, Status
 from conversations.selectors import conversation_turns
 from conversations.services.engine import bundle, engine, sampling_params
 from conversations.services.events import ReplyEnded
 from conversations.services.live import LiveReply
+from conversations.services.statements import (
+    PERSONA_LINES,
+    REPLIES_OPEN,
+    REPLY_CLAIM,
+    adapt,
+    fetch,
+    restore,
+    rows_update,
+)
 from inference.errors import EngineBusy, EngineError
 from inference.events import Delta, Finished, Queued
 from inference.params import SamplingParams
@@ -38,37 +47,38 @@ STALE_MARGIN = timedelta(seconds=5)
 class Claim:
     """A reply that this process writes now, and what it is written from."""
 
-    reply: Message
+    reply_id: int
     persona_lines: list[str]
     turns: list[Turn]
+    sampling: dict[str, Any]
 
 
-def reply_claim(*, conversation_id: UUID) -> Claim | Message | None:
-    """Take on the conversation's next reply: mark it as being written.
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Another process is writing this reply."""
 
-    Returns the reply as it is when another process is writing it, None when all are finished.
-    """
-    reply = (
-        Message.objects.filter(
-            conversation_id=conversation_id, role=Role.BOT, status__in=UNFINISHED
-        )
-        .select_related("reply_to", "conversation__persona")
-        .order_by("id")
-        .first()
-    )
-    if reply is None or reply.status == Status.STREAMING:
-        return reply
-    turns = conversation_turns(reply=reply)
+    reply_id: int
+
+
+def reply_claim(*, conversation_id: UUID) -> Claim | Elsewhere | None:
+    """Take on the conversation's next reply: mark it as being written. None: all are finished."""
+    conversation = adapt(Message, "conversation_id", conversation_id)
+    started_at = adapt(Message, "started_at", timezone.now())
     try:
-        with transaction.atomic():
-            claimed = Message.objects.filter(pk=reply.pk, status=Status.PENDING).update(
-                status=Status.STREAMING, started_at=timezone.now()
-            )
+        claimed = fetch(REPLY_CLAIM, [started_at, conversation])
     except IntegrityError:
-        claimed = 0  # another process has just begun another reply of this conversation
-    if not claimed:
-        return reply
-    return Claim(reply, reply.conversation.persona.lines, turns)
+        claimed = []  # a later one is being written while this one is to be tried again
+    if claimed:
+        [(reply_id, sampling)] = claimed
+        [(lines,)] = fetch(PERSONA_LINES, [conversation])
+        return Claim(
+            reply_id,
+            restore(Persona, "lines", lines),
+            conversation_turns(conversation_id=conversation_id, before_id=reply_id),
+            restore(Message, "sampling", sampling),
+        )
+    unfinished = fetch(REPLIES_OPEN, [conversation])
+    return Elsewhere(unfinished[0][0]) if unfinished else None
 
 
 def replies_stale() -> QuerySet[Message]:
@@ -134,8 +144,7 @@ class Outcome:
 
 def reply_store(outcome: Outcome) -> None:
     """The one write at the end of a reply."""
-    stored = Message.objects.filter(pk=outcome.live.reply_id).update(**outcome.fields())
-    if not stored:
+    if not rows_update(Message, {"id": outcome.live.reply_id}, outcome.fields()):
         logger.info("reply %s ended after its conversation was deleted", outcome.live.reply_id)
 
 
@@ -178,7 +187,7 @@ async def reply_generate(outcome: Outcome, claim: Claim) -> None:
 async def _write(outcome: Outcome, claim: Claim) -> None:
     live = outcome.live
     # A seed of our own, so that it is known however the reply ends.
-    wanted = {"seed": secrets.randbits(31), **claim.reply.sampling}
+    wanted = {"seed": secrets.randbits(31), **claim.sampling}
     params = replace(sampling_params(), **wanted)
     outcome.sampling = params
     events = engine().generate(

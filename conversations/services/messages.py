@@ -15,6 +15,13 @@ from django.utils import timezone
 from conversations import metrics
 from conversations.models import RETRIABLE, Conversation, Message, Role, Status
 from conversations.services.errors import ConversationGone, MessageInvalid, StorageUnavailable
+from conversations.services.statements import (
+    MESSAGE_SENT,
+    adapt,
+    fetch,
+    row_insert,
+    rows_update,
+)
 from conversations.services.texts import text_clean
 
 
@@ -92,16 +99,16 @@ def _save(
     # Writing the conversation's row first makes senders of one conversation take turns, so that
     # the ids of a message and its reply are neighbours in the order of the conversation.
     now = timezone.now()
-    if not Conversation.objects.filter(pk=conversation.pk).update(last_activity_at=now):
+    if not rows_update(Conversation, {"id": conversation.pk}, {"last_activity_at": now}):
         raise ConversationGone
-    earlier = (
-        Message.objects.select_related("reply")
-        .filter(conversation=conversation, client_id=client_id)
-        .first()
-    )
-    if earlier is not None:
-        return Exchange(earlier, _retry(earlier.reply), created=False)
-    message = Message.objects.create(
+    sent = [
+        adapt(Message, "conversation_id", conversation.pk),
+        adapt(Message, "client_id", client_id),
+    ]
+    if earlier := fetch(MESSAGE_SENT, sent):
+        message = Message.objects.select_related("reply").get(pk=earlier[0][0])
+        return Exchange(message, _retry(message.reply, sampling), created=False)
+    message = Message(
         conversation=conversation,
         role=Role.USER,
         text=text,
@@ -109,7 +116,8 @@ def _save(
         created_at=now,
         finished_at=now,
     )
-    reply = Message.objects.create(
+    row_insert(message)
+    reply = Message(
         conversation=conversation,
         role=Role.BOT,
         status=Status.PENDING,
@@ -117,15 +125,16 @@ def _save(
         sampling=dict(sampling),
         created_at=now,
     )
+    row_insert(reply)
     return Exchange(message, reply, created=True)
 
 
-def _retry(reply: Message) -> Message:
+def _retry(reply: Message, sampling: Mapping[str, Any]) -> Message:
     if reply.status in RETRIABLE:
-        blank = Message(status=Status.PENDING)
+        blank = Message(status=Status.PENDING, sampling=dict(sampling))
         fields = (
             *("status", "text", "token_ends", "error_code", "bundle", "sampling", "finished_at"),
-            *("started_at", "prompt_tokens", "completion_tokens"),
+            *("started_at", "prompt_tokens", "completion_tokens", "feedback"),
             *("queued_ms", "first_token_ms", "duration_ms"),
         )
         for field in fields:

@@ -15,11 +15,12 @@ from weakref import WeakKeyDictionary
 
 from django.db import Error
 
-from conversations.models import UNFINISHED, Message, Status
+from conversations.models import UNFINISHED, Status
 from conversations.services.database import db_write
 from conversations.services.events import ReplyBegins, ReplyEnded, ReplyToken, RoomEvent
 from conversations.services.generation import (
     Claim,
+    Elsewhere,
     Outcome,
     reply_claim,
     reply_generate,
@@ -102,19 +103,18 @@ class Room:
                 for live in list(self.replies.values()):
                     self._not_stored(Outcome(live))
 
-    async def _handle(self, claim: Claim | Message | None) -> None:
+    async def _handle(self, claim: Claim | Elsewhere | None) -> None:
         match claim:
             case Claim():
                 await self._run(claim)
-            case Message():
-                await self._watch(self.reply(claim.pk))
+            case Elsewhere():
+                await self._watch(self.reply(claim.reply_id))
             case None:
                 for live in list(self.replies.values()):
                     await self._watch(live)
 
     async def _run(self, claim: Claim) -> None:
-        question = claim.reply.reply_to
-        live = self.reply(claim.reply.pk, question.client_id if question else None)
+        live = self.reply(claim.reply_id)
         live.is_ours = True
         self.rooms.relay.publish(live)
         self.running = outcome = Outcome(live)

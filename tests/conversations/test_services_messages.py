@@ -164,7 +164,7 @@ def test_turns_are_what_was_really_said(conversation: Conversation) -> None:
         Message.objects.filter(pk=reply.pk).update(status=status, text=answer)
     last = send(conversation, "five").reply
     send(conversation, "not yet")
-    assert conversation_turns(reply=last) == [
+    assert conversation_turns(conversation_id=conversation.pk, before_id=last.pk) == [
         Turn("person", "one"),
         Turn("bot", "First."),
         Turn("person", "two"),
