@@ -1,57 +1,57 @@
-"""`manage.py check_bundle`: is a bundle whole, and can it be served?"""
+"""`manage.py check_bundle`: whether a bundle is whole and its model runs here."""
 
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
-from inference.bundle import load_bundle
-from inference.errors import BundleError
-from inference.prompt import PromptRenderer, Turn
+from conversations.management.base import ManualCommand
+from inference.cores import usable_cores
+from inference.errors import EngineError
 
-EXAMPLES = """
+
+class Command(ManualCommand):
+    help = """Checks every file of a bundle, loads its model and lets it answer a greeting.
+
+Without a directory the live bundle (CHATBOT_BUNDLE) is checked. Needs what a server has installed.
+
 examples:
-  manage.py check_bundle                      the bundle that is being served
-  manage.py check_bundle var/bundles/best
-"""
+  manage.py check_bundle
+  manage.py check_bundle var/bundles/best --json"""
 
-
-class Command(BaseCommand):
-    help = (
-        "Checks a bundle: every file against its checksum, the manifest, the tokenizer, and that "
-        "the model loads and answers. Needs only what a server needs."
-    )
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.epilog = EXAMPLES
-        parser.formatter_class = RawDescriptionHelpFormatter
-        parser.add_argument("bundle", nargs="?", type=Path, default=settings.ENV.bundle)
+        parser.add_argument("bundle", type=Path, nargs="?", metavar="DIR")
         parser.add_argument("--json", action="store_true", help="report as one JSON line")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        from inference.runner import Runner
+    def run(self, **options: Any) -> None:
+        from inference.selftest import selftest
 
+        path = options["bundle"] or settings.ENV.bundle
         try:
-            bundle = load_bundle(options["bundle"])
-            prompt = PromptRenderer.from_bundle(bundle).render(
-                ["I check bundles."], [Turn("person", "Hello!")], reserve=1
-            )
-            runner = Runner(bundle, slots=1, threads=1)
-        except BundleError as error:
+            found = selftest(path, threads=usable_cores())
+        except EngineError as error:
             raise CommandError(str(error)) from error
-        runner.prefill(0, prompt.ids, 0)
-        runner.close()
-        size = sum(file.bytes for file in bundle.files.values())
+        bundle = found.bundle
         if options["json"]:
-            report = {"bundle": bundle.name, "quantization": bundle.quantization, "bytes": size}
-            self.stdout.write(json.dumps({**report, "ok": True}))
-        else:
-            self.stdout.write(
-                f"{bundle.path}: {bundle.name}, {bundle.quantization}, {size / 1e6:.1f} MB: "
-                f"{len(bundle.files)} files are whole, and the model answers."
-            )
+            report = {
+                "bundle": str(bundle.path),
+                "name": bundle.name,
+                "quantization": bundle.quantization,
+                "bytes": found.bytes,
+                "load_s": round(found.load_seconds, 3),
+                "reply": found.reply,
+            }
+            self.stdout.write(json.dumps(report))
+            return
+        self.stdout.write(
+            f"{bundle.path}: {bundle.name}, {bundle.quantization}, {found.bytes / 1e6:.1f} MB, "
+            f"{len(bundle.files)} files whole"
+        )
+        self.stdout.write(f"Loaded in {found.load_seconds:.2f} s. It says: {found.reply}")
