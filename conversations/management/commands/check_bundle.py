@@ -41,6 +41,7 @@ examples:
         bundle = found.bundle
         if options["json"]:
             report = {
+                "ok": True,
                 "bundle": str(bundle.path),
                 "name": bundle.name,
                 "quantization": bundle.quantization,
