@@ -28,9 +28,10 @@ class ChatAdminSite(AdminSite):
     def get_app_list(
         self, request: HttpRequest, app_label: str | None = None
     ) -> list[dict[str, Any]]:
-        """The chatbot before accounts and permissions."""
+        """The chatbot first, accounts and permissions last."""
         apps = super().get_app_list(request, app_label)
-        return sorted(apps, key=lambda app: app["app_label"] == "auth")
+        places = {"conversations": 0, "authtoken": 2, "auth": 3}
+        return sorted(apps, key=lambda app: places.get(app["app_label"], 1))
 
 
 def _overview() -> list[dict[str, Any]]:
