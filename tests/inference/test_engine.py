@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,35 @@ async def collect(engine: Engine, params: SamplingParams = PARAMS, **options: An
 
 def text_of(events: list[Event]) -> str:
     return "".join(event.text for event in events if isinstance(event, Delta))
+
+
+class GatedRunner(Runner):
+    """Decodes only while its gate is open."""
+
+    def __init__(self, bundle: Bundle, **options: int) -> None:
+        super().__init__(bundle, **options)
+        self.gate = threading.Event()
+
+    def decode(self, token_ids: Any, lengths: Any) -> Any:
+        self.gate.wait(60)
+        return super().decode(token_ids, lengths)
+
+
+class GatedEngine(Engine):
+    """An engine whose replies stand still until `open` is called."""
+
+    def __init__(self, **options: int) -> None:
+        self.runners: list[GatedRunner] = []
+        super().__init__(
+            EngineConfig(DEFAULT_BUNDLE, threads=1, **options), runner_factory=self._make
+        )
+
+    def _make(self, bundle: Bundle, **options: int) -> GatedRunner:
+        self.runners.append(GatedRunner(bundle, **options))
+        return self.runners[-1]
+
+    def open(self) -> None:
+        self.runners[-1].gate.set()
 
 
 async def until_idle(engine: Engine) -> None:
@@ -76,9 +106,11 @@ async def test_chats_beside_each_other_do_not_mix(engine: Engine) -> None:
 
 
 async def test_a_reply_ends_at_its_token_limit(engine: Engine) -> None:
-    finished = (await collect(engine, replace(LONG, max_tokens=7)))[-1]
-    assert isinstance(finished, Finished)
-    assert (finished.reason, finished.completion_tokens) == ("length", 7)
+    ends = [(await collect(engine, replace(LONG, max_tokens=7, seed=n)))[-1] for n in range(8)]
+    finished = [end for end in ends if isinstance(end, Finished)]
+    assert len(finished) == 8
+    assert all((end.reason == "length") == (end.completion_tokens == 7) for end in finished)
+    assert any(end.reason == "length" for end in finished)
 
 
 async def test_no_control_token_is_ever_shown(engine: Engine, bundle: Bundle) -> None:
@@ -94,27 +126,32 @@ async def test_leaving_frees_the_slot(engine: Engine) -> None:
     await asyncio.wait_for(until_idle(engine), 10)
 
 
-async def test_a_full_line_is_refused_with_a_position(engine: Engine) -> None:
-    running = [asyncio.create_task(collect(engine, LONG)) for _ in range(8)]
-    while engine.stats().running + engine.stats().waiting < 8:
+async def test_a_full_line_is_refused_with_a_position() -> None:
+    engine = GatedEngine(max_batch=2, max_queue=3)
+    places: list[list[int]] = [[] for _ in range(5)]
+
+    async def ask(seen: list[int]) -> str:
+        text = ""
+        async for event in engine.generate(PERSONA, HELLO, PARAMS):
+            match event:
+                case Queued(position):
+                    seen.append(position)
+                case Delta():
+                    text += event.text
+        return text
+
+    running = [asyncio.create_task(ask(seen)) for seen in places]
+    while engine.stats().running + engine.stats().waiting < 5:
         await asyncio.sleep(0.01)
     with pytest.raises(EngineBusy) as refusal:
         await collect(engine)
-    assert refusal.value.position == 5
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
-    await asyncio.wait_for(until_idle(engine), 10)
+    assert refusal.value.position == 4
+    engine.open()
+    assert all(await asyncio.gather(*running))
+    assert sorted(seen[0] for seen in places if seen)[-1] == 3
+    assert all(seen == sorted(seen, reverse=True) for seen in places)
     assert text_of(await collect(engine))
-
-
-async def test_who_waits_is_told_the_place_in_line(engine: Engine) -> None:
-    short = replace(LONG, max_tokens=20)
-    everyone = await asyncio.gather(*(collect(engine, short) for _ in range(7)))
-    places = [[e.position for e in events if isinstance(e, Queued)] for events in everyone]
-    assert sorted(place[0] for place in places if place) == [1, 2, 3]
-    assert all(place == sorted(place, reverse=True) for place in places)
-    assert all(isinstance(events[-1], Finished) for events in everyone)
+    engine.close()
 
 
 async def test_a_new_turn_costs_only_what_is_new(engine: Engine) -> None:
@@ -149,20 +186,23 @@ async def test_a_missing_bundle_is_told_to_whoever_asks(tmp_path: Path) -> None:
 
 
 async def test_closing_ends_everybody_and_can_be_done_twice() -> None:
-    engine = Engine(EngineConfig(DEFAULT_BUNDLE, max_batch=1, threads=1))
-    tasks = [asyncio.create_task(collect(engine, LONG)) for _ in range(2)]
+    engine = GatedEngine(max_batch=1)
+    tasks = [asyncio.create_task(collect(engine, PARAMS)) for _ in range(2)]
     while not engine.stats().running:
         await asyncio.sleep(0.01)
-    await asyncio.to_thread(engine.close)
+    closing = asyncio.create_task(asyncio.to_thread(engine.close))
+    await asyncio.sleep(0)
+    engine.open()
+    await closing
     engine.close()
     ends = await asyncio.gather(*tasks, return_exceptions=True)
-    assert all(isinstance(end, EngineStopped) for end in ends)
+    assert all(isinstance(end, EngineStopped) for end in ends[1:])
     with pytest.raises(EngineStopped):
         await collect(engine)
 
 
 class BreakingRunner(Runner):
-    """Fails at its third decode step, as a runtime out of memory would."""
+    """Fails at its first decode step, as a runtime out of memory would."""
 
     lives = 0
 
@@ -173,7 +213,7 @@ class BreakingRunner(Runner):
 
     def decode(self, token_ids: Any, lengths: Any) -> Any:
         self.steps += 1
-        if self.steps == 3 and self.lives == 1:
+        if self.steps == 1 and self.lives == 1:
             raise MemoryError
         return super().decode(token_ids, lengths)
 

@@ -18,7 +18,7 @@ class Scheduling(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scheduler = Scheduler(SLOTS)
+        self.scheduler = Scheduler[Sequence](SLOTS)
         self.alive: list[Sequence] = []
         self.arrivals: list[Sequence] = []
         self.admitted: list[Sequence] = []
@@ -27,7 +27,7 @@ class Scheduling(RuleBasedStateMachine):
 
     @rule()
     def arrive(self) -> None:
-        sequence = Sequence(prompt=(1, 2, 3), max_tokens=4)
+        sequence = Sequence(prompt_ids=(1, 2, 3))
         self.scheduler.add(sequence)
         self.alive.append(sequence)
         self.arrivals.append(sequence)
@@ -38,7 +38,7 @@ class Scheduling(RuleBasedStateMachine):
         if sequence:
             self.admitted.append(sequence)
             self.held[sequence.slot] = sequence
-            sequence.cached = len(sequence.prompt)
+            sequence.cached = len(sequence.prompt_ids)
 
     @precondition(lambda self: self.scheduler.filling)
     @rule()
@@ -87,8 +87,8 @@ TestScheduling = Scheduling.TestCase
 
 
 def test_everybody_is_told_when_all_is_given_up() -> None:
-    scheduler = Scheduler(2)
-    sequences = [Sequence(prompt=(1,), max_tokens=1) for _ in range(4)]
+    scheduler = Scheduler[Sequence](2)
+    sequences = [Sequence(prompt_ids=(1,)) for _ in range(4)]
     for sequence in sequences:
         scheduler.add(sequence)
     scheduler.admit()

@@ -1,0 +1,194 @@
+"""Chats that come and go in any order: each gets the reply it would have got alone."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from random import Random
+from typing import Any
+
+import numpy.typing as npt
+import pytest
+
+from inference.bundle import Bundle
+from inference.engine import Delta, Engine, Event, Finished, Queued
+from inference.errors import EngineStopped
+from inference.params import EngineConfig, SamplingParams
+from inference.prompt import Turn
+from inference.runner import TopK
+from tests.inference.conftest import DEFAULT_BUNDLE, PERSONA
+from tests.inference.history_runner import HistoryRunner
+
+PARAMS = SamplingParams(max_tokens=30, temperature=1, top_k=8, seed=3)
+
+
+def new_engine(**options: int) -> Engine:
+    config = EngineConfig(DEFAULT_BUNDLE, **{"max_batch": 4, "max_queue": 64, **options})
+    return Engine(config, runner_factory=HistoryRunner)
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    engine = new_engine()
+    yield engine
+    engine.close()
+
+
+async def chat(engine: Engine, name: int, rounds: int, *, keep: bool) -> list[str]:
+    """The replies of a conversation of so many rounds."""
+    turns: list[Turn] = []
+    for number in range(rounds):
+        turns.append(Turn("person", f"message {number} of {name} " * (1 + name % 7)))
+        reply = ""
+        key = f"chat {name}" if keep else None
+        async for event in engine.generate(PERSONA, turns, PARAMS, cache_key=key):
+            if isinstance(event, Delta):
+                reply += event.text
+        turns.append(Turn("bot", reply))
+    return [turn.text for turn in turns if turn.speaker == "bot"]
+
+
+async def drain(events: AsyncGenerator[Event, None]) -> list[Event]:
+    return [event async for event in events]
+
+
+async def leave_early(engine: Engine, random: Random) -> None:
+    """Come and go: while waiting, at the first piece, or later."""
+    patience = random.randrange(6)
+    turns = [Turn("person", "I will not stay. " * random.randint(1, 20))]
+    async with aclosing(engine.generate(PERSONA, turns, PARAMS, cache_key="fickle")) as events:
+        async for event in events:
+            patience -= 1
+            if patience < 0 or isinstance(event, Queued):
+                break
+
+
+async def test_nothing_that_others_do_changes_a_reply(engine: Engine) -> None:
+    random = Random(1)
+    names = range(12)
+    alone = [await chat(engine, name, 3, keep=False) for name in names]
+    leaving = [leave_early(engine, random) for _ in range(30)]
+    chats = [chat(engine, name, 3, keep=True) for name in names]
+    everyone = [*leaving, *chats]
+    random.shuffle(everyone)
+    order = {id(coroutine): place for place, coroutine in enumerate(everyone)}
+    done = await asyncio.gather(*everyone)
+    assert [done[order[id(coroutine)]] for coroutine in chats] == alone
+    stats = engine.stats()
+    assert (stats.running, stats.waiting) == (0, 0)
+    assert stats.finished_total + stats.abandoned_total >= 36 + 36
+    assert stats.reused_tokens_total > 0
+
+
+async def test_callers_may_live_in_different_event_loops(engine: Engine) -> None:
+    alone = [await chat(engine, name, 2, keep=False) for name in range(4)]
+    replies: dict[int, list[str]] = {}
+
+    def live(name: int) -> None:
+        replies[name] = asyncio.run(chat(engine, name, 2, keep=True))
+
+    threads = [threading.Thread(target=live, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        await asyncio.to_thread(thread.join)
+    assert [replies[name] for name in range(4)] == alone
+
+
+async def test_a_loop_that_was_closed_holds_no_slot(engine: Engine) -> None:
+    loop = asyncio.new_event_loop()
+    endless = SamplingParams(max_tokens=400, temperature=1, seed=0)
+    events = engine.generate(PERSONA, [Turn("person", "Hi")], endless)
+
+    def begin_and_vanish() -> None:
+        loop.run_until_complete(anext(events))
+        loop.close()
+
+    await asyncio.to_thread(begin_and_vanish)
+    async with asyncio.timeout(10):
+        while engine.stats().running:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_slow_reader_gets_all_the_text_in_fewer_pieces(engine: Engine) -> None:
+    turns = [Turn("person", "Tell me more.")]
+    quick = await drain(engine.generate(PERSONA, turns, PARAMS))
+    slow: list[Event] = []
+    async for event in engine.generate(PERSONA, turns, PARAMS):
+        slow.append(event)
+        while engine.stats().running:
+            await asyncio.sleep(0.01)
+
+    def text(events: list[Event]) -> tuple[str, int]:
+        deltas = [event for event in events if isinstance(event, Delta)]
+        return "".join(d.text for d in deltas), sum(d.tokens for d in deltas)
+
+    assert text(slow) == text(quick)
+    assert len(slow) <= 3
+    assert isinstance(slow[-1], Finished)
+
+
+class BreaksAfterSecondPrompt(HistoryRunner):
+    """The model fails in the very step in which the second request's reply is whole."""
+
+    def __init__(self, bundle: Bundle, *, slots: int, threads: int) -> None:
+        super().__init__(bundle, slots=slots, threads=threads)
+        self.bot = bundle.special_tokens.bot
+
+    ends = 0
+    prompts = 0
+
+    def prefill(self, slot: int, token_ids: Sequence[int], past: int) -> TopK:
+        self.prompts += token_ids[-1] == self.bot
+        return super().prefill(slot, token_ids, past)
+
+    def decode(self, token_ids: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> TopK:
+        if self.prompts == 2:
+            raise OSError("the disk under the weights is gone")
+        return super().decode(token_ids, lengths)
+
+
+async def test_a_reply_that_was_whole_before_a_crash_is_whole() -> None:
+    config = EngineConfig(DEFAULT_BUNDLE, max_batch=2)
+    engine = Engine(config, runner_factory=BreaksAfterSecondPrompt)
+    turns = [Turn("person", "Hi")]
+    endless = SamplingParams(max_tokens=400, top_k=1, seed=0, temperature=0)
+    running = engine.generate(PERSONA, turns, endless)
+    await anext(running)
+    one_word = SamplingParams(max_tokens=1, seed=0)
+    whole = [event async for event in engine.generate(PERSONA, turns, one_word)]
+    assert isinstance(whole[-1], Finished)
+    with pytest.raises(EngineStopped, match="OSError"):
+        await drain(running)
+    stats = engine.stats()
+    assert (stats.crashes_total, stats.running, stats.waiting) == (1, 0, 0)
+    assert not stats.loaded
+    engine.close()
+
+
+async def test_a_queue_tells_newcomers_at_once_and_never_sends_anybody_back() -> None:
+    engine = new_engine(max_batch=1)
+    events: list[list[int]] = []
+
+    async def wait_in_line(name: int) -> None:
+        places: list[int] = []
+        events.append(places)
+        async for event in engine.generate(PERSONA, [Turn("person", f"Hi {name}")], PARAMS):
+            if isinstance(event, Queued):
+                places.append(event.position)
+                assert event.wait_seconds is None or event.wait_seconds >= 0
+
+    await asyncio.gather(*(wait_in_line(name) for name in range(8)))
+    assert all(places == sorted(set(places), reverse=True) for places in events)
+    assert sum(bool(places) for places in events) >= 6
+    engine.close()
+
+
+def test_importing_the_engine_loads_no_numeric_library() -> None:
+    heavy = {"numpy", "onnxruntime", "tokenizers"}
+    code = f"import sys, inference.engine; assert not {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
