@@ -10,23 +10,25 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
-from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING
 
-from inference.bundle import Bundle, load_bundle
+from inference.bundle import Bundle
 from inference.casing import CaseRestorer, names_in
-from inference.cores import usable_cores
-from inference.detokenizer import Detokenizer, token_pieces
-from inference.errors import EngineBusy, EngineStopped
-from inference.events import Delta, EngineStats, Event, Finished, Queued
+from inference.detokenizer import Detokenizer
+from inference.errors import EngineStopped
+from inference.events import Delta, EngineStats, Event, Finished, Queued, Totals
+from inference.model import Model, RunnerFactory, load_model
 from inference.params import EngineConfig, SamplingParams
-from inference.prompt import PromptRenderer, Turn
+from inference.prompt import Turn
 from inference.request import Request
-from inference.worker import Model, Worker
 
-__all__ = ["Delta", "Engine", "EngineStats", "Finished", "Queued"]
+if TYPE_CHECKING:
+    from inference.worker import Worker
+
+__all__ = ["Delta", "Engine", "EngineStats", "Event", "Finished", "Queued"]
 
 
 class Engine:
@@ -36,10 +38,11 @@ class Engine:
     """
 
     def __init__(
-        self, config: EngineConfig, *, runner_factory: Callable[..., Any] | None = None
+        self, config: EngineConfig, *, runner_factory: RunnerFactory | None = None
     ) -> None:
         self.config = config
         self._runner_factory = runner_factory
+        self._totals = Totals()
         self._lock = threading.Lock()
         self._worker: Worker | None = None
         self._closed = False
@@ -76,25 +79,12 @@ class Engine:
         """
         worker = self._living_worker()
         model = await asyncio.shield(asyncio.wrap_future(worker.ready))
-        params = params or model.sampling
-        if params.seed is None:
-            params = replace(params, seed=secrets.randbits(31))
-        case = None
-        if model.renderer.lowercase:
-            case = CaseRestorer(names_in([*persona, *(turn.text for turn in turns)]))
-        request = Request(
-            prompt=model.renderer.render(persona, turns, reserve=params.max_tokens),
-            params=params,
-            cache_key=cache_key,
-            detokenizer=Detokenizer(model.pieces, case),
-            loop=asyncio.get_running_loop(),
-        )
-        refused = worker.submit(request)
-        if refused:
-            raise EngineBusy(*refused)
+        request = _request(model, persona, turns, params or model.sampling, cache_key)
+        worker.submit(request)
         try:
-            async for event in request.events():
-                yield event
+            async with aclosing(request.events()) as events:
+                async for event in events:
+                    yield event
         finally:
             worker.abandon(request)
 
@@ -107,35 +97,38 @@ class Engine:
             worker.close()
 
     def _living_worker(self) -> Worker:
+        # What it needs (numpy, in the end ONNX Runtime) is imported when a model is wanted.
+        from inference.worker import Worker
+
         with self._lock:
             if self._closed:
                 raise EngineStopped("The server is shutting down.")
             if self._worker is None or self._worker.dead:
-                self._worker = Worker(self.config, self._load_model)
+                self._worker = Worker(self.config, self._load_model, self._totals)
                 self._worker.start()
             return self._worker
 
     def _load_model(self) -> Model:
-        began = monotonic()
-        bundle = load_bundle(self.config.bundle_dir)
-        renderer = PromptRenderer.from_bundle(bundle)
-        factory = self._runner_factory or _onnx_runner
-        runner = factory(
-            bundle,
-            slots=self.config.max_batch,
-            threads=self.config.threads or usable_cores(),
-        )
-        return Model(
-            bundle,
-            renderer,
-            SamplingParams.recommended(bundle.sampling),
-            token_pieces(renderer.tokenizer),
-            runner,
-            monotonic() - began,
-        )
+        return load_model(self.config, self._runner_factory)
 
 
-def _onnx_runner(bundle: Bundle, **options: int) -> Any:
-    from inference.runner import Runner
-
-    return Runner(bundle, **options)
+def _request(
+    model: Model,
+    persona: Sequence[str],
+    turns: Sequence[Turn],
+    params: SamplingParams,
+    cache_key: str | None,
+) -> Request:
+    """Everything that can be done in the caller's thread, so that the engine's need not."""
+    if params.seed is None:
+        params = replace(params, seed=secrets.randbits(31))
+    case = None
+    if model.renderer.lowercase:
+        case = CaseRestorer(names_in([*persona, *(turn.text for turn in turns)]))
+    return Request(
+        prompt=model.renderer.render(persona, turns, reserve=params.max_tokens),
+        params=params,
+        cache_key=cache_key,
+        detokenizer=Detokenizer(model.pieces, case),
+        loop=asyncio.get_running_loop(),
+    )

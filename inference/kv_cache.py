@@ -50,6 +50,11 @@ class KVCache:
         shared = _common_prefix(entry.tokens, tokens)
         return (entry, shared) if shared else None
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self.used = 0
+
     def drop(self, key: str) -> None:
         """Forget a key."""
         entry = self._entries.pop(key, None)

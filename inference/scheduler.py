@@ -11,8 +11,16 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from inference.sequence import Phase, Sequence
+
+# A prompt token costs an eighth to a quarter of a decode step of the whole batch for each reply in
+# it, so this many hold the others up by two to four steps.
+PREFILL_PER_REPLY = 8
+PREFILL_LEAST, PREFILL_MOST = 16, 128
+
+S = TypeVar("S", bound=Sequence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +32,14 @@ class Move:
     length: int
 
 
-class Scheduler:
+class Scheduler(Generic[S]):
     """Queue and slots of one engine. `slots` is the largest number of chats at once."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
-        self.waiting: deque[Sequence] = deque()
-        self.filling: Sequence | None = None
-        self.decoding: list[Sequence] = []
+        self.waiting: deque[S] = deque()
+        self.filling: S | None = None
+        self.decoding: list[S] = []
 
     @property
     def is_idle(self) -> bool:
@@ -42,11 +50,17 @@ class Scheduler:
         """Sequences that hold a slot."""
         return len(self.decoding) + (self.filling is not None)
 
-    def add(self, sequence: Sequence) -> None:
+    def add(self, sequence: S) -> None:
         """Queue a new request behind all others."""
         self.waiting.append(sequence)
 
-    def admit(self) -> Sequence | None:
+    def prefill_budget(self) -> int | None:
+        """Prompt tokens to run before the next decode step; None: all, nobody is held up."""
+        if not self.decoding:
+            return None
+        return min(max(PREFILL_LEAST, PREFILL_PER_REPLY * len(self.decoding)), PREFILL_MOST)
+
+    def admit(self) -> S | None:
         """Give the next request a slot, if one is free and no prompt is being filled in."""
         if self.filling is not None or not self.waiting or len(self.decoding) >= self.slots:
             return None
@@ -66,7 +80,7 @@ class Scheduler:
         self.decoding.append(sequence)
         return move
 
-    def remove(self, sequence: Sequence) -> Move | None:
+    def remove(self, sequence: S) -> Move | None:
         """A request is finished or given up: its slot is free at once."""
         phase, sequence.phase = sequence.phase, Phase.DONE
         if phase is Phase.WAITING:
@@ -81,7 +95,7 @@ class Scheduler:
                 return self._place(last, hole)
         return None
 
-    def clear(self) -> list[Sequence]:
+    def clear(self) -> list[S]:
         """Give everything up; returns all requests there were."""
         filling = [self.filling] if self.filling else []
         everyone = [*self.waiting, *filling, *self.decoding]
@@ -92,7 +106,12 @@ class Scheduler:
         self.decoding.clear()
         return everyone
 
+    def queue(self) -> list[S]:
+        """Those for whom no slot is free, the next one first."""
+        free = self.slots - self.running
+        return list(self.waiting)[free:]
+
     @staticmethod
-    def _place(sequence: Sequence, slot: int) -> Move | None:
+    def _place(sequence: S, slot: int) -> Move | None:
         source, sequence.slot = sequence.slot, slot
         return None if source == slot else Move(source, slot, sequence.cached)

@@ -1,10 +1,9 @@
-"""One request on its way through the model: what it asks for and how far it is."""
+"""One request on its way through the model, as the scheduler sees it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
 
 class Phase(Enum):
@@ -16,7 +15,7 @@ class Phase(Enum):
     DONE = "done"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class Sequence:
     """State of one request. Only the engine's thread changes it.
 
@@ -24,20 +23,18 @@ class Sequence:
     for its newest token, which the next step puts in.
     """
 
-    prompt: tuple[int, ...]
-    max_tokens: int
-    owner: Any = None
+    prompt_ids: tuple[int, ...]
     phase: Phase = Phase.WAITING
     slot: int = -1
     cached: int = 0
-    reply: list[int] = field(default_factory=list)
+    reply_ids: list[int] = field(default_factory=list)
 
     @property
     def prompt_left(self) -> int:
         """Tokens of the prompt that still have to be run."""
-        return max(0, len(self.prompt) - self.cached)
+        return max(0, len(self.prompt_ids) - self.cached)
 
     @property
-    def token_ids(self) -> tuple[int, ...]:
-        """All tokens whose keys and values the slot holds."""
-        return (*self.prompt, *self.reply)[: self.cached]
+    def cached_ids(self) -> tuple[int, ...]:
+        """The tokens whose keys and values the slot holds."""
+        return (*self.prompt_ids, *self.reply_ids)[: self.cached]

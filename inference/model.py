@@ -1,0 +1,75 @@
+"""A bundle in memory, with everything an engine needs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from inference.bundle import Bundle, load_bundle
+from inference.cores import usable_cores
+from inference.detokenizer import Piece, token_pieces
+from inference.errors import BundleError
+from inference.params import EngineConfig, SamplingParams
+from inference.prompt import PromptRenderer
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from inference.runner import KVSnapshot, TopK
+
+
+class ModelRunner(Protocol):
+    """What the engine's thread asks of a runner; `runner.Runner` says what each call does."""
+
+    slots: int
+    n_ctx: int
+    top_k: int
+
+    def prefill(self, slot: int, token_ids: Sequence[int], past: int) -> TopK: ...
+    def decode(self, token_ids: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> TopK: ...
+    def move(self, source: int, target: int, length: int) -> None: ...
+    def save(self, slot: int, length: int) -> KVSnapshot: ...
+    def load(self, slot: int, snapshot: KVSnapshot, length: int) -> None: ...
+    def close(self) -> None: ...
+
+
+class RunnerFactory(Protocol):
+    """Makes the runner of a bundle."""
+
+    def __call__(self, bundle: Bundle, *, slots: int, threads: int) -> ModelRunner: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What is in memory once a bundle is loaded. The runner is the engine's thread's alone."""
+
+    bundle: Bundle
+    renderer: PromptRenderer
+    sampling: SamplingParams
+    pieces: list[Piece]
+    runner: ModelRunner
+    load_seconds: float
+
+
+def load_model(config: EngineConfig, runner_factory: RunnerFactory | None) -> Model:
+    """Check and load the bundle; by default onto ONNX Runtime. Raises BundleError."""
+    began = monotonic()
+    bundle = load_bundle(config.bundle_dir)
+    try:
+        sampling = SamplingParams.recommended(bundle.sampling)
+    except ValueError as error:
+        raise BundleError(f"{bundle.path}: sampling: {error}.") from error
+    renderer = PromptRenderer.from_bundle(bundle)
+    pieces = token_pieces(renderer.tokenizer)
+    runner = (runner_factory or _onnx_runner)(
+        bundle, slots=config.max_batch, threads=config.threads or usable_cores()
+    )
+    return Model(bundle, renderer, sampling, pieces, runner, monotonic() - began)
+
+
+def _onnx_runner(bundle: Bundle, *, slots: int, threads: int) -> ModelRunner:
+    from inference.runner import Runner
+
+    return Runner(bundle, slots=slots, threads=threads)
