@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -83,14 +85,14 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         ),
     }
 else:
-    # A request runs in a thread of its own here, so a connection kept by its thread would never
-    # be used again; a pool shares connections between threads.
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-    DATABASES["default"]["OPTIONS"] = {
-        "connect_timeout": 5,
-        **DATABASES["default"].get("OPTIONS", {}),
-        "pool": {"min_size": 1, "max_size": 20, "timeout": 10},
-    }
+    options = DATABASES["default"].setdefault("OPTIONS", {})
+    options.setdefault("connect_timeout", 5)
+    if Path(sys.argv[0]).name != "manage.py":
+        # A request runs in a thread of its own here, so a connection kept by its thread would never
+        # be used again; a pool shares connections between threads. Commands want none: a pool goes
+        # on trying where they should say at once why they cannot connect.
+        options["pool"] = {"min_size": 1, "max_size": 20, "timeout": 10}
 
 if ENV.redis_url:
     CHANNEL_LAYERS: dict[str, Any] = {

@@ -136,6 +136,14 @@ class TestWrongValues:
             read_env()
         assert "hunter2" not in capsys.readouterr().err
 
+    def test_a_database_that_is_not_there_is_one_line_at_once(self) -> None:
+        url = "postgres://chatbot:hunter2@127.0.0.1:1/chatbot"
+        result = run("manage.py", "serve", DATABASE_URL=url)
+        assert result.returncode == 1
+        assert result.stderr.startswith("CommandError: The database cannot be used: ")
+        assert len(result.stderr.splitlines()) == 1
+        assert "hunter2" not in result.stderr
+
     def test_misspelt_names_are_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CHATBOT_TEMPRATURE", "1")
         monkeypatch.setenv("CHATBOT_FLAVOUR_OF_THE_DAY", "1")
