@@ -20,6 +20,10 @@ ACTIVATIONS = {
 }
 
 
+# What training knows and the weights do not tell: name, prompt, sampling, source, metrics.
+FACTS_FILE = "chatbot.json"
+
+
 class ExportError(Exception):
     """Why a checkpoint cannot become a bundle, in one line for a person."""
 

@@ -33,7 +33,6 @@ from training.vocabulary import Vocabulary, fit_embeddings, is_lower_case, read_
 from training.weights import FloatMatrices, Int4Matrices, Int8Matrices
 
 TOP_K = 64
-FACTS_FILE = "chatbot.json"
 
 
 @dataclass(frozen=True, slots=True)

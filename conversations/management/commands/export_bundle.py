@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
-from inference.bundle import QUANTIZATIONS
-from training.checkpoint import ExportError
-from training.export import FACTS_FILE, ExportOptions, export_bundle, read_facts
+from conversations.management.base import ManualCommand
+from inference.bundle import QUANTIZATIONS, Bundle
+from training.checkpoint import FACTS_FILE, ExportError
 
-EXAMPLES = """\
+
+class Command(ManualCommand):
+    help = """Turns a Hugging Face GPT-2 checkpoint directory into a bundle for the server.
+
+The checkpoint has config.json, model.safetensors, and tokenizer.json (or vocab.json with
+merges.txt). Tokens for persona, person and bot are added where the tokenizer has none. A file
+chatbot.json beside the weights, as training leaves it, fills in the bundle's name, prompt options,
+sampling defaults, source and metrics.
+
 examples:
   manage.py export_bundle --checkpoint distilgpt2 --out var/bundles/distilgpt2
   manage.py export_bundle --checkpoint runs/best --out var/bundles/best --quantization int4
-  CHATBOT_BUNDLE=var/bundles/best bin/serve
+  CHATBOT_BUNDLE=var/bundles/best bin/serve"""
 
-The checkpoint is a directory in Hugging Face's layout: config.json, model.safetensors, and
-tokenizer.json (or vocab.json with merges.txt). Tokens for persona, person and bot are added where
-the tokenizer has none. A file chatbot.json beside the weights, as training leaves it, fills in the
-bundle's name, prompt options, sampling defaults, source and metrics.
-"""
-
-
-class Command(BaseCommand):
-    help = "Turn a Hugging Face GPT-2 checkpoint directory into a bundle that the server can load."
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        return super().create_parser(
-            prog_name,
-            subcommand,
-            epilog=EXAMPLES,
-            formatter_class=RawDescriptionHelpFormatter,
-            **kwargs,
-        )
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
@@ -55,7 +46,9 @@ class Command(BaseCommand):
             default=None,
             help="prompts are lower-cased (default: read off the vocabulary)",
         )
-        case.add_argument("--natural-case", dest="lower_case", action="store_false")
+        case.add_argument(
+            "--natural-case", dest="lower_case", action="store_false", help="prompts are not"
+        )
         parser.add_argument(
             "--facts", type=Path, metavar="FILE", help=f"instead of the checkpoint's {FACTS_FILE}"
         )
@@ -65,21 +58,15 @@ class Command(BaseCommand):
         parser.add_argument("--overwrite", action="store_true", help="replace the bundle in --out")
         parser.add_argument("--json", action="store_true", help="report as one JSON line")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def run(self, **options: Any) -> None:
         try:
-            bundle = export_bundle(
-                options["checkpoint"],
-                options["out"],
-                ExportOptions(
-                    quantization=options["quantization"],
-                    lower_case=options["lower_case"],
-                    facts=_facts(options["facts"], options["checkpoint"]),
-                    card=_card(options["card"]),
-                    overwrite=options["overwrite"],
-                ),
-            )
+            bundle = _export(**options)
         except ExportError as error:
             raise CommandError(str(error)) from error
+        except ModuleNotFoundError as error:
+            raise CommandError(
+                f"The package {error.name} is missing; requirements.txt has what export needs."
+            ) from error
         size = sum(file.bytes for file in bundle.files.values())
         added = bundle.source.get("added_special_tokens", [])
         if options["json"]:
@@ -100,14 +87,31 @@ class Command(BaseCommand):
         self.stdout.write(f"{bundle.path}: {bundle.quantization}, {size / 1e6:.1f} MB")
 
 
-def _facts(given: Path | None, checkpoint: Path) -> dict[str, Any]:
-    path = given or checkpoint / FACTS_FILE
-    return read_facts(path) if given or path.is_file() else {}
+def _export(
+    *,
+    checkpoint: Path,
+    out: Path,
+    quantization: str,
+    lower_case: bool | None,
+    facts: Path | None,
+    card: Path | None,
+    overwrite: bool,
+    **_: Any,
+) -> Bundle:
+    from training.export import ExportOptions, export_bundle, read_facts
+
+    facts_path = facts or checkpoint / FACTS_FILE
+    options = ExportOptions(
+        quantization=quantization,
+        lower_case=lower_case,
+        facts=read_facts(facts_path) if facts or facts_path.is_file() else {},
+        card=_card(card) if card else "",
+        overwrite=overwrite,
+    )
+    return export_bundle(checkpoint, out, options)
 
 
-def _card(path: Path | None) -> str:
-    if path is None:
-        return ""
+def _card(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
