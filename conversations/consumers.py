@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from itertools import accumulate
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from django.db import Error
 
 from conversations import metrics, protocol
 from conversations.flow import FrameBudget, Outlet, Send
-from conversations.models import UNFINISHED, Conversation, Role, Status
+from conversations.models import UNFINISHED, Conversation, Message, Role, Status
 from conversations.selectors import (
     conversation_belongs_to,
     conversation_for_reader,
@@ -42,8 +43,10 @@ from conversations.services.rooms import Rooms
 
 logger = logging.getLogger(__name__)
 
-# The page has everything in its HTML; the first frame need not be larger than this.
+# The page has everything in its HTML. The first frame has the newest messages, and stays under the
+# megabyte that daphne and most clients take.
 STATE_MESSAGES = 500
+STATE_CHARACTERS = 150_000
 # Events (not tokens) that wait for a reader; one further behind had better connect again.
 MAX_WAITING_EVENTS = 100
 TRY_AGAIN_LATER = 1013
@@ -133,8 +136,10 @@ class ChatSocket:
                 await self.outlet.send(protocol.build_reset(event))
 
     async def _send_state(self) -> None:
-        messages = await db_read(
-            conversation_messages, conversation_id=self.conversation.pk, last=STATE_MESSAGES
+        messages = _newest(
+            await db_read(
+                conversation_messages, conversation_id=self.conversation.pk, last=STATE_MESSAGES
+            )
         )
         live = Rooms.here().replies
         seen = {m.pk: len(live[m.pk].pieces) if m.pk in live else 0 for m in messages}
@@ -246,3 +251,10 @@ def _authorize(scope: dict[str, Any], conversation_id: UUID) -> tuple[Conversati
     owner = owner_from_scope(scope)
     conversation = conversation_for_reader(conversation_id=conversation_id, owner=owner)
     return (conversation, owner) if conversation else None
+
+
+def _newest(messages: list[Message]) -> list[Message]:
+    """The newest messages that fit the first frame together."""
+    sizes = accumulate(len(message.text) for message in reversed(messages))
+    number = sum(size <= STATE_CHARACTERS for size in sizes)
+    return messages[len(messages) - max(number, 1) :] if messages else []

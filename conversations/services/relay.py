@@ -63,6 +63,8 @@ class Relay:
 
     def announce(self, conversation_id: UUID, event: MessageSaved | ConversationReset) -> None:
         """Pass an event on to the listeners of other processes."""
+        if self._alone:
+            return
         self._tell(conversation_id, kind=type(event).__name__, event=_plain(asdict(event)))
 
     def stop(self, live: LiveReply) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from itertools import pairwise
 from uuid import UUID, uuid4
 
@@ -97,6 +98,22 @@ async def test_the_state_holds_what_was_said(browser: Browser, conversation: Con
         "status": "complete",
         "last_seq": frames[-2]["seq"],
     }
+
+
+async def test_the_state_of_a_long_conversation_has_its_end(
+    browser: Browser, conversation: Conversation
+) -> None:
+    said = [
+        Message(conversation=conversation, role=Role.USER, text="🚌" * 1000) for _ in range(600)
+    ]
+    await Message.objects.abulk_create(said)
+    newest = await Message.objects.alast()
+    async with browser.open(conversation) as socket:
+        messages = socket.state["messages"]
+    assert newest
+    assert messages[-1]["id"] == str(newest.pk)
+    assert 100 <= len(messages) < 600
+    assert len(json.dumps(socket.state, ensure_ascii=False).encode()) < 1_000_000
 
 
 async def test_the_character_and_what_was_said_reach_the_engine(

@@ -13,6 +13,9 @@ from django.db import OperationalError
 
 from conversations.models import Persona
 
+# Up to here a frame that is too large is answered; a larger one closes the socket.
+WEBSOCKET_BYTES = 2 * 1024 * 1024
+
 
 class Command(BaseCommand):
     help = (
@@ -41,4 +44,6 @@ class Command(BaseCommand):
         self.stdout.flush()
         # A fresh process: what the steps above needed does not stay in the server's memory.
         daphne = ["-m", "daphne", "-b", host, "-p", str(port), "--no-server-name", "-v", "0"]
+        for limit in ("message", "frame"):
+            daphne += [f"--websocket-max-{limit}-size", str(WEBSOCKET_BYTES)]
         os.execv(sys.executable, [sys.executable, *daphne, "chatbot_site.asgi:application"])  # noqa: S606
