@@ -72,16 +72,26 @@ class CaseRestorer:
 
     def add(self, text: str) -> str:
         """The text that is certain now, capitals restored."""
+        if text.isalpha():  # more of a word
+            self._held += text
+            return ""
+        if text[:1] == " " and text[1:].isalpha():  # the next word, as nearly every token is
+            return self.finish() + self._space(text)
         text = self._held + text
         unfinished = _UNFINISHED_WORD.search(text)
         end = unfinished.start() if unfinished else len(text)
         self._held = text[end:]
         return self._restore(text[:end])
 
+    def _space(self, text: str) -> str:
+        self._sentence_starts |= self._after_stop
+        self._held = text[1:]
+        return " "
+
     def finish(self) -> str:
         """What was held back."""
         held, self._held = self._held, ""
-        return self._restore(held)
+        return self._restore(held) if held else ""
 
     def _restore(self, text: str) -> str:
         return "".join([self._unit(match) for match in _UNIT.finditer(text)])

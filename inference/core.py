@@ -11,11 +11,11 @@ from time import monotonic
 import numpy as np
 
 from inference.detokenizer import blank_tokens
-from inference.events import Delta, Event, Queued, Totals
+from inference.events import Queued, Totals
 from inference.kv_cache import Entry, KVCache
 from inference.model import Model
 from inference.params import EngineConfig
-from inference.request import Request
+from inference.request import Item, Request
 from inference.sampling import Sampler
 from inference.scheduler import Move, Scheduler
 from inference.sequence import Phase
@@ -27,14 +27,14 @@ POSITION_SECONDS = 0.5
 
 
 class EngineCore:
-    """Runs requests; `emit` is given every event as it happens. One thread only."""
+    """Runs requests; `emit` is given every token and all news as it happens. One thread only."""
 
     def __init__(
         self,
         model: Model,
         config: EngineConfig,
         totals: Totals,
-        emit: Callable[[Request, Event], None],
+        emit: Callable[[Request, Item], None],
     ) -> None:
         self.scheduler: Scheduler[Request] = Scheduler(config.max_batch)
         self.cache = KVCache(config.kv_cache_mb * 2**20)
@@ -50,6 +50,9 @@ class EngineCore:
         self._stops = frozenset((special.person, special.end))
         blank = blank_tokens(model.pieces)
         nothing = [token for token in blank if not model.pieces[token]]
+        # A token that is only a part of a character does not count as showing something either.
+        parts = (token for token, piece in enumerate(model.pieces) if isinstance(piece, bytes))
+        self._blank = frozenset((*blank, *parts))
         self._sampler = Sampler(
             rows=config.max_batch,
             vocab_size=model.bundle.vocab_size,
@@ -143,30 +146,20 @@ class EngineCore:
             self._accept(request, token)
 
     def _accept(self, request: Request, token: int) -> None:
-        """A reply's next token: to its caller as text, or the end of the reply."""
+        """A reply's next token: to its caller, or the end of the reply."""
         if token in self._stops:
             self._finish(request, at_limit=False)
             return
         self._totals.tokens += 1
         request.reply_ids.append(token)
-        request.untold_tokens += 1
-        detokenizer = request.detokenizer
-        blank = not detokenizer.started
-        text = detokenizer.add(token)
-        if text:
-            self._tell(request, text)
-        if blank and detokenizer.started:
+        self._emit(request, token)
+        if not request.shows and token not in self._blank:
+            request.shows = True
             self._sampler.begun(request.slot)
         if request.is_full:
             self._finish(request, at_limit=True)
 
-    def _tell(self, request: Request, text: str) -> None:
-        self._emit(request, Delta(text, request.untold_tokens))
-        request.untold_tokens = 0
-
     def _finish(self, request: Request, *, at_limit: bool) -> None:
-        if rest := request.detokenizer.finish():
-            self._tell(request, rest)
         self._leave(request)
         self._totals.finished += 1
         finished = request.finished(at_limit=at_limit)

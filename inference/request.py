@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from random import Random
 from time import monotonic
 
 from inference.detokenizer import Detokenizer
 from inference.errors import EngineError
-from inference.events import Delta, Event, Finished
+from inference.events import Delta, Event, Finished, Queued
 from inference.params import SamplingParams
 from inference.prompt import Prompt
 from inference.sequence import Sequence
 
+Item = int | Queued | Finished | EngineError
+"""What the engine's thread hands over: a token of the reply, or news."""
+
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Request(Sequence):
-    """`inbox` and `signal` belong to the caller's loop, the rest to the engine's thread.
+    """`inbox`, `signal` and `detokenizer` belong to the caller's loop, the rest to the engine's
+    thread. `params` has a seed.
 
-    `params` has a seed.
+    Tokens become text on the caller's side, while the engine's thread runs the next step.
     """
 
     prompt: Prompt
@@ -34,28 +38,22 @@ class Request(Sequence):
     admitted_at: float = 0.0
     first_token_at: float = 0.0
     reused: int = 0
-    untold_tokens: int = 0
     position: int = 0
-    inbox: deque[Event | EngineError] = field(default_factory=deque)
+    shows: bool = False
+    inbox: deque[Item] = field(default_factory=deque)
     signal: asyncio.Event = field(default_factory=asyncio.Event)
-    _random: Random = field(init=False)
+    next_uniform: Callable[[], float] = field(init=False)
 
     def __post_init__(self) -> None:
         self.prompt_ids = self.prompt.ids
-        # Its own numbers, one a token: its draws do not depend on who else runs.
-        self._random = Random(self.params.seed)  # noqa: S311
+        # Its own numbers in [0, 1), one a token: its draws do not depend on who else runs.
+        self.next_uniform = Random(self.params.seed).random  # noqa: S311
 
     @property
     def is_full(self) -> bool:
         """Whether the reply is as long as it may be. One that shows nothing yet goes on."""
-        length = len(self.reply_ids)
-        return length >= self.prompt.reply_room or (
-            length >= self.params.max_tokens and self.detokenizer.started
-        )
-
-    def next_uniform(self) -> float:
-        """The number in [0, 1) that decides on the reply's next token."""
-        return self._random.random()
+        length, room = len(self.reply_ids), self.prompt.reply_room
+        return length >= room or (self.shows and length >= self.params.max_tokens)
 
     def finished(self, *, at_limit: bool) -> Finished:
         """The last event; the clock stops now."""
@@ -71,31 +69,36 @@ class Request(Sequence):
             dropped_turns=self.prompt.dropped_turns,
         )
 
-    def receive(self, event: Event | EngineError) -> None:
+    def receive(self, item: Item) -> None:
         """Runs in the caller's loop."""
-        self.inbox.append(event)
+        self.inbox.append(item)
         self.signal.set()
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """What the engine has to say, until the reply is whole; raises what it ended with.
 
-        Text that has come in while the caller was busy is handed over in one piece.
+        Tokens that have come in while the caller was busy are handed over in one piece.
         """
+        untold = 0
         while True:
             await self.signal.wait()
             self.signal.clear()
+            text = ""
             while self.inbox:
-                event = self._next()
-                if isinstance(event, EngineError):
-                    raise event
-                yield event
-                if isinstance(event, Finished):
+                item = self.inbox.popleft()
+                if isinstance(item, int):
+                    untold += 1
+                    text += self.detokenizer.add(item)
+                    continue
+                if isinstance(item, EngineError):
+                    raise item
+                if isinstance(item, Finished):
+                    text += self.detokenizer.finish()
+                    if text:
+                        yield Delta(text, untold)
+                    yield item
                     return
-
-    def _next(self) -> Event | EngineError:
-        event = self.inbox.popleft()
-        while isinstance(event, Delta) and self.inbox and isinstance(self.inbox[0], Delta):
-            more = self.inbox.popleft()
-            assert isinstance(more, Delta)  # noqa: S101
-            event = Delta(event.text + more.text, event.tokens + more.tokens)
-        return event
+                yield item
+            if text:
+                yield Delta(text, untold)
+                untold = 0

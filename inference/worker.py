@@ -1,8 +1,8 @@
 """The thread that owns the model: takes requests in, runs steps, hands events out.
 
 Between two steps it takes in what has arrived and lets go of what was given up; after each it hands
-all events over with one call per event loop. When anything raises, the worker tells every caller
-and dies; the engine makes a new one for the next request.
+all tokens and news over with one call per event loop. When anything raises, the worker tells every
+caller and dies; the engine makes a new one for the next request.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from concurrent.futures import Future
 
 from inference.core import EngineCore
 from inference.errors import EngineBusy, EngineError, EngineStopped
-from inference.events import EngineStats, Event, Finished, Totals
+from inference.events import EngineStats, Finished, Totals
 from inference.model import Model
 from inference.params import EngineConfig
-from inference.request import Request
+from inference.request import Item, Request
 from inference.sequence import Phase
 
 logger = logging.getLogger(__name__)
 
-Delivery = tuple[Request, Event | EngineError]
+Delivery = tuple[Request, Item]
 
 
 class Worker:
@@ -143,9 +143,9 @@ class Worker:
             with self._changed:
                 self._open -= 1
 
-    def _emit(self, request: Request, event: Event) -> None:
-        self._outbox.setdefault(request.loop, []).append((request, event))
-        if isinstance(event, Finished):
+    def _emit(self, request: Request, item: Item) -> None:
+        self._outbox.setdefault(request.loop, []).append((request, item))
+        if isinstance(item, Finished):
             with self._changed:
                 self._open -= 1
 
@@ -177,8 +177,8 @@ class Worker:
 
 
 def _receive(deliveries: list[Delivery]) -> None:
-    for request, event in deliveries:
-        request.receive(event)
+    for request, item in deliveries:
+        request.receive(item)
 
 
 def _copy_of(reason: EngineError) -> EngineError:
