@@ -88,6 +88,7 @@ class ChatSocket:
         self.outlet = outlet
         self._heard: deque[RoomEvent] = deque()
         self._teller: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._following: dict[int, asyncio.Task[None]] = {}
         self._known = -1  # id of the last message that the state frame had; -1 before that frame
 
@@ -110,6 +111,9 @@ class ChatSocket:
 
     def hear(self, event: RoomEvent) -> None:
         """Take note of something that happened in the conversation; it is sent in turn."""
+        if len(self._heard) >= MAX_WAITING_EVENTS:
+            self._give_up()
+            return
         self._heard.append(event)
         if self._known >= 0 and self._teller is None:
             self._teller = asyncio.create_task(self._tell())
@@ -117,12 +121,14 @@ class ChatSocket:
     async def _tell(self) -> None:
         try:
             while self._heard:
-                if len(self._heard) > MAX_WAITING_EVENTS:
-                    await self.outlet.close(TRY_AGAIN_LATER)
-                    return
                 await self._tell_one(self._heard.popleft())
         finally:
             self._teller = None
+
+    def _give_up(self) -> None:
+        """Close the socket of a reader that is too far behind."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self.outlet.close(TRY_AGAIN_LATER))
 
     async def _tell_one(self, event: RoomEvent) -> None:
         match event:

@@ -58,7 +58,7 @@ def conversation_rename(*, conversation: Conversation, title: str) -> None:
 
 
 def conversation_delete(*, conversation: Conversation) -> None:
-    """Delete a conversation with everything said in it. A reply being written is given up."""
+    """Delete a conversation with everything said in it, and whatever is being written there."""
     conversation.delete()
 
 

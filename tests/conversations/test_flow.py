@@ -9,10 +9,18 @@ from uuid import uuid4
 
 import pytest
 
+from conversations.consumers import MAX_WAITING_EVENTS, ChatSocket
 from conversations.flow import FRAMES_AT_ONCE, FrameBudget, Outlet
-from conversations.models import Status
-from conversations.services.events import ReplyEnded, ReplyEvent, ReplyStarted, ReplyToken
+from conversations.models import Conversation, Status
+from conversations.services.events import (
+    ConversationReset,
+    ReplyEnded,
+    ReplyEvent,
+    ReplyStarted,
+    ReplyToken,
+)
 from conversations.services.live import LiveReply
+from conversations.services.owners import Owner
 
 
 class Transport:
@@ -133,3 +141,34 @@ async def test_all_readers_get_the_same_numbers(live: LiveReply) -> None:
     assert late == [ReplyToken(n, text) for n, text in enumerate(live.pieces, start=1)]
     assert [event.seq async for event in quick if isinstance(event, ReplyToken)] == [4]
     assert live.pieces == ["I", " am", " here", " now"]
+
+
+async def test_a_reader_that_stays_behind_is_asked_to_come_again() -> None:
+    protocol = Protocol()
+    conversation = Conversation(pk=uuid4())
+    with Outlet(partial(handle_reply, protocol)) as outlet:
+        socket = ChatSocket(conversation, Owner(), "", outlet)
+        for _ in range(MAX_WAITING_EVENTS):
+            socket.hear(ConversationReset(uuid4()))
+        await asyncio.sleep(0)
+        assert protocol.sent == []
+        socket.hear(ConversationReset(uuid4()))
+        socket.hear(ConversationReset(uuid4()))
+        await asyncio.sleep(0)
+    assert protocol.sent == ["websocket.close"]
+
+
+async def test_with_many_replies_at_once_tokens_share_frames() -> None:
+    live = LiveReply(reply_id=1, conversation_id=uuid4(), client_id=None, pace=lambda: 60.0)
+    events = live.events()
+    live.append("one")
+    assert [await anext(events), await anext(events)] == [ReplyStarted(), ReplyToken(1, "one")]
+    waiting = asyncio.ensure_future(anext(events))
+    await asyncio.sleep(0)
+    for text in (" two", " three"):
+        live.append(text)
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    live.end(ReplyEnded("one two three", Status.COMPLETE))  # which nobody has to wait for
+    assert await waiting == ReplyToken(2, " two three")
+    assert isinstance(await anext(events), ReplyEnded)
