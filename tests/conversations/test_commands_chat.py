@@ -167,7 +167,7 @@ class Terminal:
         """Ctrl-C until it shows: Python misses one that comes just before it waits for keys."""
         for _ in range(20):
             self.type("\x03")
-            if select.select([self.screen], [], [], 3)[0]:
+            if select.select([self.screen], [], [], 10)[0]:
                 self.read_until(mark)
                 return
         pytest.fail(f"{mark!r} did not come")

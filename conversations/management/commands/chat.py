@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from argparse import ArgumentParser
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -20,7 +20,6 @@ from conversations.services.texts import text_clean
 from inference.errors import BundleError
 
 STRANGER = "Stranger"
-LEAVE = "\n(Ctrl-D or /quit leaves)\n"
 COMMANDS = """\
 /who     who you are talking to
 /reset   start again with another character
@@ -73,46 +72,41 @@ examples:
         self.say("Say hello. /help lists what else you can do.\n\n")
         try:
             with asyncio.Runner() as self.loop:
-                for line in self.lines():
-                    if not self.answer(line.strip()):
-                        break
-        except KeyboardInterrupt:
-            sys.exit(130)
+                while self.step():
+                    pass
         finally:
             engine().close()
 
-    def lines(self) -> Iterator[str]:
-        """What is typed, or what comes through the pipe."""
-        if not self.is_person:
-            yield from sys.stdin
-            return
-        import readline  # noqa: F401 - gives input() editing and a history
-
-        while True:
-            try:
-                yield input("You: ")
-            except EOFError:
-                self.say("\n")
-                return
-            except KeyboardInterrupt:
-                self.say(LEAVE)
-
-    def answer(self, line: str) -> bool:
-        """Do what a line wants; False to leave."""
+    def step(self) -> bool:
+        """One line and what it wants; False to leave."""
         try:
-            return self.obey(line)
+            line = self.line()
+            return line is not None and self.obey(line.strip())
         except MessageInvalid as error:
             self.complain(error.detail)
         except ServiceError as error:
             raise CommandError(error.detail) from error
         except KeyboardInterrupt:
-            # Ctrl-C in the moment before the reply, which else would have stopped it.
+            # While a reply streams Ctrl-C stops it; at any other moment it ends up here.
             if not self.is_person:
-                raise
-            self.say(LEAVE)
+                sys.exit(130)
+            self.say("\n(Ctrl-D or /quit leaves)\n")
         return True
 
+    def line(self) -> str | None:
+        """What is typed, or what comes through the pipe; None at the end."""
+        if not self.is_person:
+            return sys.stdin.readline() or None
+        import readline  # noqa: F401 - gives input() editing and a history
+
+        try:
+            return input("You: ")
+        except EOFError:
+            self.say("\n")
+            return None
+
     def obey(self, line: str) -> bool:
+        """Do what a line wants; False to leave."""
         match line.lower():
             case "":
                 pass
