@@ -21,6 +21,8 @@ import numpy.typing as npt
 from inference.params import SamplingParams
 
 _BANNED = -1e30
+# The largest number to draw with: what it makes of a mass is below that mass in float32 too.
+_LARGEST = np.float32(1 - 2**-22)
 
 
 class Sampler:
@@ -55,6 +57,7 @@ class Sampler:
         self._weights = np.zeros(shape, np.float32)
         self._mass = np.zeros(shape, np.float32)
         self._below = np.zeros(shape, np.bool_)
+        self._flat_factors, self._flat_depth = self._factors.reshape(-1), self._depth.reshape(-1)
 
     def start(self, row: int, params: SamplingParams, said: Sequence[int]) -> None:
         """Begin a reply in a row; the tokens `said` count as said already."""
@@ -92,20 +95,18 @@ class Sampler:
         """
         count = len(uniforms)
         rows = slice(first_row, first_row + count)
-        index, depth = self._index[:count], self._depth[:count]
         lanes = self._lane_starts[:count]
+        index, depth, factors = self._index[:count], self._depth[:count], self._weights[:count]
         np.add(ids, self._row_starts[rows], out=index)
-        np.take(self._factors, index, out=self._weights[:count], mode="clip")
+        self._flat_factors.take(index, out=factors, mode="clip")
         # Negative, so that an ascending sort, cheap on what is nearly sorted, puts the best first.
-        np.subtract(values[:, -1:], values, out=depth)
-        depth -= 1.0
-        depth *= self._weights[:count]
+        np.subtract(values[:, -1:] - 1, values, out=depth)
+        np.multiply(depth, factors, out=depth)
         order = depth.argsort(axis=1, kind="stable")
-        order += lanes[:, None]
-        choice = self._draw(order, rows, np.asarray(uniforms, np.float32))
+        np.add(order, lanes[:, None], out=order)
+        choice = self._draw(order, rows, np.array(uniforms, np.float32))
         picked = order.take(choice + lanes)
-        where = index.take(picked)
-        self._factors.put(where, self._said[rows])
+        self._flat_factors[index.take(picked)] = self._said[rows]
         tokens: npt.NDArray[Any] = ids.take(picked)
         return tokens
 
@@ -115,15 +116,16 @@ class Sampler:
         """The place in `order` of each row's choice."""
         count = len(order)
         weights, mass, below = self._weights[:count], self._mass[:count], self._below[:count]
-        np.take(self._depth, order, out=weights, mode="clip")
+        self._flat_depth.take(order, out=weights, mode="clip")
         np.subtract(weights[:, :1], weights, out=weights)
         np.exp(weights, out=weights)
-        weights *= self._in_top_k[rows]
-        np.cumsum(weights, axis=1, out=mass)
-        # The nucleus ends with the candidate that brings its mass to top_p.
+        np.multiply(weights, self._in_top_k[rows], out=weights)
+        np.add.accumulate(weights, axis=1, out=mass)
+        # Mass only grows, so the first place that is not below a limit is where it is reached. The
+        # nucleus ends with the candidate that brings its mass to top_p.
         np.less(mass, (mass[:, -1] * self._top_p[rows])[:, None], out=below)
-        last = np.add.reduce(below, axis=1, dtype=np.int64)
-        nucleus = mass.take(last + self._lane_starts[:count])
+        nucleus = mass.take(below.argmin(axis=1) + self._lane_starts[:count])
+        np.minimum(uniforms, _LARGEST, out=uniforms)
         np.less_equal(mass, (nucleus * uniforms)[:, None], out=below)
-        choice: npt.NDArray[Any] = np.minimum(np.add.reduce(below, axis=1, dtype=np.int64), last)
+        choice: npt.NDArray[Any] = below.argmin(axis=1)
         return choice
