@@ -13,6 +13,8 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
+from autobahn.exception import Disconnected
+
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 # More than any person or page sends, and what is let through after that.
@@ -39,7 +41,10 @@ class Outlet:
         async with self._turn:
             await self._writable.wait()
             if self._is_open:
-                await self._send({"type": "websocket.send", "text": text})
+                try:
+                    await self._send({"type": "websocket.send", "text": text})
+                except Disconnected:  # it is closing, and ASGI has not said so yet
+                    self._is_open = False
 
     async def close(self, code: int) -> None:
         if self._is_open:

@@ -57,7 +57,8 @@ def make_database(path: Path) -> Path:
 
 
 class Server:
-    """One daphne on a free port of this machine; `start` returns when it listens.
+    """One daphne on a free port of this machine, the same after a restart; `start` returns when
+    it listens.
 
     Keeps its log in `log`. The database is copied from `template` unless it exists already.
     """
@@ -85,7 +86,7 @@ class Server:
     def start(self) -> Self:
         # The socket is open before the server is there to read from it, so nobody else gets the
         # port, and whoever connects meanwhile waits.
-        with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        with socket.create_server(("127.0.0.1", self.port), backlog=128) as listener:
             self.port = listener.getsockname()[1]
             daphne = ["-m", "daphne", "--fd", str(listener.fileno()), "--no-server-name", "-v", "0"]
             self.process = subprocess.Popen(

@@ -89,7 +89,7 @@ class Person:
             for problem in self.problems
             if not any(re.search(pattern, problem) for pattern in self.tolerated)
         ]
-        assert not unexpected
+        assert not unexpected, unexpected
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:

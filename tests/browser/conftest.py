@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.chat import Person
-from tests.browser.server import ChatServer
+from tests.servers import ROOT, Server, SlowServer, environment
 
 BROWSER_FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -44,39 +48,47 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatServer]:
-    """The site with its default settings."""
-    server = ChatServer(tmp_path_factory.mktemp("server"))
-    server.prepare()
-    server.start()
-    yield server
-    server.stop()
+def database(server_template: Path) -> Path:
+    """A database to copy, and the static files collected as `manage.py serve` does it."""
+    command = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity=0"]
+    subprocess.run(command, cwd=ROOT, env=environment(server_template), check=True)
+    return server_template
+
+
+@contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """A site that ends in good order and has nothing to complain about."""
+    with server:
+        yield server
+        server.stop()
+    complaints = [line for line in server.log if re.search("Traceback|ERROR|CRITICAL", line)]
+    assert not complaints, "".join(server.log)
 
 
 @pytest.fixture(scope="package")
-def small_server(
-    server: ChatServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ChatServer]:
-    """A site that answers one chat at a time, lets three wait, and rambles."""
-    directory = tmp_path_factory.mktemp("small_server")
-    small = ChatServer(
-        directory,
-        CHATBOT_MAX_BATCH="1",
-        CHATBOT_MAX_QUEUE="3",
-        CHATBOT_MAX_TOKENS="150",
-        CHATBOT_TEMPERATURE="5",
-        CHATBOT_TOP_K="64",
-        CHATBOT_TOP_P="1",
-        CHATBOT_MESSAGE_RATE="6/3second",
-    )
-    small.prepare()
-    small.restart()
-    yield small
-    small.stop()
+def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The site with its default settings, but for the limits that so many tests would meet."""
+    path = tmp_path_factory.mktemp("browser") / "db.sqlite3"
+    rates = {"CHATBOT_CONVERSATION_RATE": "1000/hour", "CHATBOT_MESSAGE_RATE": "1000/minute"}
+    with running(Server(path, database, **rates)) as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def slow_server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A site whose replies go on until they are stopped, one at a time; two may wait."""
+    path = tmp_path_factory.mktemp("slow") / "db.sqlite3"
+    settings = {
+        "CHATBOT_MAX_BATCH": "1",
+        "CHATBOT_MAX_QUEUE": "2",
+        "CHATBOT_MESSAGE_RATE": "4/3second",
+    }
+    with running(SlowServer(path, database, **settings)) as server:
+        yield server
 
 
 @pytest.fixture
-def new_person(browser: Browser, server: ChatServer) -> Iterator[NewPerson]:
+def new_person(browser: Browser, server: Server) -> Iterator[NewPerson]:
     """Makes people, each with a browser of their own; options are those of a browser context."""
     people: list[Person] = []
 

@@ -130,7 +130,9 @@ export class Connection extends EventTarget {
     clearTimeout(this.#pongTimer);
     const socket = this.#socket;
     this.#socket = null;
-    socket?.close();
+    // To close a socket that is still being opened counts as an error.
+    if (socket?.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
+    else socket?.close();
   }
 
   #schedulePing() {

@@ -14,8 +14,8 @@ const REFUSALS = new Set(["too_long", "invalid", "not_found"]);
 
 /**
  * Events: `list` (messages came or moved), `message` (one changed), `text` (a reply grew by a
- * chunk), `hold` (nothing is sent until a time), `notice` (a sentence for the person), `reset`
- * (another conversation takes over).
+ * chunk), `live` (whether the server tells what happens), `hold` (nothing is sent until a time),
+ * `notice` (a sentence for the person), `reset` (another conversation takes over).
  */
 export class Conversation extends EventTarget {
   transcript = new Transcript();
@@ -130,6 +130,7 @@ export class Conversation extends EventTarget {
     }
     this.transcript.link();
     this.#synced = true;
+    this.#emit("live", { live: true });
     this.#changed();
     this.transcript.messages.filter(isOpen).forEach((reply) => this.#resume(reply));
     this.#flush();
@@ -254,6 +255,7 @@ export class Conversation extends EventTarget {
 
   #disconnected() {
     this.#synced = false;
+    this.#emit("live", { live: false });
     for (const message of this.transcript.messages) {
       if (message.status === "sent") this.#set(message, { status: "waiting" });
     }

@@ -49,6 +49,7 @@ function chat() {
   conversation.addEventListener("list", () => arrange());
   conversation.addEventListener("message", (event) => view.update(event.detail.message));
   conversation.addEventListener("text", ({ detail }) => view.append(detail.message, detail.chunk));
+  conversation.addEventListener("live", ({ detail }) => page.toggleAttribute("data-live", detail.live));
   conversation.addEventListener("hold", (event) => status.hold(event.detail.until));
   conversation.addEventListener("notice", (event) => status.notice(event.detail.text));
   conversation.addEventListener("reset", (event) => location.assign(`/c/${event.detail.id}/`));
