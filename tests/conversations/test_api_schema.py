@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.browser.server import ChatServer
+from tests.servers import ROOT, Server, environment
 
 _MAKE_TOKEN = """
 import django
@@ -22,19 +22,19 @@ print(Token.objects.create(user=User.objects.create_user("program")).key)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatServer]:
-    server = ChatServer(tmp_path_factory.mktemp("api"))
-    server.prepare()
-    server.start()
-    yield server
-    server.stop()
+def server(server_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    rates = {"CHATBOT_CONVERSATION_RATE": "1000/hour", "CHATBOT_MESSAGE_RATE": "1000/minute"}
+    path = tmp_path_factory.mktemp("api") / "db.sqlite3"
+    with Server(path, server_template, DEBUG="true", **rates) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
-def token(server: ChatServer) -> str:
+def token(server: Server) -> str:
     made = subprocess.run(
         [sys.executable, "-c", _MAKE_TOKEN],
-        env={**server.env, "DJANGO_SETTINGS_MODULE": "chatbot_site.settings"},
+        cwd=ROOT,
+        env=environment(server.database),
         check=True,
         capture_output=True,
         text=True,
@@ -42,7 +42,7 @@ def token(server: ChatServer) -> str:
     return made.stdout.strip()
 
 
-def test_every_answer_fits_the_schema(server: ChatServer, token: str, tmp_path: Path) -> None:
+def test_every_answer_fits_the_schema(server: Server, token: str, tmp_path: Path) -> None:
     # That a text consists of nothing but control characters is beyond what a schema can forbid.
     arguments = ["--exclude-checks", "positive_data_acceptance", "--max-examples", "8"]
     result = subprocess.run(
@@ -68,7 +68,7 @@ def test_the_schema_generates_without_warnings() -> None:
 
 
 def test_a_program_written_from_the_documentation_works(
-    server: ChatServer, token: str, tmp_path: Path
+    server: Server, token: str, tmp_path: Path
 ) -> None:
     page = Path("docs/api.md").read_text()
     example = page.split("```python\n", 1)[1].split("```", 1)[0]
@@ -76,7 +76,7 @@ def test_a_program_written_from_the_documentation_works(
     program.write_text(example)
     result = subprocess.run(
         [sys.executable, str(program)],
-        env={**server.env, "CHATBOT_URL": server.url, "CHATBOT_TOKEN": token},
+        env={**environment(server.database), "CHATBOT_URL": server.url, "CHATBOT_TOKEN": token},
         capture_output=True,
         text=True,
         check=False,
@@ -86,7 +86,7 @@ def test_a_program_written_from_the_documentation_works(
     subprocess.run([sys.executable, "-m", "mypy", "--strict", str(program)], check=True)
 
 
-def test_the_documentation_page_serves_its_own_assets(server: ChatServer) -> None:
+def test_the_documentation_page_serves_its_own_assets(server: Server) -> None:
     page = httpx.get(f"{server.url}/api/docs/")
     assert page.status_code == 200
     assert "http://" not in page.text.replace(server.url, "")
