@@ -156,7 +156,9 @@ class EngineCore:
         if not request.shows and token not in self._blank:
             request.shows = True
             self._sampler.begun(request.slot)
-        if request.is_full:
+        length = len(request.reply_ids)
+        # A reply that shows nothing yet goes on for as long as there is room.
+        if length >= request.limit and (request.shows or length >= request.prompt.reply_room):
             self._finish(request, at_limit=True)
 
     def _finish(self, request: Request, *, at_limit: bool) -> None:

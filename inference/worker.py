@@ -127,6 +127,8 @@ class Worker:
 
     def _take_in(self, core: EngineCore) -> bool:
         """Wait until there is something to do; False when it is to end."""
+        if not (core.is_idle or self._arrived or self._left or self._closing):
+            return True
         with self._changed:
             while core.is_idle and not (self._arrived or self._left or self._closing):
                 self._changed.wait()

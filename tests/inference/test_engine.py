@@ -105,6 +105,21 @@ async def test_chats_beside_each_other_do_not_mix(engine: Engine) -> None:
     assert together == alone
 
 
+async def test_the_same_seed_gives_the_same_reply_whoever_else_talks(engine: Engine) -> None:
+    async def converse(name: int, cache_key: str | None) -> list[str]:
+        turns: list[Turn] = []
+        for question in ("Hi, how are you?", "What do you do?", "Do you like the sea?"):
+            turns.append(Turn("person", f"{question} " * (1 + name % 3)))
+            params = SamplingParams(max_tokens=12, top_k=40, temperature=1.1, seed=name)
+            events = await collect(engine, params, turns=turns, cache_key=cache_key)
+            turns.append(Turn("bot", text_of(events)))
+        return [turn.text for turn in turns]
+
+    alone = [await converse(name, None) for name in range(8)]
+    together = await asyncio.gather(*(converse(name, f"chat {name}") for name in range(8)))
+    assert together == alone
+
+
 async def test_a_reply_ends_at_its_token_limit(engine: Engine) -> None:
     ends = [(await collect(engine, replace(LONG, max_tokens=7, seed=n)))[-1] for n in range(8)]
     finished = [end for end in ends if isinstance(end, Finished)]
