@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -39,6 +39,8 @@ from inference.prompt import Turn
 
 logger = logging.getLogger(__name__)
 
+STORAGE_RETRY_SECONDS = 5
+
 # What a dead process cannot have taken longer for: the reply itself, and storing it.
 STALE_MARGIN = timedelta(seconds=5)
 
@@ -62,22 +64,31 @@ class Elsewhere:
 
 def reply_claim(*, conversation_id: UUID) -> Claim | Elsewhere | None:
     """Take on the conversation's next reply: mark it as being written. None: all are finished."""
-    conversation = adapt(Message, "conversation_id", conversation_id)
-    started_at = adapt(Message, "started_at", timezone.now())
     try:
-        claimed = fetch(REPLY_CLAIM, [started_at, conversation])
+        with transaction.atomic():
+            return _claim(conversation_id)
     except IntegrityError:
-        claimed = []  # a later one is being written while this one is to be tried again
-    if claimed:
-        [(reply_id, sampling)] = claimed
-        [(lines,)] = fetch(PERSONA_LINES, [conversation])
-        return Claim(
-            reply_id,
-            restore(Persona, "lines", lines),
-            conversation_turns(conversation_id=conversation_id, before_id=reply_id),
-            restore(Message, "sampling", sampling),
-        )
-    unfinished = fetch(REPLIES_OPEN, [conversation])
+        # A later reply is being written while this one is to be tried again.
+        return _elsewhere(conversation_id)
+
+
+def _claim(conversation_id: UUID) -> Claim | Elsewhere | None:
+    conversation = adapt(Message, "conversation_id", conversation_id)
+    claimed = fetch(REPLY_CLAIM, [adapt(Message, "started_at", timezone.now()), conversation])
+    if not claimed:
+        return _elsewhere(conversation_id)
+    [(reply_id, sampling)] = claimed
+    [(lines,)] = fetch(PERSONA_LINES, [conversation])
+    return Claim(
+        reply_id,
+        restore(Persona, "lines", lines),
+        conversation_turns(conversation_id=conversation_id, before_id=reply_id),
+        restore(Message, "sampling", sampling),
+    )
+
+
+def _elsewhere(conversation_id: UUID) -> Elsewhere | None:
+    unfinished = fetch(REPLIES_OPEN, [adapt(Message, "conversation_id", conversation_id)])
     return Elsewhere(unfinished[0][0]) if unfinished else None
 
 
@@ -118,6 +129,11 @@ class Outcome:
 
     def fail(self, error_code: str, *, retry_after: float | None = None) -> None:
         self.status, self.error_code, self.retry_after = Status.FAILED, error_code, retry_after
+
+    def not_stored(self) -> ReplyEnded:
+        """The end of a reply whose row could not be written."""
+        self.fail("not_saved", retry_after=STORAGE_RETRY_SECONDS)
+        return self.ending()
 
     def ending(self) -> ReplyEnded:
         return ReplyEnded(self.live.text, self.status, self.error_code, self.retry_after)

@@ -105,8 +105,9 @@ class Room:
                 await self._handle(claim)
             except Error:
                 logger.exception("conversation %s: no reply can be begun", self.conversation_id)
+                # Their rows stay as they are: sent again, or looked at again, they are begun again.
                 for live in list(self.replies.values()):
-                    self._not_stored(Outcome(live))
+                    self.end(live, Outcome(live).not_stored())
 
     async def _handle(self, claim: Claim | Elsewhere | None) -> None:
         match claim:
@@ -131,16 +132,13 @@ class Room:
             logger.exception(
                 "reply %s of conversation %s was not stored", live.reply_id, self.conversation_id
             )
-            self._not_stored(outcome)
+            ended = outcome.not_stored()
+            self.rooms.store_later(outcome)
+            self.end(live, ended)
         finally:
             self.running = None
         if (task := asyncio.current_task()) and task.cancelling():
             raise asyncio.CancelledError
-
-    def _not_stored(self, outcome: Outcome) -> None:
-        outcome.fail("not_saved", retry_after=STORE_RETRY_SECONDS[3])
-        self.rooms.store_later(outcome)
-        self.end(outcome.live, outcome.ending())
 
     async def _watch(self, live: LiveReply) -> None:
         """Follow a reply that another process writes, by what it tells and by its row."""

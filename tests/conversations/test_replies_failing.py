@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
 from django.db import OperationalError, connection
+from django.db.backends.signals import connection_created
 from pytest_django import Settings
 
 from conversations.models import Conversation, Message, Role, Status
@@ -114,12 +116,22 @@ async def test_the_end_of_the_process_interrupts_and_keeps_what_there_is(
 
 
 @pytest.fixture
-def only_sqlite() -> None:
+def only_sqlite() -> Iterator[None]:
+    """Skips for other databases; afterwards the database is as it was."""
     if connection.vendor != "sqlite":
         pytest.skip("a state of SQLite's")
+    yield
+    asyncio.run(db_write(_as_usual))
+
+
+def _stays_read_only(**_: object) -> None:
+    """What becomes of every connection that is opened for writing, as with a file of that kind."""
+    if threading.current_thread().name.startswith("database-write"):
+        _read_only()
 
 
 def _read_only() -> None:
+    connection_created.connect(_stays_read_only)
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA query_only = ON")
 
@@ -135,6 +147,7 @@ def _full() -> None:
 
 
 def _as_usual() -> None:
+    connection_created.disconnect(_stays_read_only)
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA query_only = OFF")
         cursor.execute("PRAGMA max_page_count = 1073741823")
@@ -142,11 +155,9 @@ def _as_usual() -> None:
 
 
 @pytest.fixture(params=[_read_only, _full], ids=["read-only", "full"])
-def break_storage(
-    request: pytest.FixtureRequest, only_sqlite: None
-) -> Iterator[Callable[[], None]]:
-    yield request.param
-    asyncio.run(db_write(_as_usual))
+def break_storage(request: pytest.FixtureRequest, only_sqlite: None) -> Callable[[], None]:
+    breaker: Callable[[], None] = request.param
+    return breaker
 
 
 async def test_without_storage_nothing_is_acknowledged(
@@ -182,17 +193,24 @@ async def test_a_reply_that_cannot_be_stored_does_not_claim_to_be(
     async with browser.open(conversation) as socket:
         client_id = await socket.say("Hi")
         await socket.next("reply.token")
+        next_id = await socket.say("Are you there?")
+        await socket.next("message.saved")
         await db_write(_read_only)
         pause.set()
         told = await socket.next("error")
         end = await socket.receive()
+        waited = await socket.next("error")
+        assert (await socket.receive())["status"] == "failed"
         assert await socket.usable()
         await db_write(_as_usual)
         row = await Message.objects.aget(pk=end["message_id"])
         while row.status == Status.STREAMING:
             await asyncio.sleep(0.05)
             await row.arefresh_from_db()
+        await socket.say("Are you there?", next_id)
+        await socket.next("reply.end", status="complete")
 
+    assert (waited["code"], waited["client_id"]) == ("busy", next_id)
     assert (told["code"], told["client_id"]) == ("busy", client_id)
     assert end["status"] == "failed"
     assert (row.status, row.error_code) == (Status.FAILED, "not_saved")
