@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.chat import Person
-from tests.servers import ROOT, Server, SlowServer, environment
+from tests.servers import ROOT, Server, environment
 
 BROWSER_FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -74,16 +74,30 @@ def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield server
 
 
+class LongWindedServer(Server):
+    """A server whose replies take seconds, unless somebody stops them."""
+
+    APPLICATION = "tests.browser.long_winded:application"
+
+
 @pytest.fixture(scope="package")
 def slow_server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A site whose replies go on until they are stopped, one at a time; two may wait."""
+    """A site that answers one chat at a time, at length, and lets two more wait."""
     path = tmp_path_factory.mktemp("slow") / "db.sqlite3"
     settings = {
         "CHATBOT_MAX_BATCH": "1",
         "CHATBOT_MAX_QUEUE": "2",
-        "CHATBOT_MESSAGE_RATE": "4/3second",
+        "CHATBOT_MAX_TOKENS": "400",
     }
-    with running(SlowServer(path, database, **settings)) as server:
+    with running(LongWindedServer(path, database, **settings)) as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def frail_server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A site that tests kill and start again, with a rate limit that is quickly met."""
+    path = tmp_path_factory.mktemp("frail") / "db.sqlite3"
+    with running(Server(path, database, CHATBOT_MESSAGE_RATE="4/3second")) as server:
         yield server
 
 
