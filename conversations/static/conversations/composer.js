@@ -70,12 +70,11 @@ export class Composer extends EventTarget {
     const opener = event.submitter?.getAttribute("name") === "opener" ? event.submitter : null;
     const text = opener ? opener.getAttribute("value") ?? "" : this.box.value;
     const blank = !text.trim();
-    if (!blank && [...text].length <= this.limit) {
-      this.dispatchEvent(new CustomEvent("send", { detail: { text } }));
-      if (!opener) this.box.value = "";
-      this.#changed();
-    }
     this.focus();
+    if (blank || [...text].length > this.limit) return;
+    if (!opener) this.box.value = "";
+    this.#changed();
+    this.dispatchEvent(new CustomEvent("send", { detail: { text } }));
   }
 }
 

@@ -1,0 +1,148 @@
+"""For everybody: keyboard, screen reader, small windows, light and dark."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.browser.chat import Person
+from tests.browser.conftest import NewPerson
+
+# Every hue that a character's colour can give the page.
+HUES = range(0, 360, 15)
+
+# Counts how often each reply was added to the log, which is when a screen reader speaks it.
+ANNOUNCED = """
+() => {
+  globalThis.announced = [];
+  new MutationObserver((changes) => {
+    for (const {addedNodes} of changes) {
+      for (const node of addedNodes) {
+        const bubble = node.dataset?.role === "bot" && node.querySelector(".bubble");
+        if (bubble) announced.push([node.dataset.status, bubble.textContent]);
+      }
+    }
+  }).observe(document.getElementById("log"), {childList: true, subtree: true});
+}
+"""
+
+
+def violations(person: Person) -> list[str]:
+    results = Axe().run(person.page)
+    return [
+        f"{rule['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for rule in results.response["violations"]
+        for node in rule["nodes"]
+    ]
+
+
+@pytest.fixture(params=["light", "dark"])
+def everyone(request: pytest.FixtureRequest, new_person: NewPerson) -> Person:
+    options: dict[str, Any] = {"color_scheme": request.param, "bypass_csp": True}
+    return new_person(reduced_motion="reduce", **options)
+
+
+def test_axe_finds_nothing(everyone: Person) -> None:
+    person = everyone
+    person.start()
+    assert violations(person) == []
+    person.ask("Hello!")
+    person.say("/help")
+    person.box.fill("a" * 990)
+    assert violations(person) == []
+    person.page.get_by_role("button", name="Lift the veil").click()
+    expect(person.page.get_by_role("complementary").get_by_role("heading", level=3)).to_be_visible()
+    assert violations(person) == []
+    person.page.set_viewport_size({"width": 390, "height": 844})
+    person.page.get_by_role("button", name="Chats").click()
+    expect(person.page.get_by_role("link", name="All conversations")).to_be_visible()
+    assert violations(person) == []
+    person.visit("/conversations/")
+    assert violations(person) == []
+    person.page.get_by_role("button", name="Delete Hello!").click()
+    assert violations(person) == []
+    person.tolerate("404")
+    person.visit("/nowhere/")
+    assert violations(person) == []
+
+
+def test_text_is_readable_in_every_hue(everyone: Person) -> None:
+    person = everyone
+    person.start()
+    person.ask("Hello!")
+    contrast = {"runOnly": ["color-contrast"], "resultTypes": ["violations"]}
+    for hue in HUES:
+        person.page.evaluate("hue => document.documentElement.dataset.hue = hue", str(hue))
+        results = Axe().run(person.page, options=contrast)
+        assert results.response["violations"] == [], hue
+
+
+def test_a_reply_is_announced_once_and_whole(person: Person) -> None:
+    person.start()
+    person.page.evaluate(ANNOUNCED)
+    replies = [person.ask("Hello!"), person.ask("And how is the weather?")]
+
+    assert person.page.evaluate("announced") == [["complete", reply] for reply in replies]
+    assert person.log.get_attribute("aria-relevant") == "additions"
+
+
+def test_everything_works_by_keyboard(person: Person) -> None:
+    person.start()
+    page = person.page
+    expect(person.box).to_be_focused()
+    page.keyboard.type("Hello")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("there!")
+    page.keyboard.press("Enter")
+    expect(person.bubbles("user", "saved")).to_have_text("Hello\nthere!", use_inner_text=True)
+    expect(person.bubbles(status="complete")).to_have_count(1)
+    expect(person.box).to_be_focused()
+
+    page.reload()
+    expect(page.locator("#chat[data-live]")).to_be_visible()
+    page.evaluate("document.body.tabIndex = -1, document.body.focus()")
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the message box")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(person.box).to_be_focused()
+    page.keyboard.type("x")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Send")).to_be_focused()
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
+    assert page.evaluate(outline) == "solid"
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Lift the veil")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("complementary").get_by_role("heading", level=3)).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [320, 390, 900, 1280, 2560])
+def test_nothing_scrolls_sideways(person: Person, width: int) -> None:
+    page = person.page
+    page.set_viewport_size({"width": width, "height": 640})
+    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    person.start()
+    assert page.evaluate(wide) == 0
+    expect(person.box).to_be_in_viewport(ratio=1)
+    person.ask("https://example.org/" + "a-very-long-address/" * 12)
+    assert page.evaluate(wide) == 0
+    scroller = page.get_by_role("region", name="Messages")
+    assert scroller.evaluate("e => e.scrollWidth - e.clientWidth") == 0
+    person.visit("/conversations/")
+    assert page.evaluate(wide) == 0
+
+
+def test_the_box_stays_above_an_on_screen_keyboard(new_person: NewPerson) -> None:
+    person = new_person(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    person.start()
+    expect(person.box).not_to_be_focused()  # its keyboard would cover the greeting
+    person.box.tap()
+    person.ask("Hello!")
+    person.page.set_viewport_size({"width": 390, "height": 420})
+    expect(person.box).to_be_in_viewport(ratio=1)
+    expect(person.bubbles().last).to_be_in_viewport()
