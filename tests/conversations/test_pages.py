@@ -1,0 +1,297 @@
+"""The pages as a browser gets them: whose they are, what is in them, what they refuse."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from pytest_django import Settings
+
+from conversations.models import Conversation, Message, Persona, Role, Status
+from conversations.theme import theme_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def persona() -> Persona:
+    return Persona.objects.create(
+        name="Zephyrine Oddlund",
+        lines=["I keep a lighthouse.", "I collect quarrels."],
+        color="#00696b",
+        emblem="🗼",
+        source="test",
+        digest="z",
+    )
+
+
+def start(client: Client) -> Conversation:
+    response = client.get("/")
+    assert response.status_code == 302
+    return Conversation.objects.get(pk=response["Location"].strip("/").split("/")[-1])
+
+
+def add(conversation: Conversation, role: Role, text: str, status: str = "complete") -> Message:
+    return Message.objects.create(
+        conversation=conversation, role=role, text=text, status=Status(status)
+    )
+
+
+def page(client: Client, conversation: Conversation) -> Any:
+    return client.get(f"/c/{conversation.pk}/")
+
+
+def test_each_visit_starts_a_conversation_of_this_browser(client: Client, persona: Persona) -> None:
+    first, second = start(client), start(client)
+
+    assert first != second
+    assert first.persona == persona
+    assert first.channel == "web"
+    assert first.browser_key == second.browser_key != ""
+    assert page(client, first).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Sec-Purpose": "prefetch;prerender"}, {"Purpose": "prefetch"}]
+)
+def test_reading_ahead_starts_nothing(
+    client: Client, persona: Persona, headers: dict[str, str]
+) -> None:
+    assert client.get("/", headers=headers).status_code == 204
+    assert not Conversation.objects.exists()
+
+
+def test_head_starts_nothing(client: Client, persona: Persona) -> None:
+    response = client.head("/")
+
+    assert response.status_code == 200
+    assert response["Cache-Control"] == "no-store"
+    assert not Conversation.objects.exists()
+    assert not response.cookies
+
+
+def test_without_characters_the_page_says_what_to_run(client: Client) -> None:
+    response = client.get("/")
+
+    assert response.status_code == 503
+    assert "manage.py load_personas" in response.text
+
+
+def test_too_many_new_conversations(client: Client, persona: Persona, settings: Settings) -> None:
+    settings.ENV = settings.ENV.model_copy(update={"conversation_rate": "2/hour"})
+    start(client)  # before it the browser is nobody yet
+    start(client)
+    start(client)
+    response = client.get("/")
+
+    assert response.status_code == 429
+    assert int(response["Retry-After"]) > 0
+    assert "That was a lot of new conversations" in response.text
+    assert Conversation.objects.count() == 3
+
+
+def test_nobody_else_sees_or_changes_a_conversation(client: Client, persona: Persona) -> None:
+    conversation = start(client)
+    add(conversation, Role.USER, "Hello!")
+    stranger = Client()
+
+    for name in ("conversation", "conversation-export"):
+        assert stranger.get(reverse(name, args=[conversation.pk])).status_code == 404
+    for name in ("reveal", "rename", "delete", "send"):
+        url = reverse(f"conversation-{name}", args=[conversation.pk])
+        assert stranger.post(url, {"title": "mine", "text": "hi"}).status_code == 404
+    assert "Hello!" not in stranger.get("/conversations/").text
+    conversation.refresh_from_db()
+    assert (conversation.title, conversation.revealed_at) == ("", None)
+    assert conversation.messages.count() == 1
+    assert client.get(f"/c/{uuid.uuid4()}/").status_code == 404
+
+
+def test_staff_read_and_do_not_write(client: Client, persona: Persona) -> None:
+    conversation = start(client)
+    add(conversation, Role.USER, "Hello!")
+    staff = Client()
+    staff.force_login(get_user_model().objects.create_user("staff", is_staff=True))
+    response = page(staff, conversation)
+
+    assert "Hello!" in response.text
+    assert persona.name in response.text
+    assert "<textarea" not in response.text
+    url = reverse("conversation-reveal", args=[conversation.pk])
+    assert staff.post(url).status_code == 404
+    conversation.refresh_from_db()
+    assert conversation.revealed_at is None
+
+
+def test_the_character_is_in_no_page_before_it_is_revealed(
+    client: Client, persona: Persona
+) -> None:
+    conversation = start(client)
+    add(conversation, Role.USER, "Hello!")
+    secrets = (persona.name, *persona.lines, persona.emblem, persona.color)
+
+    def leaks() -> list[str]:
+        texts = [
+            page(client, conversation).text,
+            client.get("/conversations/").text,
+            client.get("/conversations/export/").text,
+        ]
+        return [secret for secret in secrets for text in texts if secret in text]
+
+    assert leaks() == []
+    assert "Hello!" not in client.get("/conversations/?q=Zephyrine").text
+    response = client.post(
+        reverse("conversation-reveal", args=[conversation.pk]),
+        headers={"Accept": "application/json"},
+    )
+    assert response.json() == {
+        "name": persona.name,
+        "lines": persona.lines,
+        "color": persona.color,
+        "emblem": "🗼",
+        "hue": 195,
+        "is_muted": False,
+        "ink": "#ffffff",
+    }
+    assert persona.name in page(client, conversation).text
+    assert 'data-hue="195"' in page(client, conversation).text
+    assert "Hello!" in client.get("/conversations/?q=zephyrine").text
+
+
+def test_texts_are_escaped_in_the_html(client: Client, persona: Persona) -> None:
+    conversation = start(client)
+    add(conversation, Role.USER, "<script>alert('user')</script>")
+    add(conversation, Role.BOT, "<img src=x onerror=alert('bot')>")
+
+    for text in (page(client, conversation).text, client.get("/conversations/").text):
+        assert "<script>alert" not in text
+        assert "<img" not in text
+        assert "&lt;script&gt;alert" in text
+
+
+def test_unfinished_replies_wait_outside_the_log(client: Client, persona: Persona) -> None:
+    conversation = start(client)
+    add(conversation, Role.USER, "first question")
+    add(conversation, Role.BOT, "first answer")
+    add(conversation, Role.USER, "second question")
+    add(conversation, Role.BOT, "", "streaming")
+    add(conversation, Role.USER, "third question")
+    log, tail = page(client, conversation).text.split('id="tail"')
+
+    assert "first answer" in log
+    assert "second question" in log
+    assert 'data-status="streaming"' not in log
+    assert "third question" in tail
+
+
+def test_a_long_conversation_begins_with_its_last_messages(
+    client: Client, persona: Persona
+) -> None:
+    conversation = start(client)
+    Message.objects.bulk_create(
+        Message(conversation=conversation, role=Role.USER, text=f"message {n};") for n in range(250)
+    )
+    text = page(client, conversation).text
+
+    assert "message 49;" not in text
+    assert "message 50;" in text
+    assert "Show the whole conversation" in text
+    assert "message 0;" in client.get(f"/c/{conversation.pk}/?all=1").text
+
+
+def test_rename_and_delete_by_form(client: Client, persona: Persona) -> None:
+    conversation = start(client)
+    add(conversation, Role.USER, "how it began")
+    rename = reverse("conversation-rename", args=[conversation.pk])
+
+    assert "how it began" in client.get("/conversations/").text
+    client.post(rename, {"title": "A better title"})
+    assert "A better title" in client.get("/conversations/?q=BETTER").text
+    response = client.post(rename, {"title": "x" * 81}, follow=True)
+    assert "A title may have 80 characters; this one has 81." in response.text
+    response = client.post(rename, {"title": "", "next": "https://evil.example/"})
+    assert response["Location"] == "/conversations/"
+
+    client.post(reverse("conversation-delete", args=[conversation.pk]))
+    assert not Conversation.objects.exists()
+    assert "No conversations yet." in client.get("/conversations/").text
+
+
+@pytest.mark.parametrize("query", ["%", "_", "\x00", "'\"", "x" * 10_000, "🧵"])
+def test_odd_searches_find_nothing_and_break_nothing(
+    client: Client, persona: Persona, query: str
+) -> None:
+    add(start(client), Role.USER, "plain words")
+    response = client.get("/conversations/", {"q": query})
+
+    assert response.status_code == 200
+    assert ("plain words" in response.text) is (query == "\x00")
+
+
+def test_the_list_asks_the_database_as_often_for_many_as_for_few(
+    client: Client, persona: Persona
+) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            assert client.get("/conversations/").status_code == 200
+        return len(captured)
+
+    add(start(client), Role.USER, "one")
+    few = queries()
+    for _ in range(20):
+        add(start(client), Role.USER, "many")
+    assert queries() == few
+
+
+def test_forms_need_a_token(persona: Persona) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    conversation = start(strict)
+    response = strict.post(reverse("conversation-delete", args=[conversation.pk]))
+
+    assert response.status_code == 403
+    assert "Please try that once more." in response.text
+    assert Conversation.objects.exists()
+
+
+def test_pages_allow_nothing_from_elsewhere_and_no_inline_code(
+    client: Client, persona: Persona
+) -> None:
+    conversation = start(client)
+    add(conversation, Role.USER, "Hello!")
+    for url in (f"/c/{conversation.pk}/", "/conversations/"):
+        response = client.get(url)
+        policy = response["Content-Security-Policy"]
+        assert "default-src 'self'" in policy
+        assert "unsafe" not in policy
+        assert "require-trusted-types-for 'script'" in policy
+        assert response["Cache-Control"] == "private, no-cache"
+        for inline in (" style=", "<style", "onclick=", "<script>"):
+            assert inline not in response.text
+
+
+def test_problems_have_pages(client: Client) -> None:
+    assert "Nobody is here." in client.get("/nowhere/").text
+    assert client.get("/robots.txt").text == "User-agent: *\nDisallow: /\n"
+
+
+@pytest.mark.parametrize(
+    ("color", "hue", "is_muted", "ink"),
+    [
+        ("#b3261e", 30, False, "#ffffff"),
+        ("#6d4c41", 45, True, "#ffffff"),
+        ("#808080", None, True, "#1c1a17"),
+        ("#ffe066", 90, False, "#1c1a17"),
+        ("#000000", None, True, "#ffffff"),
+    ],
+)
+def test_what_a_page_takes_of_a_colour(
+    color: str, hue: int | None, is_muted: bool, ink: str
+) -> None:
+    theme = theme_of(color)
+    assert (theme.hue, theme.is_muted, theme.ink) == (hue, is_muted, ink)
