@@ -94,6 +94,8 @@ class Room:
             logger.error("conversation %s: work failed", self.conversation_id, exc_info=error)
             for live in list(self.replies.values()):
                 self.end(live, ReplyEnded(live.text, Status.FAILED, "engine_unavailable"))
+        if self.replies and not worker.cancelled():
+            self.work()  # one that came between the worker's last look and now
         self.rooms.tidy(self)
 
     async def _work(self) -> None:
@@ -141,19 +143,20 @@ class Room:
             raise asyncio.CancelledError
 
     async def _watch(self, live: LiveReply) -> None:
-        """Follow a reply that another process writes, by what it tells and by its row."""
-        while not live.ended:
-            row = await db_write(reply_look, reply_id=live.reply_id)
-            if row is None:
-                self.end(live, ReplyEnded(live.text, Status.INTERRUPTED))
-            elif row.status not in UNFINISHED:
-                for event in stored_events(row, len(live.pieces)):
-                    if isinstance(event, ReplyToken):
-                        live.extend(event.seq, [event.text])
-                self.end(live, ReplyEnded(row.text, Status(row.status), row.error_code))
-            else:
-                self.rooms.relay.ask(live)
-                await _ended_within(live, LOOK_SECONDS)
+        """Follow a reply that another process writes for a while: by what it tells, by its row."""
+        row = await db_write(reply_look, reply_id=live.reply_id)
+        if live.ended:
+            return
+        if row is None:
+            self.end(live, ReplyEnded(live.text, Status.INTERRUPTED))
+        elif row.status not in UNFINISHED:
+            for event in stored_events(row, len(live.pieces)):
+                if isinstance(event, ReplyToken):
+                    live.extend(event.seq, [event.text])
+            self.end(live, ReplyEnded(row.text, Status(row.status), row.error_code))
+        else:
+            self.rooms.relay.ask(live)
+            await _ended_within(live, LOOK_SECONDS)
 
 
 async def _ended_within(live: LiveReply, seconds: float) -> None:

@@ -87,6 +87,7 @@ async def test_messages_through_both_processes_are_answered_in_order(
         open_socket(slow, conversation, cookie) as here,
         open_socket(quick, conversation, cookie) as there,
     ):
+        await until(there, "conversation.state")  # else this process might answer it as well
         await say(here, "first")
         first = (await until(here, "reply.token"))[-1]["message_id"]
         await say(there, "second")
