@@ -52,7 +52,7 @@ OPENERS = (
 MODULES = tuple(
     f"conversations/{name}.js"
     for name in (
-        *("character", "clock", "composer", "connection", "conversation", "outbox"),
+        *("character", "clock", "composer", "connection", "conversation", "events", "outbox"),
         *("recent", "scroll", "status", "transcript", "view"),
     )
 )

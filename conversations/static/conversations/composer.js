@@ -1,8 +1,10 @@
 /** The box to write in: sends, grows, counts, and keeps a draft for each conversation. */
 
+import { tell } from "./events.js";
+
 const COUNT_FROM = 0.8; // of the limit
 
-/** Events: `send` with `{text}`, `escape`. */
+/** Event: `send` with `{text}`. */
 export class Composer extends EventTarget {
   /**
    * @param {string} conversation its id
@@ -74,7 +76,7 @@ export class Composer extends EventTarget {
     if (blank || [...text].length > this.limit) return;
     if (!opener) this.box.value = "";
     this.#changed();
-    this.dispatchEvent(new CustomEvent("send", { detail: { text } }));
+    tell(this, "send", { text });
   }
 }
 

@@ -6,6 +6,8 @@
  * @typedef {"connecting" | "open" | "waiting" | "offline" | "gone" | "paused"} ConnectionState
  */
 
+import { tell } from "./events.js";
+
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 20_000;
 const PING_EVERY_MS = 25_000;
@@ -69,7 +71,7 @@ export class Connection extends EventTarget {
       this.#failures = 0;
       clearTimeout(this.#pongTimer);
       this.#schedulePing();
-      this.dispatchEvent(new CustomEvent("frame", { detail: JSON.parse(event.data) }));
+      tell(this, "frame", JSON.parse(event.data));
     });
     socket.addEventListener("close", () => {
       if (socket !== this.#socket) return;
@@ -158,6 +160,6 @@ export class Connection extends EventTarget {
    */
   #enter(state, retryAt) {
     this.#state = state;
-    this.dispatchEvent(new CustomEvent("state", { detail: { state, retryAt } }));
+    tell(this, "state", { state, retryAt });
   }
 }

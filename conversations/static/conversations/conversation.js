@@ -5,6 +5,7 @@
  * @typedef {import("./transcript.js").Message} Message
  */
 
+import { on, tell } from "./events.js";
 import { newClientId } from "./outbox.js";
 import { Transcript, isOpen } from "./transcript.js";
 
@@ -31,9 +32,9 @@ export class Conversation extends EventTarget {
     super();
     this.connection = connection;
     this.outbox = outbox;
-    connection.addEventListener("frame", (event) => this.#receive(event.detail));
-    connection.addEventListener("state", (event) => {
-      if (event.detail.state !== "open") this.#disconnected();
+    on(connection, "frame", (frame) => this.#receive(frame));
+    on(connection, "state", ({ state }) => {
+      if (state !== "open") this.#disconnected();
     });
   }
 
@@ -109,7 +110,7 @@ export class Conversation extends EventTarget {
       case "reply.end":
         return this.#reply(frame);
       case "conversation.reset":
-        return this.#emit("reset", { id: frame.conversation_id });
+        return tell(this, "reset", { id: frame.conversation_id });
       case "error":
         return this.#error(frame);
     }
@@ -130,7 +131,7 @@ export class Conversation extends EventTarget {
     }
     this.transcript.link();
     this.#synced = true;
-    this.#emit("live", { live: true });
+    tell(this, "live", { live: true });
     this.#changed();
     this.transcript.messages.filter(isOpen).forEach((reply) => this.#resume(reply));
     this.#flush();
@@ -208,14 +209,14 @@ export class Conversation extends EventTarget {
     reply.seq = frame.seq;
     reply.text += frame.text;
     if (reply.status !== "streaming") this.#set(reply, { status: "streaming", position: 0 });
-    this.#emit("text", { message: reply, chunk: frame.text });
+    tell(this, "text", { message: reply, chunk: frame.text });
   }
 
   /** @param {any} frame */
   #error({ code, detail, client_id: clientId, retry_after: retryAfter }) {
     const message = this.transcript.byClientId(clientId);
     const reply = message && this.transcript.replyTo(message);
-    if (!message) this.#emit("notice", { text: detail });
+    if (!message) tell(this, "notice", { text: detail });
     else if (code === "rate_limited") {
       this.#set(message, { status: "waiting", detail: "" });
       this.#hold(retryAfter ?? 5);
@@ -242,7 +243,7 @@ export class Conversation extends EventTarget {
   /** @param {number} seconds */
   #hold(seconds) {
     this.#holdUntil = Math.max(this.#holdUntil, Date.now() + seconds * 1000);
-    this.#emit("hold", { until: this.#holdUntil });
+    tell(this, "hold", { until: this.#holdUntil });
     clearTimeout(this.#holdTimer);
     this.#holdTimer = setTimeout(() => this.#flush(), this.#holdUntil - Date.now() + 50);
   }
@@ -255,7 +256,7 @@ export class Conversation extends EventTarget {
 
   #disconnected() {
     this.#synced = false;
-    this.#emit("live", { live: false });
+    tell(this, "live", { live: false });
     for (const message of this.transcript.messages) {
       if (message.status === "sent") this.#set(message, { status: "waiting" });
     }
@@ -272,20 +273,12 @@ export class Conversation extends EventTarget {
    */
   #set(message, values) {
     Object.assign(message, values);
-    this.#emit("message", { message });
+    tell(this, "message", { message });
   }
 
   #changed() {
     this.transcript.sort();
-    this.#emit("list", {});
-  }
-
-  /**
-   * @param {string} type
-   * @param {object} detail
-   */
-  #emit(type, detail) {
-    this.dispatchEvent(new CustomEvent(type, { detail }));
+    tell(this, "list");
   }
 }
 

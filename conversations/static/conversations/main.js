@@ -4,6 +4,7 @@ import { CharacterCard } from "./character.js";
 import { Composer } from "./composer.js";
 import { Connection } from "./connection.js";
 import { Conversation } from "./conversation.js";
+import { on } from "./events.js";
 import { Outbox } from "./outbox.js";
 import { listConversation } from "./recent.js";
 import { Scroll } from "./scroll.js";
@@ -45,15 +46,15 @@ function chat() {
   const came = view.read();
   conversation.load(came.map(({ values }) => values));
 
-  connection.addEventListener("state", (event) => status.connection(event.detail));
-  conversation.addEventListener("list", () => arrange());
-  conversation.addEventListener("message", (event) => view.update(event.detail.message));
-  conversation.addEventListener("text", ({ detail }) => view.append(detail.message, detail.chunk));
-  conversation.addEventListener("live", ({ detail }) => page.toggleAttribute("data-live", detail.live));
-  conversation.addEventListener("hold", (event) => status.hold(event.detail.until));
-  conversation.addEventListener("notice", (event) => status.notice(event.detail.text));
-  conversation.addEventListener("reset", (event) => location.assign(`/c/${event.detail.id}/`));
-  composer.addEventListener("send", (event) => send(event.detail.text));
+  on(connection, "state", (state) => status.connection(state));
+  on(conversation, "live", ({ live }) => page.toggleAttribute("data-live", live));
+  on(conversation, "list", () => arrange());
+  on(conversation, "message", ({ message }) => view.update(message));
+  on(conversation, "text", ({ message, chunk }) => view.append(message, chunk));
+  on(conversation, "hold", ({ until }) => status.hold(until));
+  on(conversation, "notice", ({ text }) => status.notice(text));
+  on(conversation, "reset", (successor) => location.assign(`/c/${successor.id}/`));
+  on(composer, "send", ({ text }) => send(text));
   stop.addEventListener("click", () => stopReply());
   document.addEventListener("keydown", (event) => {
     // The first Escape closes what has popped up.
