@@ -86,6 +86,12 @@ def message_clean(text: str) -> str:
     return text
 
 
+def message_is_settled(*, conversation: Conversation, client_id: UUID) -> bool:
+    """Whether sending a message changes nothing: it is saved, and its reply not to be tried again."""
+    saved = Message.objects.filter(conversation=conversation, client_id=client_id)
+    return saved.exclude(reply__status__in=RETRIABLE).exists()
+
+
 def feedback_give(*, reply: Message, feedback: int | None) -> None:
     """Remember whether a person liked a reply: 1 yes, -1 no, None takes it back."""
     reply.feedback = feedback

@@ -18,12 +18,17 @@ from django.utils import timezone
 from conversations.models import UNFINISHED, Conversation, Message, Role, Status
 from conversations.services.conversations import conversation_reset
 from conversations.services.database import db_read, db_write
-from conversations.services.errors import ServiceError
+from conversations.services.errors import RateLimited, ServiceError
 from conversations.services.events import ConversationReset, MessageSaved, ReplyEnded, ReplyEvent
 from conversations.services.generation import replies_stale, reply_store, reply_withdraw
 from conversations.services.limits import conversation_limit, message_limit
 from conversations.services.live import stored_events
-from conversations.services.messages import Exchange, message_clean, message_send
+from conversations.services.messages import (
+    Exchange,
+    message_clean,
+    message_is_settled,
+    message_send,
+)
 from conversations.services.owners import Owner
 from conversations.services.rooms import Listener, Rooms
 
@@ -52,7 +57,12 @@ async def message_post(
 
     def save() -> Exchange:
         message_clean(text)
-        message_limit(owner=owner, address=address)
+        try:
+            message_limit(owner=owner, address=address)
+        except RateLimited:
+            # One that only comes again, because its answer got lost, costs nothing.
+            if not message_is_settled(conversation=conversation, client_id=client_id):
+                raise
         return message_send(conversation=conversation, text=text, client_id=client_id)
 
     exchange = await db_write(save)

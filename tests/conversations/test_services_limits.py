@@ -91,12 +91,15 @@ async def test_one_message_too_many_is_not_saved(
 ) -> None:
     async with browser.open(conversation) as socket:
         for _ in range(2):
-            await socket.say("Hello")
+            saved = await socket.say("Hello")
             await socket.next("reply.end")
         client_id = await socket.say("Hello?")
         error = await socket.receive()
         assert (error["code"], error["client_id"]) == ("rate_limited", client_id)
         assert 0 < error["retry_after"] <= 60
+        # What only comes again, after a lost connection, is not one more.
+        await socket.say("Hello", saved)
+        assert (await socket.receive())["type"] == "message.saved"
         assert await socket.usable()
     async with browser.open(conversation) as socket:
         assert len(socket.state["messages"]) == 4
