@@ -87,7 +87,7 @@ def message_clean(text: str) -> str:
 
 
 def message_is_settled(*, conversation: Conversation, client_id: UUID) -> bool:
-    """Whether sending a message changes nothing: it is saved, and its reply not to be tried again."""
+    """Whether sending a message changes nothing: it is saved and its reply need not run again."""
     saved = Message.objects.filter(conversation=conversation, client_id=client_id)
     return saved.exclude(reply__status__in=RETRIABLE).exists()
 
