@@ -29,6 +29,9 @@ _CACHE_DTYPES: dict[str, np.dtype[Any]] = {
     "tensor(int8)": np.dtype(np.int8),
 }
 
+# Tokens in one run of the graph: enough to keep the processor busy, and a bound on its memory.
+_PREFILL_CHUNK = 256
+
 
 class TopK(NamedTuple):
     """The largest logits of each sequence, in falling order.
@@ -96,14 +99,8 @@ class Runner:
             raise ValueError(f"slot must be from 0 to {self.slots - 1}, not {slot}")
         if count < 1 or past < 0 or past + count > self.n_ctx:
             raise ValueError(f"{count} tokens after {past} do not fit {self.n_ctx} positions")
-        self._ids[:count] = token_ids
-        self._positions[:count] = np.arange(past, past + count)
-        self._last_position[0] = past + count - 1
-        self._longest[0] = past + count
-        binding = self._prefill_bindings[slot]
-        _bind_input(binding, "input_ids", self._ids, (1, count))
-        _bind_input(binding, "position_ids", self._positions, (1, count))
-        self._session.run_with_iobinding(binding)
+        for start in range(0, count, _PREFILL_CHUNK):
+            self._prefill(slot, token_ids[start : start + _PREFILL_CHUNK], past + start)
         return TopK(self._values[:1], self._top_ids[:1])
 
     def decode(self, token_ids: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> TopK:
@@ -146,6 +143,17 @@ class Runner:
         del self._session
         del self._cache
 
+    def _prefill(self, slot: int, token_ids: Sequence[int] | npt.NDArray[Any], past: int) -> None:
+        count = len(token_ids)
+        self._ids[:count] = token_ids
+        self._positions[:count] = np.arange(past, past + count)
+        self._last_position[0] = past + count - 1
+        self._longest[0] = past + count
+        binding = self._prefill_bindings[slot]
+        _bind_input(binding, "input_ids", self._ids, (1, count))
+        _bind_input(binding, "position_ids", self._positions, (1, count))
+        self._session.run_with_iobinding(binding)
+
     def _bind_cache(self, slot: int, batch: int) -> ort.IOBinding:
         binding = self._session.io_binding()
         _, _, heads, n_ctx, head_size = self._cache.shape
@@ -175,6 +183,9 @@ def _create_session(bundle: Bundle, threads: int) -> ort.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # An arena keeps what loading borrows, and a plan for every prompt length that was ever run.
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
     # The graph is written with the operators that are fastest; fusing further undoes that (the
     # fused SkipLayerNormalization is several times slower than what it replaces).
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
