@@ -118,7 +118,8 @@ export class Conversation extends EventTarget {
 
   /**
    * Bring this page up to what the server has. Rows older than the oldest shown stay out: the page
-   * begins there.
+   * begins there. What was said while it was away gets no time until the next reload, for the frame
+   * has none.
    * @param {any[]} rows
    */
   #state(rows) {
@@ -143,12 +144,11 @@ export class Conversation extends EventTarget {
    */
   #messageRow(id, row) {
     const known = this.transcript.byId(id) ?? this.transcript.byClientId(row.client_id);
-    const message = known ?? this.transcript.add({ text: row.text });
+    const message = known ?? this.transcript.add({ text: row.text, time: null });
     const retrying = message.id !== null && message.status === "waiting";
     if (!retrying) this.outbox.remove(message.clientId);
     const status = retrying ? "waiting" : "saved";
-    const time = timeOf(row) ?? message.time;
-    this.#set(message, { id, clientId: row.client_id ?? null, status, time, detail: "" });
+    this.#set(message, { id, clientId: row.client_id ?? null, status, detail: "" });
   }
 
   /**
@@ -156,12 +156,13 @@ export class Conversation extends EventTarget {
    * @param {any} row
    */
   #replyRow(id, row) {
+    const missed = !this.transcript.byId(id) && !isOpen(row);
     const reply = this.transcript.reply(id) ?? this.transcript.add({ id, role: "bot" });
-    const time = timeOf(row) ?? reply.time;
     // A retry of this very reply is about to be sent.
     if (reply.question?.status === "waiting" && RETRIABLE.has(row.status)) return;
     const ahead = isOpen(reply) && isOpen(row) && reply.seq > row.last_seq;
     const now = ahead ? reply : { text: row.text, seq: row.last_seq };
+    const time = missed ? null : reply.time;
     this.#set(reply, { id, status: row.status, text: now.text, seq: now.seq, time });
   }
 
@@ -280,9 +281,4 @@ export class Conversation extends EventTarget {
     this.transcript.sort();
     tell(this, "list");
   }
-}
-
-/** @param {{created_at?: string}} row */
-function timeOf(row) {
-  return row.created_at ? new Date(row.created_at) : null;
 }
