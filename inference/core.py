@@ -10,11 +10,12 @@ from time import monotonic
 
 import numpy as np
 
-from inference.detokenizer import blank_tokens
+from inference.detokenizer import blank_tokens, unshown_tokens, unspoken_tokens
 from inference.events import Queued, Totals
 from inference.kv_cache import Entry, KVCache
 from inference.model import Model
 from inference.params import EngineConfig
+from inference.repetition import recent_words
 from inference.request import Item, Request
 from inference.sampling import Sampler
 from inference.scheduler import Move, Scheduler
@@ -48,20 +49,17 @@ class EngineCore:
         self._positions_told_at = 0.0
         special = model.bundle.special_tokens
         self._stops = frozenset((special.person, special.end))
-        blank = blank_tokens(model.pieces)
-        nothing = [token for token in blank if not model.pieces[token]]
-        # A token that is only a part of a character does not count as showing something either.
-        parts = (token for token, piece in enumerate(model.pieces) if isinstance(piece, bytes))
-        self._blank = frozenset((*blank, *parts))
+        self._blank = frozenset(unshown_tokens(model.pieces))
         self._sampler = Sampler(
             rows=config.max_batch,
             vocab_size=model.bundle.vocab_size,
             candidates=model.runner.top_k,
             never=[
-                *(token for token in nothing if token not in self._stops),
+                *(token for token in unspoken_tokens(model.pieces) if token not in self._stops),
                 *range(len(model.pieces), model.bundle.vocab_size),
             ],
-            not_first=blank,
+            not_first=[*self._stops, *blank_tokens(model.pieces)],
+            spared=model.spared,
         )
 
     @property
@@ -108,7 +106,9 @@ class EngineCore:
             self._totals.prompt_tokens += count
             if not request.prompt_left:
                 self._move(self.scheduler.begin_decoding())
-                self._sampler.start(request.slot, request.params, request.prompt.bot_ids)
+                self._sampler.start(
+                    request.slot, request.params, recent_words(request.prompt.own_turns)
+                )
                 token = self._sampler.sample(values, ids, [request.next_uniform()], request.slot)
                 request.first_token_at = monotonic()
                 self._accept(request, int(token[0]))
@@ -153,6 +153,7 @@ class EngineCore:
         self._totals.tokens += 1
         request.reply_ids.append(token)
         self._emit(request, token)
+        self._avoid_echo(request, token)
         if not request.shows and token not in self._blank:
             request.shows = True
             self._sampler.begun(request.slot)
@@ -160,6 +161,15 @@ class EngineCore:
         # A reply that shows nothing yet goes on for as long as there is room.
         if length >= request.limit and (request.shows or length >= request.prompt.reply_room):
             self._finish(request, at_limit=True)
+
+    def _avoid_echo(self, request: Request, token: int) -> None:
+        if request.echo is None:
+            return
+        if request.blocked:
+            self._sampler.unblock(request.slot, request.blocked)
+        request.blocked = request.echo.add(token)
+        if request.blocked:
+            self._sampler.block(request.slot, request.blocked)
 
     def _finish(self, request: Request, *, at_limit: bool) -> None:
         self._leave(request)

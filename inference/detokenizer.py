@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Piece = str | bytes
 """What one token adds to a reply: text, or bytes that are not whole characters by themselves."""
 
+_GAP = frozenset("[]{}")
 # Nothing of this is shown: control characters but for tab and newline, and the mark of bad bytes.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffd]")
 
@@ -42,6 +43,22 @@ def token_pieces(tokenizer: Tokenizer) -> list[Piece]:
 def blank_tokens(pieces: list[Piece]) -> list[int]:
     """Ids that show nothing: special tokens and white space."""
     return [token for token, piece in enumerate(pieces) if not piece.strip()]
+
+
+def unshown_tokens(pieces: list[Piece]) -> list[int]:
+    """Ids that show nothing by themselves: blank ones and parts of characters."""
+    parts = (token for token, piece in enumerate(pieces) if isinstance(piece, bytes))
+    return [*blank_tokens(pieces), *parts]
+
+
+def unspoken_tokens(pieces: list[Piece]) -> list[int]:
+    """Ids that no character says: special tokens, and brackets, which in dialogue data are the sign
+    of a gap that its authors left ("my name is [name]")."""
+    return [token for token, piece in enumerate(pieces) if not piece or _is_gap(piece)]
+
+
+def _is_gap(piece: Piece) -> bool:
+    return isinstance(piece, str) and not _GAP.isdisjoint(piece)
 
 
 def _piece(raw: bytes) -> Piece:

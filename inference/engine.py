@@ -23,6 +23,7 @@ from inference.events import Delta, EngineStats, Event, Finished, Queued, Totals
 from inference.model import Model, RunnerFactory, load_model
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import Turn
+from inference.repetition import Echo
 from inference.request import Request
 
 if TYPE_CHECKING:
@@ -125,10 +126,15 @@ def _request(
     case = None
     if model.renderer.lowercase:
         case = CaseRestorer(names_in([*persona, *(turn.text for turn in turns)]))
+    prompt = model.renderer.render(persona, turns, reserve=params.max_tokens)
+    echo = None
+    if params.repetition_penalty > 1:
+        echo = Echo(prompt.own_turns, model.bundle.special_tokens.bot, model.spared)
     return Request(
-        prompt=model.renderer.render(persona, turns, reserve=params.max_tokens),
+        prompt=prompt,
         params=params,
         cache_key=cache_key,
         detokenizer=Detokenizer(model.pieces, case),
+        echo=echo,
         loop=asyncio.get_running_loop(),
     )

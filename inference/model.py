@@ -13,6 +13,7 @@ from inference.detokenizer import Piece, token_pieces
 from inference.errors import BundleError
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import PromptRenderer
+from inference.repetition import spared_tokens
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -49,6 +50,7 @@ class Model:
     renderer: PromptRenderer
     sampling: SamplingParams
     pieces: list[Piece]
+    spared: frozenset[int]
     runner: ModelRunner
     load_seconds: float
 
@@ -66,7 +68,8 @@ def load_model(config: EngineConfig, runner_factory: RunnerFactory | None) -> Mo
     runner = (runner_factory or _onnx_runner)(
         bundle, slots=config.max_batch, threads=config.threads or usable_cores()
     )
-    return Model(bundle, renderer, sampling, pieces, runner, monotonic() - began)
+    spared = frozenset(spared_tokens(pieces))
+    return Model(bundle, renderer, sampling, pieces, spared, runner, monotonic() - began)
 
 
 def _onnx_runner(bundle: Bundle, *, slots: int, threads: int) -> ModelRunner:

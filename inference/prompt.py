@@ -32,7 +32,7 @@ MIN_ROOM = 64
 # … and is refused when not even this is left in the whole context.
 MIN_TURN_TOKENS = 16
 # Turns of its own that a character should not say again.
-RECENT_BOT_TURNS = 3
+OWN_TURNS = 16
 # No token of a vocabulary in use is longer than this many characters on average.
 _LONGEST_TOKEN = 16
 _CACHED_TEXTS, _CACHED_LENGTH = 4096, 1000
@@ -53,12 +53,13 @@ class Turn:
 class Prompt:
     """Token ids to answer to.
 
-    `bot_ids` are those of the character's own last turns, `dropped_turns` the number of oldest
-    turns that did not fit, `reply_room` the number of tokens that a reply may have.
+    `own_turns` are the character's last turns, each with its mark, the newest last;
+    `dropped_turns` is the number of oldest turns that did not fit, `reply_room` the number of
+    tokens that a reply may have.
     """
 
     ids: tuple[int, ...]
-    bot_ids: tuple[int, ...] = ()
+    own_turns: tuple[tuple[int, ...], ...] = ()
     dropped_turns: int = 0
     reply_room: int = 0
 
@@ -140,10 +141,10 @@ class PromptRenderer:
         first = _first_kept(pieces, room, step=max(1, self._window // 4))
         ids = [*head, *(token for piece in pieces[first:] for token in piece.ids)]
         ids.append(self._special.bot)
-        own = [piece.ids[1:] for piece in pieces if piece.is_bot][-RECENT_BOT_TURNS:]
+        own = [piece.ids for piece in pieces if piece.is_bot]
         return Prompt(
             ids=tuple(ids),
-            bot_ids=tuple(token for said in own for token in said),
+            own_turns=tuple(own[-OWN_TURNS:]),
             dropped_turns=sum(piece.turns for piece in pieces[:first]),
             reply_room=max(reserve, self._window - len(ids)),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 from random import Random
 from time import monotonic
@@ -14,6 +15,7 @@ from inference.errors import EngineError
 from inference.events import Delta, Event, Finished, Queued
 from inference.params import SamplingParams
 from inference.prompt import Prompt
+from inference.repetition import Echo
 from inference.sequence import Sequence
 
 Item = int | Queued | Finished | EngineError
@@ -32,6 +34,7 @@ class Request(Sequence):
     params: SamplingParams
     cache_key: str | None
     detokenizer: Detokenizer
+    echo: Echo | None = None
     loop: asyncio.AbstractEventLoop
     prompt_ids: tuple[int, ...] = field(init=False)
     submitted_at: float = field(default_factory=monotonic)
@@ -40,6 +43,7 @@ class Request(Sequence):
     reused: int = 0
     position: int = 0
     shows: bool = False
+    blocked: Tokens[int] = ()
     inbox: deque[Item] = field(default_factory=deque)
     signal: asyncio.Event = field(default_factory=asyncio.Event)
     limit: int = field(init=False)

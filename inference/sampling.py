@@ -7,7 +7,8 @@ The order is: repetition penalty, temperature, top-k (Fan et al. 2018), top-p (H
 2020). The penalty is CTRL's (Keskar et al. 2019), with one change: CTRL divides logits, which
 depends on where their zero lies, and that is arbitrary, since adding a constant to all logits
 changes no probability. Here logits are measured from one below the lowest candidate, so that the
-same penalty does the same to every model.
+same penalty does the same to every model. It spares what has to be said again and again
+(`repetition.py`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Sampler:
     """Sampling state of up to `rows` replies over `vocab_size` tokens, `candidates` at a time.
 
     `never` are tokens that are never drawn, `not_first` those that cannot be before a reply shows
-    anything: the ends of a turn and white space.
+    anything: the ends of a turn and white space. `spared` may be said again without penalty.
     """
 
     def __init__(
@@ -38,10 +39,13 @@ class Sampler:
         candidates: int,
         never: Iterable[int] = (),
         not_first: Iterable[int] = (),
+        spared: Iterable[int] = (),
     ) -> None:
         shape = (rows, candidates)
         self._never = np.fromiter(never, np.int64)
         self._not_first = np.fromiter(not_first, np.int64)
+        self._is_spared = np.zeros(vocab_size, np.bool_)
+        self._is_spared[np.fromiter(spared, np.int64)] = True
         # What multiplies a candidate's logit: 1 / temperature, and less for what was said already.
         self._factors = np.ones((rows, vocab_size), np.float32)
         self._fresh = np.ones(rows, np.float32)
@@ -58,7 +62,7 @@ class Sampler:
         self._flat_factors, self._flat_depth = self._factors.reshape(-1), self._depth.reshape(-1)
 
     def start(self, row: int, params: SamplingParams, said: Sequence[int]) -> None:
-        """Begin a reply in a row; the tokens `said` count as said already."""
+        """Begin a reply in a row; the tokens `said` count as said already, unless spared."""
         greedy = params.temperature == 0
         self._fresh[row] = 1.0 if greedy else 1.0 / params.temperature
         self._said[row] = self._fresh[row] / params.repetition_penalty
@@ -66,7 +70,8 @@ class Sampler:
         self._top_p[row] = params.top_p
         factors = self._factors[row]
         factors.fill(self._fresh[row])
-        factors[np.fromiter(said, np.int64)] = self._said[row]
+        said_ids = np.fromiter(said, np.int64)
+        factors[said_ids[~self._is_spared[said_ids]]] = self._said[row]
         factors[self._not_first] = _BANNED
         factors[self._never] = _BANNED
 
@@ -74,6 +79,14 @@ class Sampler:
         """The reply shows something: from now on it may end."""
         self._factors[row, self._not_first] = self._fresh[row]
         self._factors[row, self._never] = _BANNED
+
+    def block(self, row: int, tokens: Sequence[int]) -> None:
+        """These cannot come next, until they are unblocked."""
+        self._factors[row, tokens] = _BANNED
+
+    def unblock(self, row: int, tokens: Sequence[int]) -> None:
+        """These can come again; they count as said."""
+        self._factors[row, tokens] = self._said[row]
 
     def move(self, source: int, target: int) -> None:
         """A reply has moved to another slot."""
@@ -89,7 +102,8 @@ class Sampler:
     ) -> npt.NDArray[np.int64]:
         """One token for each of the rows first_row.. from (B, K) logits, in falling order.
 
-        `uniforms` are B numbers in [0, 1), one for each draw. The tokens drawn count as said.
+        `uniforms` are B numbers in [0, 1), one for each draw. The tokens drawn count as said,
+        unless spared.
         """
         count = len(uniforms)
         rows = slice(first_row, first_row + count)
@@ -104,8 +118,11 @@ class Sampler:
         np.add(order, lanes[:, None], out=order)
         choice = self._draw(order, rows, np.array(uniforms, np.float32))
         picked = order.take(choice + lanes)
-        self._flat_factors[index.take(picked)] = self._said[rows]
         tokens: npt.NDArray[Any] = ids.take(picked)
+        spared = self._is_spared.take(tokens)
+        self._flat_factors[index.take(picked)] = np.where(
+            spared, self._fresh[rows], self._said[rows]
+        )
         return tokens
 
     def _draw(

@@ -46,7 +46,8 @@ def test_a_prompt_is_persona_then_turns_and_ends_where_the_character_speaks(
     text = renderer.tokenizer.decode(list(prompt.ids), skip_special_tokens=True)
     assert "i drive a night bus. my cat hates boats." in text.lower()
     assert prompt.dropped_turns == 0
-    said = renderer.tokenizer.decode(list(prompt.bot_ids))
+    assert [turn[0] for turn in prompt.own_turns] == [bundle.special_tokens.bot]
+    said = renderer.tokenizer.decode(list(prompt.own_turns[0][1:]))
     assert said.strip().lower() == "hello."
 
 
@@ -92,7 +93,7 @@ def test_what_was_cut_stays_cut_for_several_turns(renderer: PromptRenderer) -> N
         starts.append(renderer.render(PERSONA, turns, reserve=40).dropped_turns)
     changes = sum(a != b for a, b in itertools.pairwise(starts))
     assert starts[-1] > 0
-    assert changes <= 20
+    assert changes <= len(starts) / 3
 
 
 def test_of_one_endless_message_the_end_is_kept(bundle: Bundle, renderer: PromptRenderer) -> None:

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inference.detokenizer import token_pieces
 from inference.params import EngineConfig, SamplingParams
+from inference.prompt import PromptRenderer
+from inference.repetition import Echo, spared_tokens
 from inference.sampling import Sampler
 
 STOP, BANNED = 3, 4
@@ -64,6 +67,40 @@ def test_what_was_said_becomes_less_probable() -> None:
     strict = SamplingParams(temperature=1, top_k=8, top_p=1.0, repetition_penalty=1.5)
     assert draw(strict, said=(10,)).count(10) < draw(loose, said=(10,)).count(10)
     assert draw(strict).count(10) == draw(loose).count(10) or draw(strict).count(10) > 0
+
+
+def test_what_has_to_be_said_again_is_spared(renderer: PromptRenderer) -> None:
+    pieces = token_pieces(renderer.tokenizer)
+    spared = {str(pieces[token]) for token in spared_tokens(pieces) if pieces[token]}
+    assert {" the", " i", " you", ".", "?", "'m", " not"} <= spared
+    assert not {" dog", " music", " favorite"} & spared
+    strict = SamplingParams(temperature=1, top_k=8, top_p=1.0, repetition_penalty=3)
+    for tokens, again in (((10,), True), ((), False)):
+        one = Sampler(rows=1, vocab_size=32, candidates=8, spared=tokens)
+        one.start(0, strict, [10])
+        drawn = [int(one.sample(LOGITS, IDS, [0.3])[0]) for _ in range(2)]
+        assert (drawn == [10, 10]) is again
+
+
+def test_a_statement_is_not_made_twice_but_a_question_can_be() -> None:
+    i, am, vegan, do, you, like = range(10, 16)
+    mark, spared = 3, frozenset((i, am, do, you, like))
+    echo = Echo([(mark, i, am, vegan), (mark, do, you, like)], mark, spared)
+    assert [echo.add(token) for token in (i, am)] == [[], [vegan]]
+    question = Echo([(mark, do, you, like)], mark, spared)
+    assert [question.add(token) for token in (do, you, like)] == [[], [], []]
+    stutter = Echo([], mark, spared)
+    assert [stutter.add(token) for token in (i, am, vegan, i, am)][-1] == []
+    assert [stutter.add(token) for token in (vegan, i, am)] == [[], [], [vegan]]
+
+
+def test_what_is_blocked_cannot_come_until_it_is_unblocked() -> None:
+    one = sampler()
+    one.start(0, SamplingParams(temperature=0), ())
+    one.block(0, [10])
+    assert one.sample(LOGITS, IDS, [0.5])[0] == 11
+    one.unblock(0, [10])
+    assert one.sample(LOGITS, IDS, [0.5])[0] == 10
 
 
 def test_control_tokens_are_never_drawn_and_a_reply_never_starts_with_its_end() -> None:

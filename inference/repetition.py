@@ -1,0 +1,66 @@
+"""What a small model should not say again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from inference.detokenizer import Piece
+
+# Without these there is no sentence. Penalised like the rest, they make a small model's replies
+# short and crooked; what bores a reader is content said twice.
+_FUNCTION_WORDS = """
+    a about all also am an and any are as at be because been but by can could did do does don for
+    from get go got had has have he her his how i if in is it its just like me more my no not of on
+    or our out really s she should so some t than that the their them then there they this to too
+    up very was we well were what when where who why will with would yes you your m re ve ll d n't
+"""
+FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
+# Of so many of the character's own last turns the penalty counts the words.
+RECENT_TURNS = 3
+# So many tokens before it make a token the same statement again.
+CONTEXT = 3
+
+
+def spared_tokens(pieces: list[Piece]) -> list[int]:
+    """Ids of function words, punctuation and parts of characters; the rest is content."""
+    return [token for token, piece in enumerate(pieces) if not _is_content(piece)]
+
+
+def _is_content(piece: Piece) -> bool:
+    if isinstance(piece, bytes):
+        return False
+    word = piece.strip().lstrip("'").lower()
+    return word not in FUNCTION_WORDS and any(letter.isalpha() for letter in word)
+
+
+class Echo:
+    """Which content would be the same statement again: a content token after the same tokens.
+
+    Like the blocking of repeated n-grams (Paulus et al. 2017), but "do you like …" can be said
+    again; "I am a vegetarian" cannot. `said` are the character's turns, each with its `mark`.
+    """
+
+    def __init__(self, said: Sequence[Sequence[int]], mark: int, spared: frozenset[int]) -> None:
+        self._spared = spared
+        self._after: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+        for turn in said:
+            for place in range(CONTEXT, len(turn)):
+                self._note(turn[place - CONTEXT : place + 1])
+        self._turn = [mark]
+
+    def add(self, token: int) -> list[int]:
+        """Take in the next token of the turn, and return what must not follow it."""
+        self._turn.append(token)
+        if len(self._turn) > CONTEXT:
+            self._note(self._turn[-CONTEXT - 1 :])
+        return self._after.get(tuple(self._turn[-CONTEXT:]), [])
+
+    def _note(self, tokens: Sequence[int]) -> None:
+        if tokens[-1] not in self._spared:
+            self._after[tuple(tokens[:-1])].append(tokens[-1])
+
+
+def recent_words(said: Sequence[Sequence[int]]) -> list[int]:
+    """The tokens of the character's last turns, for the repetition penalty."""
+    return [token for turn in said[-RECENT_TURNS:] for token in turn]
