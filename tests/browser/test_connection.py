@@ -113,7 +113,7 @@ def test_the_rate_limit_counts_down_and_then_lets_through(
     for number in range(1, 6):
         person.say(f"Message {number}")
     expect(person.page.get_by_role("status")).to_contain_text(
-        re.compile(r"What you wrote goes out in \d+ s")
+        re.compile(r"What you wrote goes out shortly, in \d+ s")
     )
     waiting = person.bubbles("user", "waiting")
     assert waiting.count() >= 1

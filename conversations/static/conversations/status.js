@@ -17,6 +17,8 @@ export class Status {
     const area = /** @type {HTMLElement} */ (document.getElementById("status"));
     this.line = /** @type {HTMLElement} */ (area.firstElementChild);
     this.words = /** @type {HTMLElement} */ (area.querySelector("[data-status-text]"));
+    // Counting down is to be seen, not to be read out every second.
+    this.count = /** @type {HTMLElement} */ (area.querySelector("[data-status-count]"));
     this.button = /** @type {HTMLButtonElement} */ (area.querySelector("button"));
     this.button.addEventListener("click", onTryNow);
   }
@@ -44,29 +46,35 @@ export class Status {
   #show() {
     clearTimeout(this.#timer);
     const now = Date.now();
-    const text = this.#text(now);
+    const [text, count = ""] = this.#text(now);
     if (this.words.textContent !== text) this.words.textContent = text;
+    this.count.textContent = count;
     this.line.hidden = !text;
     this.button.hidden = !text || this.#connection.state !== "waiting";
     const busy = this.#connection.state !== "open" && this.#connection.state !== "gone";
     if (text || busy) this.#timer = setTimeout(() => this.#show(), 500);
   }
 
-  /** @param {number} now */
+  /**
+   * @param {number} now
+   * @returns {[string, string?]} what to say, and what counts down
+   */
   #text(now) {
-    const { state, retryAt } = this.#connection;
-    if (state === "gone") return "This conversation no longer exists. Start a new chat to go on.";
-    if (state === "offline") return "You are offline. What you send waits here and goes out later.";
+    const { state, retryAt = 0 } = this.#connection;
+    if (state === "gone") return ["This conversation no longer exists. Start a new chat to go on."];
+    if (state === "offline") return ["You are offline. What you send waits here and goes out later."];
     if (state === "waiting" || state === "connecting") {
-      if (now - this.#since < SHOW_AFTER_MS) return "";
-      const seconds = Math.ceil(((retryAt ?? 0) - now) / 1000);
-      const when = state === "waiting" && seconds > 0 ? `, trying again in ${seconds} s` : " …";
-      return state === "waiting" ? `The connection is lost${when}` : "Connecting …";
+      if (now - this.#since < SHOW_AFTER_MS) return [""];
+      if (state === "connecting") return ["Connecting …"];
+      return ["The connection is lost", `, trying again in ${seconds(retryAt - now)} s`];
     }
     if (now < this.#holdUntil) {
-      const seconds = Math.ceil((this.#holdUntil - now) / 1000);
-      return `That was quick. What you wrote goes out in ${seconds} s.`;
+      const left = seconds(this.#holdUntil - now);
+      return ["That was quick. What you wrote goes out shortly", `, in ${left} s`];
     }
-    return now < this.#noticeUntil ? this.#notice : "";
+    return [now < this.#noticeUntil ? this.#notice : ""];
   }
 }
+
+/** @param {number} milliseconds */
+const seconds = (milliseconds) => Math.max(0, Math.ceil(milliseconds / 1000));
