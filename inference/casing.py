@@ -48,6 +48,8 @@ _PLAIN_WORDS = frozenset(
         "no",
     ]
 )
+_NO_NAMES = frozenset(["a", "also", "an", "my", "not", "on", "the", "that", "what"])
+_APOSTROPHE = re.compile("['\u2019]")
 _LETTER = r"[^\W\d_]"
 _UNIT = re.compile(
     rf"(?P<word>{_LETTER}+(?:['\u2019]{_LETTER}*)*)|(?P<stop>[.!?\u2026]+)|(?P<space>\s+)"
@@ -69,6 +71,7 @@ class CaseRestorer:
         self._held = ""
         self._sentence_starts = True
         self._after_stop = False
+        self._said = ("", "")
 
     def add(self, text: str) -> str:
         """The text that is certain now, capitals restored."""
@@ -110,13 +113,15 @@ class CaseRestorer:
         return text
 
     def _word(self, word: str) -> str:
-        base = re.split("['\u2019]", word, maxsplit=1)[0]
+        base = _APOSTROPHE.split(word, maxsplit=1)[0]
+        before, self._said = self._said, (self._said[1], word)
         if base == "i":
             return "I" + word[1:]
         name = self._names.get(base) or NAMES.get(base)
         if name:
             return name + word[len(base) :]
-        if self._sentence_starts and len(first := word[0].upper()) == 1:
+        is_name = before == ("name", "is") and word not in _NO_NAMES
+        if (self._sentence_starts or is_name) and len(first := word[0].upper()) == 1:
             return first + word[1:]
         return word
 

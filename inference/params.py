@@ -20,17 +20,18 @@ class SamplingParams:
     temperature: divides the logits; 0 always takes the most probable token.
     top_k: candidates kept (Fan et al. 2018).
     top_p: the smallest set of candidates with this probability is kept (Holtzman et al. 2020).
-    repetition_penalty: divides the probability of tokens the character has just used; 1 is off.
+    repetition_penalty: divides the logits of content the character has just used, measured as
+        `sampling.py` says; above 1 it also makes no statement twice. 1 is off.
     seed: the same seed, prompt and bundle draw the same reply; None draws a new one each time.
 
     Raises ValueError with the field, the value and what is allowed.
     """
 
     max_tokens: int = 40
-    temperature: float = 0.8
-    top_k: int = 20
+    temperature: float = 0.7
+    top_k: int = 40
     top_p: float = 0.9
-    repetition_penalty: float = 1.2
+    repetition_penalty: float = 1.3
     seed: int | None = None
 
     @classmethod

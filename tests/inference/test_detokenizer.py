@@ -47,6 +47,7 @@ def test_a_character_that_never_becomes_whole_is_left_out(renderer: PromptRender
         ("hi, it is monday in paris.", "Hi, it is Monday in Paris."),
         ("version 1.5 is in. i like it", "Version 1.5 is in. I like it"),
         ("well... maybe i will", "Well... Maybe I will"),
+        ("my name is lucy. the name is not lucy's", "My name is Lucy. The name is not lucy's"),
         ("i", "I"),
     ],
 )

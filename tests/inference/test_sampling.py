@@ -96,7 +96,7 @@ def test_a_statement_is_not_made_twice_but_a_question_can_be() -> None:
 
 def test_what_is_blocked_cannot_come_until_it_is_unblocked() -> None:
     one = sampler()
-    one.start(0, SamplingParams(temperature=0), ())
+    one.start(0, SamplingParams(temperature=0, repetition_penalty=1), ())
     one.block(0, [10])
     assert one.sample(LOGITS, IDS, [0.5])[0] == 11
     one.unblock(0, [10])
