@@ -153,7 +153,12 @@ class EngineCore:
         self._totals.tokens += 1
         request.reply_ids.append(token)
         self._emit(request, token)
-        self._avoid_echo(request, token)
+        if request.echo:
+            if request.blocked:
+                self._sampler.unblock(request.slot, request.blocked)
+            request.blocked = request.echo.add(token)
+            if request.blocked:
+                self._sampler.block(request.slot, request.blocked)
         if not request.shows and token not in self._blank:
             request.shows = True
             self._sampler.begun(request.slot)
@@ -161,15 +166,6 @@ class EngineCore:
         # A reply that shows nothing yet goes on for as long as there is room.
         if length >= request.limit and (request.shows or length >= request.prompt.reply_room):
             self._finish(request, at_limit=True)
-
-    def _avoid_echo(self, request: Request, token: int) -> None:
-        if request.echo is None:
-            return
-        if request.blocked:
-            self._sampler.unblock(request.slot, request.blocked)
-        request.blocked = request.echo.add(token)
-        if request.blocked:
-            self._sampler.block(request.slot, request.blocked)
 
     def _finish(self, request: Request, *, at_limit: bool) -> None:
         self._leave(request)

@@ -11,7 +11,6 @@ import asyncio
 import secrets
 import threading
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -83,8 +82,9 @@ class Engine:
         request = _request(model, persona, turns, params or model.sampling, cache_key)
         worker.submit(request)
         try:
-            async with aclosing(request.events()) as events:
-                async for event in events:
+            while not request.ended:
+                await request.news()
+                for event in request.events():
                     yield event
         finally:
             worker.abandon(request)
@@ -129,7 +129,8 @@ def _request(
     prompt = model.renderer.render(persona, turns, reserve=params.max_tokens)
     echo = None
     if params.repetition_penalty > 1:
-        echo = Echo(prompt.own_turns, model.bundle.special_tokens.bot, model.spared)
+        bot = model.bundle.special_tokens.bot
+        echo = Echo(prompt.own_turns, bot, model.spared, model.bundle.vocab_size)
     return Request(
         prompt=prompt,
         params=params,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 from inference.detokenizer import Piece
@@ -41,24 +40,27 @@ class Echo:
     again; "I am a vegetarian" cannot. `said` are the character's turns, each with its `mark`.
     """
 
-    def __init__(self, said: Sequence[Sequence[int]], mark: int, spared: frozenset[int]) -> None:
+    def __init__(
+        self, said: Sequence[Sequence[int]], mark: int, spared: frozenset[int], vocab_size: int
+    ) -> None:
         self._spared = spared
-        self._after: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+        self._base = vocab_size
+        # The last CONTEXT tokens are the digits of one number.
+        self._limit = vocab_size ** (CONTEXT - 1)
+        self._after: dict[int, list[int]] = {}
+        self._context = mark
         for turn in said:
-            for place in range(CONTEXT, len(turn)):
-                self._note(turn[place - CONTEXT : place + 1])
-        self._turn = [mark]
+            for token in turn[1:]:
+                self.add(token)
+            self._context = mark
 
-    def add(self, token: int) -> list[int]:
+    def add(self, token: int) -> Sequence[int]:
         """Take in the next token of the turn, and return what must not follow it."""
-        self._turn.append(token)
-        if len(self._turn) > CONTEXT:
-            self._note(self._turn[-CONTEXT - 1 :])
-        return self._after.get(tuple(self._turn[-CONTEXT:]), [])
-
-    def _note(self, tokens: Sequence[int]) -> None:
-        if tokens[-1] not in self._spared:
-            self._after[tuple(tokens[:-1])].append(tokens[-1])
+        context = self._context
+        if token not in self._spared and context >= self._limit:
+            self._after.setdefault(context, []).append(token)
+        self._context = context = context % self._limit * self._base + token
+        return self._after.get(context, ())
 
 
 def recent_words(said: Sequence[Sequence[int]]) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 from random import Random
@@ -24,8 +24,8 @@ Item = int | Queued | Finished | EngineError
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Request(Sequence):
-    """`inbox`, `signal` and `detokenizer` belong to the caller's loop, the rest to the engine's
-    thread. `params` has a seed; `limit` is the most tokens that the reply may have.
+    """From `detokenizer` and `inbox` to `ended` all belongs to the caller's loop, the rest to the
+    engine's thread. `params` has a seed; `limit` is the most tokens that the reply may have.
 
     Tokens become text on the caller's side, while the engine's thread runs the next step.
     """
@@ -45,7 +45,9 @@ class Request(Sequence):
     shows: bool = False
     blocked: Tokens[int] = ()
     inbox: deque[Item] = field(default_factory=deque)
-    signal: asyncio.Event = field(default_factory=asyncio.Event)
+    waiter: asyncio.Future[None] | None = None
+    untold: int = 0
+    ended: bool = False
     limit: int = field(init=False)
     next_uniform: Callable[[], float] = field(init=False)
 
@@ -72,33 +74,36 @@ class Request(Sequence):
     def receive(self, item: Item) -> None:
         """Runs in the caller's loop."""
         self.inbox.append(item)
-        self.signal.set()
+        if self.waiter and not self.waiter.done():
+            self.waiter.set_result(None)
 
-    async def events(self) -> AsyncGenerator[Event, None]:
-        """What the engine has to say, until the reply is whole; raises what it ended with.
+    async def news(self) -> None:
+        """Wait until there is something in the inbox."""
+        if not self.inbox:
+            self.waiter = self.loop.create_future()
+            await self.waiter
 
-        Tokens that have come in while the caller was busy are handed over in one piece.
-        """
-        untold = 0
-        while True:
-            await self.signal.wait()
-            self.signal.clear()
-            text = ""
-            while self.inbox:
-                item = self.inbox.popleft()
-                if isinstance(item, int):
-                    untold += 1
-                    text += self.detokenizer.add(item)
-                    continue
-                if isinstance(item, EngineError):
-                    raise item
-                if isinstance(item, Finished):
-                    text += self.detokenizer.finish()
-                    if text:
-                        yield Delta(text, untold)
-                    yield item
-                    return
-                yield item
+    def events(self) -> Iterator[Event]:
+        """What is in the inbox: all tokens in a row as one piece of text. Raises an error in it."""
+        text = ""
+        while self.inbox:
+            item = self.inbox.popleft()
+            if isinstance(item, int):
+                self.untold += 1
+                text += self.detokenizer.add(item)
+                continue
+            if isinstance(item, EngineError):
+                raise item
+            if isinstance(item, Finished):
+                self.ended = True
+                text += self.detokenizer.finish()
             if text:
-                yield Delta(text, untold)
-                untold = 0
+                yield self._delta(text)
+                text = ""
+            yield item
+        if text:
+            yield self._delta(text)
+
+    def _delta(self, text: str) -> Delta:
+        tokens, self.untold = self.untold, 0
+        return Delta(text, tokens)

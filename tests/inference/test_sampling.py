@@ -85,13 +85,13 @@ def test_what_has_to_be_said_again_is_spared(renderer: PromptRenderer) -> None:
 def test_a_statement_is_not_made_twice_but_a_question_can_be() -> None:
     i, am, vegan, do, you, like = range(10, 16)
     mark, spared = 3, frozenset((i, am, do, you, like))
-    echo = Echo([(mark, i, am, vegan), (mark, do, you, like)], mark, spared)
-    assert [echo.add(token) for token in (i, am)] == [[], [vegan]]
-    question = Echo([(mark, do, you, like)], mark, spared)
-    assert [question.add(token) for token in (do, you, like)] == [[], [], []]
-    stutter = Echo([], mark, spared)
-    assert [stutter.add(token) for token in (i, am, vegan, i, am)][-1] == []
-    assert [stutter.add(token) for token in (vegan, i, am)] == [[], [], [vegan]]
+    echo = Echo([(mark, i, am, vegan), (mark, do, you, like)], mark, spared, 32)
+    assert [echo.add(token) for token in (i, am)] == [(), [vegan]]
+    question = Echo([(mark, do, you, like)], mark, spared, 32)
+    assert [question.add(token) for token in (do, you, like)] == [(), (), ()]
+    stutter = Echo([], mark, spared, 32)
+    assert [stutter.add(token) for token in (i, am, vegan, i, am)][-1] == ()
+    assert [stutter.add(token) for token in (vegan, i, am)] == [(), (), [vegan]]
 
 
 def test_what_is_blocked_cannot_come_until_it_is_unblocked() -> None:
