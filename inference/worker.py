@@ -8,6 +8,7 @@ caller and dies; the engine makes a new one for the next request.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import sys
 import threading
@@ -56,6 +57,8 @@ class Worker:
     # Called from any thread.
 
     def start(self) -> None:
+        # Python ends with daemon threads still running; in the middle of a step that is a crash.
+        atexit.register(self.close)
         self._thread.start()
 
     def submit(self, request: Request) -> None:
@@ -177,6 +180,7 @@ class Worker:
         for request in requests:
             self._outbox.setdefault(request.loop, []).append((request, _copy_of(reason)))
         self._deliver()
+        atexit.unregister(self.close)
         core, self._core = self._core, None
         if core is None:
             self.ready.set_exception(reason)

@@ -192,3 +192,24 @@ def test_importing_the_engine_loads_no_numeric_library() -> None:
     heavy = {"numpy", "onnxruntime", "tokenizers"}
     code = f"import sys, inference.engine; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_process_may_end_in_the_middle_of_a_reply() -> None:
+    code = f"""
+import asyncio
+from pathlib import Path
+from inference.engine import Engine, EngineConfig, SamplingParams, Turn
+
+async def main():
+    engine = Engine(EngineConfig(Path({str(DEFAULT_BUNDLE)!r}), threads=1))
+    params = SamplingParams(max_tokens=200, temperature=3, top_k=64, top_p=1.0)
+    replies = [engine.generate(["I sing."], [Turn("person", "Hi")], params) for _ in range(8)]
+    await asyncio.gather(*(anext(reply) for reply in replies))
+    raise SystemExit(3)
+
+asyncio.run(main())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr) == (3, "")
