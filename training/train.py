@@ -16,6 +16,7 @@ import numpy as np
 from inference.prompt import PromptRenderer
 from training.checkpoint import read_checkpoint
 from training.config import TrainConfig, TrainError
+from training.data.held_out import HeldOut
 from training.data.packing import Batch
 from training.data.stream import Source, Stream, common_words, load_source, prefetched
 from training.grammar.generator import grammar_dialogues
@@ -213,12 +214,13 @@ def load_sources(
     """The run's files, and its grammar dialogues."""
     sources = [load_source(path, repeat, report) for path, repeat in run.data]
     if run.grammar:
+        held_out = HeldOut.of_file(run.validation)
         personas = [
             lines
             for source in sources
             for dialogue in source.dialogues
             for lines in dialogue.personas
-            if lines
+            if lines and not held_out.knows(lines)
         ]
         made = grammar_dialogues(
             run.grammar,

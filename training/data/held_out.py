@@ -1,0 +1,35 @@
+"""Keeps made dialogues away from the personas that a model is measured with.
+
+Corpora share personas: most of ConvAI2's are in Synthetic-Persona-Chat too, with other punctuation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.data.readers import read_dialogues
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Persona lines of the validation dialogues, without case and punctuation."""
+
+    lines: frozenset[str]
+
+    @classmethod
+    def of_file(cls, path: Path | None) -> HeldOut:
+        """Every persona line in a file of dialogues; none without a file. Raises DataError."""
+        dialogues = read_dialogues(path) if path else ()
+        personas = (lines for dialogue in dialogues for lines in dialogue.personas)
+        return cls(frozenset(plain(line) for lines in personas for line in lines))
+
+    def knows(self, persona: Iterable[str]) -> bool:
+        """Whether any line of a persona is held out."""
+        return any(plain(line) in self.lines for line in persona)
+
+
+def plain(line: str) -> str:
+    return " ".join(re.findall(r"[a-z0-9]+", line.lower()))
