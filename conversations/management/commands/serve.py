@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 
 from conversations.models import Persona
+from conversations.services.static_files import static_files_collect
 
 # Up to here a frame that is too large is answered; a larger one closes the socket.
 WEBSOCKET_BYTES = 2 * 1024 * 1024
@@ -35,7 +36,7 @@ class Command(BaseCommand):
         if not Persona.objects.exists():
             call_command("load_personas")
         if not settings.DEBUG:
-            call_command("collectstatic", interactive=False, verbosity=0)
+            static_files_collect()
         host, port = settings.ENV.host, settings.ENV.port
         address = (
             settings.PUBLIC_URL or f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
