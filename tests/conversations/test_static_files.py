@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,8 @@ def test_files_are_collected_once(source: Path, tmp_path: Path) -> None:
 def test_a_changed_file_is_collected_again(source: Path, tmp_path: Path) -> None:
     static_files_collect()
     source.write_text("User-agent: *\nDisallow: /admin/\n")
+    later = time.time() + 10  # collectstatic compares whole seconds
+    os.utime(source, (later, later))
     assert static_files_collect()
     assert "Disallow" in (tmp_path / "static" / "robots.txt").read_text()
 
