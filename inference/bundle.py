@@ -54,7 +54,8 @@ class BundleFile:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A validated bundle directory. `n_ctx` is the number of positions the model can hold."""
+    """A validated bundle directory. `n_ctx` is the number of positions the model can hold;
+    `choice_head` whether its graphs score how well a reply follows (`choice_score`)."""
 
     path: Path
     name: str
@@ -71,6 +72,7 @@ class Bundle:
     source: Mapping[str, Any]
     metrics: Mapping[str, Any]
     files: Mapping[str, BundleFile]
+    choice_head: bool = False
 
     @property
     def model_path(self) -> Path:
@@ -141,6 +143,7 @@ def _parse_manifest(directory: Path, manifest: dict[str, Any]) -> Bundle:
         source=fields.mapping("source"),
         metrics=fields.mapping("metrics"),
         files=_parse_files(fields),
+        choice_head=fields.flag("choice_head"),
     )
     if bundle.n_embd % bundle.n_head:
         fields.refuse("n_embd", f"{bundle.n_embd} cannot be divided by n_head {bundle.n_head}")
@@ -228,6 +231,11 @@ class _Fields:
         if value < minimum:
             self.refuse(name, f"must be {minimum} or more, not {value}")
         return value
+
+    def flag(self, name: str) -> bool:
+        """False where it is missing."""
+        value = self.values.get(name, False)
+        return value if isinstance(value, bool) else self.refuse(name, "must be true or false")
 
     def mapping(self, name: str) -> dict[str, Any]:
         return dict(self._get(name, dict, "an object"))

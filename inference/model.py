@@ -16,6 +16,7 @@ from inference.prompt import PromptRenderer
 from inference.repetition import spared_tokens
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
     from inference.runner import KVSnapshot, TopK
@@ -27,6 +28,7 @@ class ModelRunner(Protocol):
     slots: int
     n_ctx: int
     top_k: int
+    choice_scores: npt.NDArray[np.float32] | None
 
     def prefill(self, slot: int, token_ids: Sequence[int], past: int) -> TopK: ...
     def decode(self, token_ids: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> TopK: ...

@@ -56,7 +56,11 @@ class KVSnapshot:
 
 
 class Runner:
-    """A loaded model with room for `slots` sequences. Not thread-safe: one thread owns it."""
+    """A loaded model with room for `slots` sequences. Not thread-safe: one thread owns it.
+
+    `choice_scores`, float32 (slots), is None for a bundle without a second head. Its first B values
+    are the head's scores of the last call's B sequences, each as it ends with its newest token.
+    """
 
     def __init__(self, bundle: Bundle, *, slots: int, threads: int) -> None:
         if slots < 1 or threads < 1:
@@ -85,6 +89,9 @@ class Runner:
         self._longest = np.zeros(1, np.int32)
         self._values = np.zeros((slots, self.top_k), np.float32)
         self._top_ids = np.zeros((slots, self.top_k), np.int64)
+        self.choice_scores = np.zeros(slots, np.float32) if bundle.choice_head else None
+        if bundle.choice_head and "choice_score" not in outputs:
+            raise BundleError(f"{bundle.model_path}: no choice_score, but choice_head is true.")
         self._prefill_bindings = [self._bind_cache(slot, 1) for slot in range(slots)]
         self._decode_bindings = [self._bind_decode(batch) for batch in range(1, slots + 1)]
 
@@ -167,6 +174,8 @@ class Runner:
         _bind_input(binding, "total_sequence_length", self._longest, (1,))
         _bind_output(binding, "top_values", self._values, (batch, self.top_k))
         _bind_output(binding, "top_ids", self._top_ids, (batch, self.top_k))
+        if self.choice_scores is not None:
+            _bind_output(binding, "choice_score", self.choice_scores, (batch,))
         return binding
 
     def _bind_decode(self, batch: int) -> ort.IOBinding:

@@ -22,6 +22,8 @@ ACTIVATIONS = {
 
 # What training knows and the weights do not tell: name, prompt, sampling, source, metrics.
 FACTS_FILE = "chatbot.json"
+# The second head of next-utterance classification, (n_embd, 1); most checkpoints have none.
+CHOICE_WEIGHT = "choice_head.weight"
 
 
 class ExportError(Exception):
@@ -79,6 +81,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 f"{path / 'model.safetensors'}: tensor {name} has shape "
                 f"{weights[name].shape} where config.json says {shape}."
             )
+    head = weights.get(CHOICE_WEIGHT)
+    if head is not None and head.shape != (config.n_embd, 1):
+        raise ExportError(
+            f"{path / 'model.safetensors'}: tensor {CHOICE_WEIGHT} has shape {head.shape}; "
+            f"the second head of this model is {(config.n_embd, 1)}."
+        )
     return Checkpoint(path, config, weights)
 
 

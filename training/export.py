@@ -26,7 +26,13 @@ from inference.prompt import VERSION as PROMPT_VERSION
 from inference.prompt import PromptRenderer
 from training.calibration import calibration_texts
 from training.card import CARD_FILE, model_card
-from training.checkpoint import Checkpoint, ExportError, read_checkpoint, read_json
+from training.checkpoint import (
+    CHOICE_WEIGHT,
+    Checkpoint,
+    ExportError,
+    read_checkpoint,
+    read_json,
+)
 from training.equalize import CACHE_SCALE, equalize
 from training.network import Network
 from training.vocabulary import Vocabulary, fit_embeddings, is_lower_case, read_vocabulary
@@ -40,7 +46,8 @@ class ExportOptions:
     """`lower_case` None reads it off the vocabulary; `facts` go into the manifest as they are.
 
     `facts` may hold name, prompt (options), sampling, source and metrics: what training knows and
-    the weights do not tell. `card` is the Markdown that opens the model card.
+    the weights do not tell. `card` is the Markdown that opens the model card. `choice_head` False
+    leaves the second head out, which is of no use untrained.
     """
 
     quantization: str = "int8"
@@ -48,6 +55,7 @@ class ExportOptions:
     facts: Mapping[str, Any] = field(default_factory=dict)
     card: str = ""
     overwrite: bool = False
+    choice_head: bool = True
 
 
 def export_bundle(checkpoint_dir: Path, out: Path, options: ExportOptions) -> Bundle:
@@ -58,10 +66,14 @@ def export_bundle(checkpoint_dir: Path, out: Path, options: ExportOptions) -> Bu
     """
     _check_target(out, overwrite=options.overwrite)
     checkpoint = read_checkpoint(checkpoint_dir)
+    if not options.choice_head:
+        checkpoint.weights.pop(CHOICE_WEIGHT, None)
     vocabulary = read_vocabulary(checkpoint_dir)
     manifest = _manifest(checkpoint, vocabulary, options)
     checkpoint = fit_embeddings(checkpoint, vocabulary)
     manifest |= _shape(checkpoint)
+    if CHOICE_WEIGHT in checkpoint.weights:
+        manifest["choice_head"] = True
     network = _network(checkpoint, vocabulary, manifest)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.prompt import PromptRenderer, Turn
-from training.checkpoint import read_checkpoint
+from training.checkpoint import CHOICE_WEIGHT, read_checkpoint
 from training.data.packing import BatchShape, Example, IntArray, Segment, pack
-from training.model import CHOICE_WEIGHT, DialogueModel, load_weights
+from training.model import DialogueModel, load_weights
 from training.scoring import FloatVector, Scores, bot_turns, reply_ids
 from training.vocabulary import fit_embeddings, is_lower_case, read_vocabulary
 

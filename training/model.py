@@ -14,10 +14,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from training.checkpoint import Config, FloatArray
+from training.checkpoint import CHOICE_WEIGHT, Config, FloatArray
 
 MASKED = -1e9
-CHOICE_WEIGHT = "choice_head.weight"
 
 
 class Block(keras.layers.Layer):

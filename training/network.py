@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from training.checkpoint import ACTIVATIONS, Checkpoint
+from training.checkpoint import ACTIVATIONS, CHOICE_WEIGHT, Checkpoint
 from training.graph import GraphBuilder, WeightFile
 from training.weights import Matrices
 
@@ -39,7 +39,9 @@ class Network:
     def generator(self, top_k: int) -> onnx.ModelProto:
         """The graph that serving runs: top_values float32 and top_ids int64, both (B, K).
 
-        They are the largest logits after each sequence's last token, in falling order.
+        They are the largest logits after each sequence's last token, in falling order. Of a
+        checkpoint with a second head also choice_score float32 (B): what it says of the sequence
+        as it ends with that token.
         """
         build = GraphBuilder(self.weights)
         hidden, _ = self._blocks(build, last_only=True)
@@ -54,12 +56,14 @@ class Network:
             build.node("Mul", [values, factor], "top_values")
         build.output("top_values", np.float32, ["batch", top_k])
         build.output("top_ids", np.int64, ["batch", top_k])
+        self._choice(build, final, "batch")
         return build.model()
 
     def scorer(self) -> onnx.ModelProto:
         """The graph that evaluation runs: log-likelihood float32 (B * S) of the input `targets`.
 
         targets int64 (B, S) holds, for each position, the token whose probability is asked for.
+        Of a checkpoint with a second head also choice_score float32 (B * S).
         """
         build = GraphBuilder(self.weights)
         hidden, _ = self._blocks(build)
@@ -76,6 +80,7 @@ class Network:
         total = build.node("ReduceLogSumExp", [logits, axis], "total", keepdims=1)
         build.node("Sub", [chosen, total], "log_likelihood")
         build.output("log_likelihood", np.float32, ["positions", 1])
+        self._choice(build, final, "positions")
         return build.model()
 
     def observer(self) -> tuple[onnx.ModelProto, list[str]]:
@@ -85,6 +90,13 @@ class Network:
         for name in norms:
             build.output(name, np.float32, ["batch", "sequence", self._config.n_embd])
         return build.model(), norms
+
+    def _choice(self, build: GraphBuilder, final: str, rows: str) -> None:
+        """The second head's score of each row of `final` (rows, n_embd), where there is a head."""
+        if CHOICE_WEIGHT in self._checkpoint.weights:
+            head = build.weight(CHOICE_WEIGHT, self._checkpoint.weights[CHOICE_WEIGHT][:, 0])
+            build.node("MatMul", [final, head], "choice_score")
+            build.output("choice_score", np.float32, [rows])
 
     def _blocks(self, build: GraphBuilder, *, last_only: bool = False) -> tuple[str, list[str]]:
         """The transformer up to its final norm, and the norms that each block starts with.

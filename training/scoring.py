@@ -55,7 +55,8 @@ class BundleScorer:
         dtype = _CACHE_DTYPES[inputs["past_key_0"].type]
         names = [f"{kind}_{i}" for i in range(bundle.n_layer) for kind in ("key", "value")]
         self._empty = {f"past_{name}": np.zeros(shape, dtype) for name in names}
-        self._outputs = ["log_likelihood", *(f"present_{name}" for name in names)]
+        self._scores = ["log_likelihood", *(["choice_score"] if bundle.choice_head else [])]
+        self._present = [f"present_{name}" for name in names]
         self._alone = lru_cache(maxsize=4096)(self._alone_mean)
 
     def reply_nats(self, persona: Sequence[str], turns: Sequence[Turn]) -> tuple[float, int]:
@@ -66,13 +67,13 @@ class BundleScorer:
         example = Example.from_mask(*self.renderer.render_dialogue(persona, turns))
         if len(example.ids) <= self._n_ctx:
             wanted = np.concatenate([np.arange(*span) for span in example.replies])
-            values, _ = self._run(example.ids[:-1], example.ids[1:], self._empty)
-            return float(-values[wanted - 1].sum()), len(wanted)
+            scores, _ = self._run(example.ids[:-1], example.ids[1:], self._empty)
+            return float(-scores[0][wanted - 1].sum()), len(wanted)
         nats, tokens = 0.0, 0
         for index in bot_turns(turns):
             ids = reply_ids(self.renderer, turns[index].text)[: self._n_ctx // 2]
             prompt = self.renderer.render(persona, turns[:index], reserve=len(ids)).ids
-            nats -= self._after(prompt, [ids])[0].sum()
+            nats -= self._after(prompt, [ids])[0][0].sum()
             tokens += len(ids)
         return float(nats), tokens
 
@@ -82,28 +83,36 @@ class BundleScorer:
         """Scores of the candidates as the bot's next turn; the context is run once."""
         replies = [reply_ids(self.renderer, text) for text in candidates]
         prompt = self.renderer.render(persona, turns, reserve=max(map(len, replies))).ids
+        scored = self._after(prompt, replies)
+        heads = [scores[1][-1] for scores in scored if len(scores) > 1]
         return Scores(
-            likelihood=np.array([values.mean() for values in self._after(prompt, replies)]),
+            likelihood=np.array(
+                [scores[0][: len(ids)].mean() for scores, ids in zip(scored, replies, strict=True)]
+            ),
             unconditional=np.array([self._alone(text) for text in candidates]),
+            head=np.array(heads) if heads else None,
         )
 
     def _alone_mean(self, text: str) -> float:
         prompt = self.renderer.render([], [], reserve=1).ids
-        return float(self._after(prompt, [reply_ids(self.renderer, text)])[0].mean())
+        ids = reply_ids(self.renderer, text)
+        return float(self._after(prompt, [ids])[0][0][: len(ids)].mean())
 
-    def _after(self, prompt: Sequence[int], replies: Sequence[IntArray]) -> list[FloatVector]:
-        """Log-likelihood of every token of the replies, each right after the prompt."""
+    def _after(self, prompt: Sequence[int], replies: Sequence[IntArray]) -> list[list[FloatVector]]:
+        """Log-likelihood of every token of the replies, each right after the prompt. With a second
+        head the last token is run too, and the scores of all tokens follow; the last one counts."""
         context = np.asarray(prompt, np.int32)
         _, past = self._run(context[:-1], context[1:], self._empty)
         results = []
         for ids in replies:
-            given = np.concatenate([context[-1:], ids[:-1]])
-            results.append(self._run(given, ids, past)[0])
+            left = len(ids) if len(self._scores) > 1 else len(ids) - 1
+            given = np.concatenate([context[-1:], ids[:left]])
+            results.append(self._run(given, np.resize(ids, len(given)), past)[0])
         return results
 
     def _run(
         self, ids: IntArray, targets: IntArray, past: dict[str, npt.NDArray[np.generic]]
-    ) -> tuple[FloatVector, dict[str, npt.NDArray[np.generic]]]:
+    ) -> tuple[list[FloatVector], dict[str, npt.NDArray[np.generic]]]:
         before = past["past_key_0"].shape[2]
         feeds = {
             "input_ids": ids[None].astype(np.int64),
@@ -112,9 +121,11 @@ class BundleScorer:
             "total_sequence_length": np.array([before + len(ids)], np.int32),
             "targets": targets[None].astype(np.int64),
         }
-        values, *present = self._session.run(self._outputs, {**feeds, **past})
-        names = (name.replace("present", "past") for name in self._outputs[1:])
-        return values.ravel().astype(np.float64), dict(zip(names, present, strict=True))
+        results = self._session.run([*self._scores, *self._present], {**feeds, **past})
+        count = len(self._scores)
+        scores = [values.ravel().astype(np.float64) for values in results[:count]]
+        names = (name.replace("present", "past") for name in self._present)
+        return scores, dict(zip(names, results[count:], strict=True))
 
 
 def reply_ids(renderer: PromptRenderer, text: str) -> IntArray:

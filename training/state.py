@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from inference.bundle import TOKENIZER_FILE
-from training.checkpoint import Config
+from training.checkpoint import CHOICE_WEIGHT, Config
 from training.config import TrainError
 from training.model import DialogueModel, load_weights, read_weights
 from training.vocabulary import Vocabulary
@@ -62,7 +62,8 @@ def save_model(
     try:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        _write(fresh, model, vocabulary)
+        # A run with one candidate does not train the second head: what it holds is of no use.
+        _write(fresh, model, vocabulary, head=meta.get("run", {}).get("candidates") != 1)
         _write_json(fresh / META_FILE, meta)
         _write_json(fresh / FACTS_FILE, facts)
         if state is not None:
@@ -134,10 +135,12 @@ def config_json(config: Config, vocabulary: Vocabulary) -> dict[str, Any]:
     }
 
 
-def _write(directory: Path, model: DialogueModel, vocabulary: Vocabulary) -> None:
+def _write(directory: Path, model: DialogueModel, vocabulary: Vocabulary, *, head: bool) -> None:
     from safetensors.numpy import save_file
 
     weights = read_weights(model)
+    if not head:
+        del weights[CHOICE_WEIGHT]
     prefixed = {
         name if name.startswith("choice_head") else f"transformer.{name}": np.ascontiguousarray(w)
         for name, w in weights.items()

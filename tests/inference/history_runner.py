@@ -23,6 +23,7 @@ class HistoryRunner:
 
     top_k = 64
     ends = 1 / 12
+    choice_scores = None
 
     def __init__(self, bundle: Bundle, *, slots: int, threads: int) -> None:
         self.slots = slots

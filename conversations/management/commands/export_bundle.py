@@ -55,6 +55,12 @@ examples:
         parser.add_argument(
             "--card", type=Path, metavar="FILE", help="Markdown that opens the model card"
         )
+        parser.add_argument(
+            "--no-choice-head",
+            dest="choice_head",
+            action="store_false",
+            help="leave out a second head that was not trained",
+        )
         parser.add_argument("--overwrite", action="store_true", help="replace the bundle in --out")
         parser.add_argument("--json", action="store_true", help="report as one JSON line")
 
@@ -77,6 +83,7 @@ examples:
                 "bytes": size,
                 "added_special_tokens": added,
                 "prompt": dict(bundle.prompt.options),
+                "choice_head": bundle.choice_head,
             }
             self.stdout.write(json.dumps(report))
             return
@@ -96,6 +103,7 @@ def _export(
     facts: Path | None,
     card: Path | None,
     overwrite: bool,
+    choice_head: bool,
     **_: Any,
 ) -> Bundle:
     from training.export import ExportOptions, export_bundle, read_facts
@@ -107,6 +115,7 @@ def _export(
         facts=read_facts(facts_path) if facts or facts_path.is_file() else {},
         card=_card(card) if card else "",
         overwrite=overwrite,
+        choice_head=choice_head,
     )
     return export_bundle(checkpoint, out, options)
 
