@@ -71,7 +71,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     if not path.is_dir():
         raise ExportError(f"{path}: no such checkpoint directory.")
-    config = _read_config(path / "config.json")
+    config = read_config(path / "config.json")
     weights = _read_weights(path / "model.safetensors")
     for name, shape in expected_shapes(config).items():
         if name not in weights:
@@ -116,7 +116,7 @@ def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     return shapes | {"ln_f.weight": (width,), "ln_f.bias": (width,)}
 
 
-def _read_config(path: Path) -> Config:
+def read_config(path: Path) -> Config:
     values = read_json(path)
     if values.get("model_type") != "gpt2":
         raise ExportError(

@@ -16,7 +16,10 @@ class TrainError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """`data` are files, or `chitchat`, each with how often an epoch shows it (0.5: every other).
+    """A run starts from `checkpoint`, a directory or `hf://owner/name`, or from nothing: with a
+    `size` of LAYERSxWIDTHxHEADS, so many `positions` and a `vocabulary` learnt from the data.
+
+    `data` are files, or `chitchat`, each with how often an epoch shows it (0.5: every other).
 
     A run ends after `steps` updates, or when `minutes` of training are used up, whichever is
     first; the learning rate falls to nothing by then. `grammar` dialogues are made on top, whose
@@ -25,8 +28,12 @@ class TrainConfig:
     `choice_share` of the dialogues take part in the second.
     """
 
-    checkpoint: Path
     out: Path
+    checkpoint: str = ""
+    size: str = ""
+    positions: int = 512
+    vocabulary: int = 12_000
+    natural_case: bool = False
     data: tuple[tuple[str, float], ...] = ()
     grammar: int = 0
     characters: int = 0
@@ -64,6 +71,8 @@ class TrainConfig:
                 raise TrainError(f"{name} must be from 0 to 1, not {getattr(self, name)}.")
         if self.steps <= 0 and self.minutes <= 0:
             raise TrainError("steps or minutes must be above 0: without either, when to stop?")
+        if bool(self.checkpoint) == bool(self.size):
+            raise TrainError("Give either checkpoint, to start from one, or size, to start anew.")
         if not self.data and not self.grammar:
             raise TrainError("No data: give files of dialogues, or a number of grammar dialogues.")
         if self.precision not in PRECISIONS:

@@ -12,7 +12,7 @@ from training.report import RunReport
 from training.state import read_meta
 from training.train import LAST, prepare
 
-PATHS = ("checkpoint", "out", "validation")
+PATHS = ("out", "validation")
 
 
 def run_training(
@@ -57,8 +57,7 @@ def config_from(values: Mapping[str, Any]) -> TrainConfig:
     """A TrainConfig from options or from `meta.json`. Raises TrainError for what is wrong."""
     known = {field.name for field in fields(TrainConfig)}
     chosen = {name: value for name, value in values.items() if name in known}
-    if not chosen.get("checkpoint"):
-        raise TrainError("checkpoint: give the directory of a GPT-2 checkpoint to start from.")
+    chosen["checkpoint"] = str(chosen.get("checkpoint") or "")
     for name in PATHS:
         if chosen.get(name) is not None:
             chosen[name] = Path(chosen[name])

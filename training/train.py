@@ -20,10 +20,12 @@ from training.data.held_out import HeldOut
 from training.data.packing import Batch
 from training.data.stream import Source, Stream, common_words, load_source, prefetched
 from training.grammar.generator import grammar_dialogues
+from training.hub import checkpoint_name
 from training.model import load_weights
 from training.objective import Trainee, build_optimizer, learning_rate
 from training.report import RunReport
 from training.samples import sample_replies
+from training.start import starting_point
 from training.state import RunState, load_state, save_model
 from training.validate import Validation
 from training.vocabulary import (
@@ -146,8 +148,11 @@ class Trainer:
     def _facts(self) -> dict[str, Any]:
         return {
             "name": self.run.out.name,
+            "prompt": {"options": {"window": min(self.run.max_dialogue, self.run.row_length)}},
             "source": {
-                "trained_from": self.run.checkpoint.name,
+                "trained_from": (
+                    checkpoint_name(self.run.checkpoint) if self.run.checkpoint else "nothing"
+                ),
                 "data": [Path(path).name for path, _ in self.run.data],
                 "grammar_dialogues": self.run.grammar,
                 "steps": self.state.step,
@@ -171,8 +176,10 @@ def prepare(
         raise TrainError(f"{run.out}: holds a run already; add --resume, or choose another --out.")
     keras.utils.set_random_seed(run.seed)
     keras.mixed_precision.set_global_policy(run.precision)
-    vocabulary = read_vocabulary(run.checkpoint)
-    checkpoint = fit_embeddings(read_checkpoint(run.checkpoint), vocabulary)
+    sources = load_sources(run, characters, report.line)
+    directory = starting_point(run, sources)
+    vocabulary = read_vocabulary(directory)
+    checkpoint = fit_embeddings(read_checkpoint(directory), vocabulary)
     n_ctx = checkpoint.config.n_ctx
     if min(run.max_dialogue, run.row_length) > n_ctx:
         raise TrainError(
@@ -190,7 +197,7 @@ def prepare(
         lowercase=is_lower_case(vocabulary.tokenizer),
     )
     stream = Stream(
-        sources=load_sources(run, characters, report.line),
+        sources=sources,
         renderer=renderer,
         shape=run.shape,
         seed=run.seed,

@@ -169,7 +169,7 @@ def test_neighbours_in_a_row_do_not_see_each_other(checkpoint: Path) -> None:
 
 
 def test_the_learning_rate_rises_and_falls(tmp_path: Path) -> None:
-    run = TrainConfig(checkpoint=tmp_path, out=tmp_path, grammar=1, steps=100, warmup=0.1)
+    run = TrainConfig(checkpoint=str(tmp_path), out=tmp_path, grammar=1, steps=100, warmup=0.1)
     rates = [learning_rate(run, run.progress(step, 0.0)) for step in range(101)]
     assert max(rates) == pytest.approx(run.learning_rate)
     assert rates.index(max(rates)) == 10
@@ -198,7 +198,7 @@ def test_a_loss_that_is_not_a_number_says_what_to_change(
         ({"rows": 0}, "rows must be above 0"),
         ({"dropout": 2.0}, "dropout must be from 0 to 1"),
         ({"precision": "int3"}, "precision must be one of"),
-        ({"checkpoint": None}, "give the directory"),
+        ({"checkpoint": None}, "Give either checkpoint"),
         ({"row_length": 1024, "max_dialogue": 1024}, "512 positions"),
     ],
 )

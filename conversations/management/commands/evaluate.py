@@ -12,8 +12,10 @@ from django.core.management.base import CommandError
 
 from conversations.management.base import ManualCommand
 from inference.errors import EngineError
+from training.checkpoint import ExportError
 from training.data.dialogue import DataError
 from training.evaluation import EvaluateOptions, Evaluation, EvaluationError, gate, table
+from training.hub import checkpoint_directory
 
 
 class Command(ManualCommand):
@@ -35,7 +37,7 @@ examples:
         parser.add_argument("--data", type=Path, required=True, metavar="FILE")
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--bundle", type=Path, metavar="DIR")
-        what.add_argument("--checkpoint", type=Path, metavar="DIR")
+        what.add_argument("--checkpoint", metavar="DIR", help="or hf://owner/name")
         parser.add_argument(
             "--limit", type=int, default=0, metavar="N", help="only the first N dialogues"
         )
@@ -58,7 +60,7 @@ examples:
 
     def run(self, **options: Any) -> None:
         live = settings.ENV.bundle
-        target = options["checkpoint"] or options["bundle"] or live
+        target = options["bundle"] or live
         chosen = EvaluateOptions(
             limit=options["limit"],
             replies=options["replies"],
@@ -66,9 +68,11 @@ examples:
             seed=options["seed"],
         )
         try:
+            if options["checkpoint"]:
+                target = checkpoint_directory(options["checkpoint"])
             evaluation = Evaluation.run(target, options["data"], chosen)
             failed = gate(evaluation, live, options["data"], chosen) if options["gate"] else []
-        except (DataError, EvaluationError, EngineError) as error:
+        except (DataError, EvaluationError, EngineError, ExportError) as error:
             raise CommandError(str(error)) from error
         if options["samples"]:
             options["samples"].write_text(evaluation.samples(), encoding="utf-8")

@@ -12,6 +12,7 @@ from django.core.management.base import CommandError
 from conversations.management.base import ManualCommand
 from inference.bundle import QUANTIZATIONS, Bundle
 from training.checkpoint import FACTS_FILE, ExportError
+from training.hub import checkpoint_directory
 
 
 class Command(ManualCommand):
@@ -30,7 +31,7 @@ examples:
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
+        parser.add_argument("--checkpoint", required=True, metavar="DIR", help="or hf://owner/name")
         parser.add_argument("--out", type=Path, required=True, metavar="DIR")
         parser.add_argument(
             "--quantization",
@@ -96,7 +97,7 @@ examples:
 
 def _export(
     *,
-    checkpoint: Path,
+    checkpoint: str,
     out: Path,
     quantization: str,
     lower_case: bool | None,
@@ -108,7 +109,8 @@ def _export(
 ) -> Bundle:
     from training.export import ExportOptions, export_bundle, read_facts
 
-    facts_path = facts or checkpoint / FACTS_FILE
+    directory = checkpoint_directory(checkpoint)
+    facts_path = facts or directory / FACTS_FILE
     options = ExportOptions(
         quantization=quantization,
         lower_case=lower_case,
@@ -117,7 +119,7 @@ def _export(
         overwrite=overwrite,
         choice_head=choice_head,
     )
-    return export_bundle(checkpoint, out, options)
+    return export_bundle(directory, out, options)
 
 
 def _card(path: Path) -> str:

@@ -17,6 +17,8 @@ from conversations.management.base import ManualCommand
 NUMBERS: dict[str, tuple[type, str]] = {
     "steps": (int, "stop after N updates"),
     "minutes": (float, "stop after N minutes; the learning rate falls to nothing by then"),
+    "positions": (int, "with --size: the longest text in tokens"),
+    "vocabulary": (int, "with --size: tokens, learnt from the data"),
     "grammar": (int, "make N dialogues of questions about personas and their answers"),
     "rows": (int, "rows of a batch"),
     "row_length": (int, "tokens of a row; several dialogues share one"),
@@ -39,6 +41,8 @@ NUMBERS: dict[str, tuple[type, str]] = {
     "patience": (int, "stop after N evaluations without a better one; 0: never"),
 }
 
+OTHERS = ("checkpoint", "size", "natural_case", "validation", "characters", "precision")
+
 
 class Command(ManualCommand):
     help = """Fine-tunes a GPT-2 checkpoint on dialogues, with checkpoints and exact resume.
@@ -48,10 +52,11 @@ FILE=0.5 shows a random half of it every epoch. The run's directory gets last/ (
 --resume) and best/ (by perplexity on --validation); export_bundle takes either.
 
 examples:
-  manage.py train --checkpoint distilgpt2 --data personachat.json --validation dev.jsonl.gz \\
-      --out runs/one --steps 6000
+  manage.py train --checkpoint hf://distilbert/distilgpt2 --data personachat.json \\
+      --validation dev.jsonl.gz --out runs/one --steps 6000
   manage.py train --checkpoint runs/one/best --data chitchat=0.1 --grammar 5000 --minutes 60 \\
       --out runs/two
+  manage.py train --size 6x384x6 --data chitchat --steps 4000 --out runs/new
   manage.py train --resume --out runs/two"""
 
     requires_system_checks = ()
@@ -65,7 +70,23 @@ examples:
             if field.default is not MISSING
         }
         parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-        parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="what to start from")
+        start = parser.add_mutually_exclusive_group()
+        start.add_argument(
+            "--checkpoint",
+            metavar="DIR",
+            help="what to start from: a directory, or hf://owner/name to fetch from the Hub",
+        )
+        start.add_argument(
+            "--size",
+            metavar="LxWxH",
+            help="start from nothing: layers, width and heads, as 6x384x6",
+        )
+        parser.add_argument(
+            "--natural-case",
+            action="store_true",
+            default=None,
+            help="with --size: keep capital letters (default: lower case)",
+        )
         parser.add_argument("--data", type=_data, action="append", metavar="FILE[=TIMES]")
         parser.add_argument("--validation", type=Path, metavar="FILE")
         parser.add_argument(
@@ -99,7 +120,7 @@ examples:
         from training.config import TrainError
         from training.data.dialogue import DataError
 
-        names = (*NUMBERS, "checkpoint", "validation", "characters", "precision")
+        names = (*NUMBERS, *OTHERS)
         given = {name: options[name] for name in names if options[name] is not None}
         if options["data"]:
             given["data"] = tuple(options["data"])

@@ -1,0 +1,108 @@
+"""What training starts from: the Hub's cache, or nothing but a stated size."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+pytest.importorskip("keras")
+
+from django.core.management import CommandError, call_command
+
+from tests.training.tiny import tiny_checkpoint, tiny_dialogues
+from training.checkpoint import read_checkpoint
+from training.vocabulary import is_lower_case, read_vocabulary
+
+SMALL: dict[str, Any] = {
+    "steps": 2,
+    "rows": 2,
+    "row_length": 64,
+    "max_dialogue": 64,
+    "target_share": 0.9,
+    "json": True,
+}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> tuple[str, float]:
+    return str(tiny_dialogues(tmp_path / "data.jsonl", 20)), 1.0
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The Hub's cache with one model in it, and no network."""
+    from huggingface_hub import constants
+
+    cache = tmp_path / "hub"
+    model = cache / "models--someone--tiny"
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    (model / "refs").mkdir(parents=True)
+    (model / "refs" / "main").write_text(commit)
+    (model / "snapshots").mkdir()
+    shutil.move(tiny_checkpoint(tmp_path / "tiny"), model / "snapshots" / commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return cache
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_checkpoint_of_the_hub_is_trained_and_exported(
+    data: tuple[str, float], tmp_path: Path
+) -> None:
+    call_command(
+        "train", checkpoint="hf://someone/tiny", data=[data], out=tmp_path / "run", **SMALL
+    )
+    facts = (tmp_path / "run" / "last" / "chatbot.json").read_text()
+    assert '"trained_from": "someone/tiny"' in facts
+    assert '"window": 64' in facts
+    call_command("export_bundle", checkpoint="hf://someone/tiny", out=tmp_path / "b", json=True)
+    assert (tmp_path / "b" / "bundle.json").is_file()
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("hf://someone/else", "the Hub cannot be reached"),
+        ("hf://nobody", "a name on the Hub is hf://owner/name"),
+    ],
+)
+def test_what_the_hub_does_not_give_is_said_in_one_line(
+    name: str, message: str, data: tuple[str, float], tmp_path: Path
+) -> None:
+    with pytest.raises(CommandError, match=message) as raised:
+        call_command("train", checkpoint=name, data=[data], out=tmp_path / "run", **SMALL)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_model_of_stated_size_learns_from_nothing(
+    data: tuple[str, float], tmp_path: Path
+) -> None:
+    call_command(
+        "train",
+        *("--size", "2x32x4", "--vocabulary", "320", "--positions", "128"),
+        data=[data],
+        out=tmp_path / "run",
+        **SMALL,
+    )
+    checkpoint = read_checkpoint(tmp_path / "run" / "last")
+    config = checkpoint.config
+    assert (config.n_layer, config.n_embd, config.n_head, config.n_ctx) == (2, 32, 4, 128)
+    assert config.vocab_size <= 320
+    assert is_lower_case(read_vocabulary(tmp_path / "run" / "last").tokenizer)
+
+
+@pytest.mark.parametrize("size", ["big", "2x30x4", "0x32x4"])
+def test_a_size_that_cannot_be_is_named(size: str, data: tuple[str, float], tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="size"):
+        call_command("train", size=size, data=[data], out=tmp_path / "run", **SMALL)
+
+
+def test_a_checkpoint_and_a_size_are_one_too_many(data: tuple[str, float], tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="Give either checkpoint"):
+        call_command("train", data=[data], out=tmp_path / "run", **SMALL)

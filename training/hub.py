@@ -1,0 +1,64 @@
+"""Checkpoints by name: a directory, or `hf://owner/name` on the Hugging Face Hub.
+
+What was fetched once is found again without a network, in the Hub's own cache (`HF_HOME`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from training.checkpoint import ExportError
+
+SCHEME = "hf://"
+WEIGHTS = "model.safetensors"
+FILES = ("config.json", WEIGHTS, "tokenizer.json", "vocab.json", "merges.txt", "chatbot.json")
+
+
+def checkpoint_directory(name: str | Path) -> Path:
+    """The directory of a checkpoint, fetched from the Hub where the name asks for it.
+
+    `hf://owner/name@revision` takes a branch, tag or commit. Raises ExportError, in one line, when
+    the Hub cannot be reached, does not know the name, or has no safetensors weights under it.
+    """
+    if not str(name).startswith(SCHEME):
+        return Path(name)
+    repository, _, revision = str(name).removeprefix(SCHEME).partition("@")
+    if repository.count("/") != 1 or not all(repository.split("/")):
+        raise ExportError(
+            f"{name}: a name on the Hub is hf://owner/name, as hf://distilbert/distilgpt2."
+        )
+    directory = _fetch(str(name), repository, revision or None)
+    if not (directory / WEIGHTS).is_file():
+        raise ExportError(f"{name}: has no {WEIGHTS}; only safetensors weights are read.")
+    return directory
+
+
+def checkpoint_name(name: str | Path) -> str:
+    """What a checkpoint is called in a bundle and in a run's notes."""
+    text = str(name)
+    return text.removeprefix(SCHEME) if text.startswith(SCHEME) else Path(name).resolve().name
+
+
+def _fetch(name: str, repository: str, revision: str | None) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import (
+            HFValidationError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
+    except ModuleNotFoundError as error:
+        raise ExportError(
+            f"{name}: the package {error.name} is missing; requirements.txt has what it takes."
+        ) from error
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(FILES)))
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ExportError(f"{name}: not on the Hub, or not public ({reason})") from error
+    except (LocalEntryNotFoundError, OSError) as error:
+        raise ExportError(
+            f"{name}: the Hub cannot be reached and nothing of it is in the cache. Download "
+            f"{', '.join(FILES[:3])} elsewhere and give their directory instead."
+        ) from error

@@ -1,0 +1,106 @@
+"""A GPT-2 that has learnt nothing yet: a stated size, and a tokenizer made from the data."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from inference.bundle import TOKENIZER_FILE
+from training.checkpoint import FloatArray, expected_shapes, read_config
+from training.config import TrainError
+from training.vocabulary import END_TOKEN, ROLE_TOKENS
+
+# Radford et al. 2019: weights from N(0, 0.02), residual projections scaled down by depth.
+DEVIATION = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Layers, width and heads; `positions` is the longest text in tokens."""
+
+    layers: int
+    width: int
+    heads: int
+    positions: int = 512
+    vocabulary: int = 12_000
+    lowercase: bool = True
+
+    @classmethod
+    def parse(
+        cls, text: str, *, positions: int = 512, vocabulary: int = 12_000, lowercase: bool = True
+    ) -> Size:
+        """From `6x384x6`: layers, width, heads. Raises TrainError."""
+        match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", text)
+        if not match:
+            raise TrainError(f"size must be LAYERSxWIDTHxHEADS, as 6x384x6, not {text!r}.")
+        layers, width, heads = map(int, match.groups())
+        if not layers or not heads or not width or width % heads:
+            raise TrainError(f"size {text}: the width must be a multiple of the heads.")
+        if vocabulary < 300:
+            raise TrainError(f"vocabulary must be 300 or more, not {vocabulary}.")
+        return cls(layers, width, heads, positions, vocabulary, lowercase)
+
+
+def write_new_checkpoint(directory: Path, size: Size, texts: Iterable[str], *, seed: int) -> None:
+    """Write config.json, tokenizer.json and random weights, the same for the same arguments.
+
+    The tokenizer is a byte-level BPE of the `texts`, which are given as the prompt has them.
+    """
+    from safetensors.numpy import save_file
+
+    directory.mkdir(parents=True, exist_ok=True)
+    tokens = _write_tokenizer(directory / TOKENIZER_FILE, size, texts)
+    config = {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "vocab_size": tokens,
+        "n_layer": size.layers,
+        "n_embd": size.width,
+        "n_head": size.heads,
+        "n_positions": size.positions,
+        "activation_function": "gelu_new",
+        "tie_word_embeddings": True,
+    }
+    path = directory / "config.json"
+    path.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    random = np.random.default_rng(seed)
+    deep = DEVIATION / np.sqrt(2 * size.layers)
+    weights = {
+        f"transformer.{name}": _start(name, shape, random, deep)
+        for name, shape in expected_shapes(read_config(path)).items()
+    }
+    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+
+
+def _start(
+    name: str, shape: tuple[int, ...], random: np.random.Generator, deep: float
+) -> FloatArray:
+    if name.endswith("bias"):
+        return np.zeros(shape, np.float32)
+    if "ln_" in name:
+        return np.ones(shape, np.float32)
+    deviation = deep if name.endswith("c_proj.weight") else DEVIATION
+    return random.normal(0, deviation, shape).astype(np.float32)
+
+
+def _write_tokenizer(path: Path, size: Size, texts: Iterable[str]) -> int:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size.vocabulary,
+        special_tokens=[END_TOKEN, *ROLE_TOKENS.values()],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    lowered = (text.lower() if size.lowercase else text for text in texts)
+    tokenizer.train_from_iterator(lowered, trainer)
+    tokenizer.save(str(path))
+    return int(tokenizer.get_vocab_size(with_added_tokens=True))
