@@ -13,8 +13,10 @@ from conversations.services.owners import Owner
 from conversations.services.statements import TURNS_BEFORE, adapt, fetch
 from inference.prompt import Turn
 
-# More than fits any context; the prompt renderer decides what really stays.
+# More than fits any context; the prompt renderer decides what really stays. The oldest leave many
+# at a time: in between the prompt begins the same, and its keys and values are still cached.
 MAX_TURNS = 64
+TURNS_STEP = 32
 
 
 def conversations_of_owner(*, owner: Owner) -> QuerySet[Conversation]:
@@ -67,7 +69,10 @@ def conversation_turns(*, conversation_id: UUID, before_id: int) -> list[Turn]:
     """What was said before a reply, its question last, as the prompt renderer wants it."""
     conversation = adapt(Message, "conversation_id", conversation_id)
     rows = fetch(TURNS_BEFORE, [conversation, before_id, MAX_TURNS])
-    return [Turn("person" if role == Role.USER else "bot", text) for role, text in reversed(rows)]
+    total = rows[0][2] if rows else 0
+    surplus = max(0, total - MAX_TURNS)
+    kept = rows[: total - -(-surplus // TURNS_STEP) * TURNS_STEP]
+    return [Turn("person" if role == Role.USER else "bot", text) for role, text, _ in kept[::-1]]
 
 
 def conversations_listed(*, owner: Owner, query: str = "") -> QuerySet[Conversation]:

@@ -37,10 +37,11 @@ REPLIES_OPEN = f"""
 PERSONA_LINES = f"""
     SELECT lines FROM {Persona._meta.db_table}
     WHERE id = (SELECT persona_id FROM {_CONVERSATIONS} WHERE id = %s)"""
-# (conversation_id, id, limit) -> role and text of what was said before a message, the last first.
+# (conversation_id, id, limit) -> role and text of what was said before a message, the last first,
+# each with how much that is altogether.
 # A character remembers what it said as far as it got; what failed it never said.
 TURNS_BEFORE = f"""
-    SELECT role, text FROM {_MESSAGES}
+    SELECT role, text, COUNT(*) OVER () FROM {_MESSAGES}
     WHERE conversation_id = %s AND id < %s AND text <> ''
         AND (role = 'user' OR status IN ('complete', 'stopped', 'interrupted'))
     ORDER BY id DESC LIMIT %s"""

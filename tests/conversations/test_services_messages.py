@@ -212,3 +212,19 @@ def test_the_character_is_revealed_once(conversation: Conversation) -> None:
 def test_nobody_owns_conversations_without_an_owner(persona: Persona) -> None:
     conversation_start(channel=Channel.SMS, owner=Owner())
     assert not conversations_of_owner(owner=Owner()).exists()
+
+
+def test_the_oldest_turns_leave_many_at_a_time(conversation: Conversation) -> None:
+    rows = [
+        Message(conversation=conversation, role=role, text=f"{number}", status=Status.COMPLETE)
+        for number, role in enumerate([Role.USER, Role.BOT] * 80)
+    ]
+    Message.objects.bulk_create(rows)
+    ids = list(conversation.messages.order_by("id").values_list("id", flat=True))
+    starts = []
+    for place in range(1, len(ids), 2):
+        turns = conversation_turns(conversation_id=conversation.pk, before_id=ids[place])
+        assert [int(turn.text) for turn in turns] == list(range(int(turns[0].text), place))
+        assert len(turns) >= min(place, 32)
+        starts.append(int(turns[0].text))
+    assert sorted(set(starts)) == [0, 32, 64, 96]

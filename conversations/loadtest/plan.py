@@ -1,0 +1,110 @@
+"""What is to be played, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+FIRST_TOKEN_LIMIT_MS = 300
+REPLY_LIMIT_MS = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class SmsPlan:
+    """How to text the server: the token that signs, the webhook's path, and the site's number."""
+
+    token: str
+    path: str
+    to: str
+    public_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`people` send a message every `every` seconds on average, for `seconds` after a ramp-up.
+
+    `sms_share` of them (0 to 1) text instead of using the page. ValueError says what is wrong.
+    """
+
+    url: str
+    people: int
+    every: float = 20.0
+    seconds: float = 60.0
+    ramp: float = 10.0
+    patience: float = 15.0
+    sms_share: float = 0.0
+    sms: SmsPlan | None = None
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"url: {self.url!r} is not a URL; write http://127.0.0.1:8000")
+        for name in ("people", "every", "seconds", "patience"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}: {getattr(self, name)} given, more than 0 is needed")
+        if not 0 <= self.sms_share <= 1:
+            raise ValueError(f"sms_share: {self.sms_share} given, 0 to 1 is allowed")
+        if self.sms_share and self.sms is None:
+            raise ValueError("sms_share: texts need a token to sign them (TWILIO_AUTH_TOKEN)")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What people saw. Messages sent during the ramp-up are not counted (`counting`)."""
+
+    counting: bool = False
+    sent: int = 0
+    complete: int = 0
+    failed: int = 0
+    lost: int = 0
+    characters: int = 0
+    problems: Counter[str] = field(default_factory=Counter)
+    first_token: list[float] = field(default_factory=list)
+    reply: list[float] = field(default_factory=list)
+    began: float = 0.0
+
+    def start(self) -> None:
+        self.counting = True
+        self.began = time.perf_counter()
+
+    def problem(self, what: str) -> None:
+        """Something that went wrong, whenever it did."""
+        self.problems[what] += 1
+
+    def holds(self) -> bool:
+        """Whether the server kept up: in time, nothing lost, nothing failed."""
+        return (
+            self.complete > 0
+            and not (self.failed or self.lost or self.problems)
+            and quantile(self.first_token, 0.95) * 1000 < FIRST_TOKEN_LIMIT_MS
+            and quantile(self.reply, 0.95) * 1000 < REPLY_LIMIT_MS
+        )
+
+    def report(self) -> dict[str, Any]:
+        seconds = time.perf_counter() - self.began if self.began else 0.0
+        return {
+            "seconds": round(seconds, 1),
+            "sent": self.sent,
+            "complete": self.complete,
+            "failed": self.failed,
+            "lost": self.lost,
+            "problems": dict(self.problems),
+            "messages_s": round(self.sent / seconds, 2) if seconds else 0.0,
+            "first_token_ms": _quantiles_ms(self.first_token),
+            "reply_ms": _quantiles_ms(self.reply),
+            "reply_characters": round(self.characters / self.complete, 1) if self.complete else 0.0,
+            "holds": self.holds(),
+        }
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value below or at which this share of them lies; 0 when there are none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def _quantiles_ms(values: Sequence[float]) -> dict[str, float]:
+    shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+    return {name: round(quantile(values, share) * 1000, 1) for name, share in shares.items()}

@@ -1,0 +1,135 @@
+"""`manage.py loadtest`: how many people a running server holds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.urls import reverse
+
+from conversations.loadtest.machine import server_find
+from conversations.loadtest.plan import Plan, SmsPlan
+from conversations.loadtest.trial import (
+    Sample,
+    plot_write,
+    samples_write,
+    trial_run,
+    trial_search,
+)
+from conversations.management.base import ManualCommand
+
+
+class Command(ManualCommand):
+    requires_system_checks = ()
+    help = """Plays simultaneous people who chat with a running server, and reports what they saw.
+
+Each opens the site as a new browser, connects the websocket and writes at a human pace. All come
+from one address, so the server needs wider limits than it has in public, and a database that may
+be thrown away:
+
+  DATABASE_URL=sqlite:////tmp/load.sqlite3 CHATBOT_MESSAGE_RATE=1000000/minute \\
+    CHATBOT_CONVERSATION_RATE=1000000/hour bin/serve
+
+examples:
+  manage.py loadtest --people 200                          a minute of 200 people
+  manage.py loadtest --people 500 --find                   the most people that it holds
+  manage.py loadtest --people 200 --minutes 20 --csv soak.csv --plot soak.png
+  manage.py loadtest --people 100 --sms-share 0.3          a third of them text (TWILIO_AUTH_TOKEN,
+                        and CHATBOT_SMS_GLOBAL_RATE=1000000/minute for the server)
+
+A server holds a crowd when 95 of 100 first tokens come within 300 ms and replies within 1.5 s, and
+nothing fails or is lost. The ramp-up is not counted. Ends with status 1 when replies fail or get
+lost. Above 900 people raise the limit of open files (ulimit -n 4096), the server's too."""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--url", default=f"http://127.0.0.1:{settings.ENV.port}")
+        parser.add_argument("--people", type=int, default=100)
+        parser.add_argument(
+            "--every", type=float, default=20.0, help="seconds between one's messages (%(default)s)"
+        )
+        parser.add_argument("--seconds", type=float, default=60.0, help="time that is measured")
+        parser.add_argument("--minutes", type=float, help="the same in minutes, for a soak")
+        parser.add_argument("--ramp", type=float, help="seconds in which people come (20 a second)")
+        parser.add_argument("--patience", type=float, default=15.0, help="then a reply is lost")
+        parser.add_argument("--sms-share", type=float, default=0.0, help="0 to 1")
+        parser.add_argument("--pid", type=int, help="the server's process, if it is not found")
+        parser.add_argument("--find", action="store_true", help="search the most people it holds")
+        parser.add_argument("--csv", type=Path, help="write a sample every ten seconds")
+        parser.add_argument("--plot", type=Path, help="draw them (needs matplotlib)")
+        parser.add_argument("--json", action="store_true", help="end in one line of JSON")
+
+    def run(self, **options: Any) -> None:
+        plan = _plan(options)
+        pid = options["pid"] or server_find(plan.url)
+        if options["find"]:
+            report = asyncio.run(trial_search(plan, pid=pid, told=self._tell))
+            if report is None:
+                raise CommandError("The server holds no crowd of any size that was tried.")
+        else:
+            samples: list[Sample] = []
+            report = asyncio.run(trial_run(plan, pid=pid, sampled=samples.append))
+            self._keep(samples, options)
+        if options["json"]:
+            self.stdout.write(json.dumps(report))
+        else:
+            self._tell(report)
+        if report["failed"] or report["lost"] or report["problems"] or not report["sent"]:
+            raise CommandError(_complaint(report))
+
+    def _keep(self, samples: list[Sample], options: dict[str, Any]) -> None:
+        if options["csv"]:
+            samples_write(samples, options["csv"])
+        if options["plot"] and not plot_write(samples, options["plot"]):
+            self.stderr.write("No picture: matplotlib is not installed (uv pip install matplotlib)")
+
+    def _tell(self, report: dict[str, Any]) -> None:
+        first, reply = report["first_token_ms"], report["reply_ms"]
+        self.stderr.write(
+            f"{report['people']} people: {report['sent']} messages in {report['seconds']} s, "
+            f"{report['complete']} replies, {report['failed']} failed, {report['lost']} lost; "
+            f"first token {first['p50']}/{first['p95']}/{first['p99']} ms, "
+            f"reply {reply['p50']}/{reply['p95']}/{reply['p99']} ms (p50/p95/p99); "
+            f"{report['tokens_s']} tokens/s; server {report['server_cores']} cores, "
+            f"{report['server_rss_mb']} MiB; generator {report['generator_cores']} cores; "
+            f"{'holds' if report['holds'] else 'does not hold'}"
+        )
+
+
+def _plan(options: dict[str, Any]) -> Plan:
+    token = settings.ENV.twilio_auth_token
+    sms = None
+    if options["sms_share"] and token:
+        to = settings.ENV.sms_number or "+14155550100"
+        sms = SmsPlan(token, reverse("sms:incoming"), to, settings.PUBLIC_URL or "")
+    ramp = options["ramp"] if options["ramp"] is not None else options["people"] / 20
+    minutes = options["minutes"]
+    try:
+        return Plan(
+            url=options["url"],
+            people=options["people"],
+            every=options["every"],
+            seconds=minutes * 60 if minutes else options["seconds"],
+            ramp=ramp,
+            patience=options["patience"],
+            sms_share=options["sms_share"],
+            sms=sms,
+        )
+    except ValueError as error:
+        raise CommandError(f"--{str(error).replace('_', '-', 1)}") from error
+
+
+def _complaint(report: dict[str, Any]) -> str:
+    if "rate_limited" in report["problems"]:
+        return (
+            "The server limits how much one address may write. Start it with CHATBOT_MESSAGE_RATE="
+            "1000000/minute and CHATBOT_CONVERSATION_RATE=1000000/hour."
+        )
+    if not report["sent"] and not report["problems"]:
+        return "Nobody had the time to write: give more --seconds or a shorter --every."
+    problems = ", ".join(f"{what} ({number})" for what, number in report["problems"].items())
+    return f"{report['failed']} failed, {report['lost']} lost. {problems}".strip()

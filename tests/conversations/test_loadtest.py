@@ -1,0 +1,63 @@
+"""The load generator against a real server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conversations.processes import run
+from tests.servers import Server
+
+TOKEN = "a token for tests"
+
+
+@pytest.fixture(scope="module")
+def open_server(
+    server_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    database = tmp_path_factory.mktemp("loadtest") / "db.sqlite3"
+    with Server(
+        database,
+        server_template,
+        CHATBOT_MESSAGE_RATE="100000/minute",
+        CHATBOT_CONVERSATION_RATE="100000/hour",
+        TWILIO_AUTH_TOKEN=TOKEN,
+    ) as server:
+        yield server
+
+
+def loadtest(server: Server, *arguments: str) -> tuple[int, str, str]:
+    result = run(
+        "manage.py", "loadtest", "--url", server.url, "--people", "3", "--every", "0.5",
+        "--ramp", "0.1", "--json", *arguments, TWILIO_AUTH_TOKEN=TOKEN,
+    )  # fmt: skip
+    return result.returncode, result.stdout, result.stderr
+
+
+def test_three_people_chat_and_text(open_server: Server) -> None:
+    status, out, error = loadtest(open_server, "--seconds", "2", "--sms-share", "0.34")
+    assert status == 0, error
+    report = json.loads(out)
+    assert report["people"] == 3
+    assert report["sent"] == report["complete"] > 0
+    assert (report["failed"], report["lost"], report["problems"]) == (0, 0, {})
+    assert 0 < report["first_token_ms"]["p50"] <= report["reply_ms"]["p99"]
+    assert report["server_rss_mb"] > 50
+    assert report["tokens_s"] > 0
+
+
+def test_rate_limits_are_named(server_template: Path, tmp_path: Path) -> None:
+    with Server(tmp_path / "db.sqlite3", server_template, CHATBOT_MESSAGE_RATE="1/hour") as server:
+        status, out, error = loadtest(server, "--seconds", "3")
+    assert status == 1
+    assert json.loads(out)["problems"]["rate_limited"] > 0
+    assert "CHATBOT_MESSAGE_RATE" in error
+
+
+def test_a_crowd_of_nobody_is_refused(open_server: Server) -> None:
+    status, _, error = loadtest(open_server, "--people", "0")
+    assert status == 1
+    assert "--people" in error
