@@ -5,26 +5,30 @@ A step fills in a bounded piece of the waiting prompts and decodes one token of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
+from inference.contest import Standing
 from inference.detokenizer import blank_tokens, unshown_tokens, unspoken_tokens
-from inference.events import Queued, Totals
+from inference.events import Totals
 from inference.kv_cache import Entry, KVCache
+from inference.line import WaitingLine
 from inference.model import Model
 from inference.params import EngineConfig
 from inference.repetition import recent_words
-from inference.request import Item, Request
-from inference.sampling import Sampler
+from inference.request import Item, Reply, Request
+from inference.sampling import Sampler, log_likelihoods
 from inference.scheduler import Move, Scheduler
 from inference.sequence import Phase
 
-# Weight of the newest reply in the running mean that waiting times are estimated from.
-SMOOTHING = 0.1
-# Those who wait hear of their place this often; a newcomer at once.
-POSITION_SECONDS = 0.5
+if TYPE_CHECKING:
+    from inference.runner import TopK
+
+_IN_SLOTS = (Phase.PREFILL, Phase.DECODE)
 
 
 class EngineCore:
@@ -37,18 +41,19 @@ class EngineCore:
         totals: Totals,
         emit: Callable[[Request, Item], None],
     ) -> None:
-        self.scheduler: Scheduler[Request] = Scheduler(config.max_batch)
+        self.scheduler: Scheduler[Reply] = Scheduler(config.max_batch)
+        self.line = WaitingLine(self.scheduler, emit)
         self.cache = KVCache(config.kv_cache_mb * 2**20)
         self._runner = model.runner
         self._totals = totals
         self._emit = emit
         self._tokens = np.zeros(config.max_batch, np.int64)
         self._lengths = np.zeros(config.max_batch, np.int64)
-        self._seconds_per_reply: float | None = None
-        self._newcomers = self._queue_moved = False
-        self._positions_told_at = 0.0
+        self._contests: set[Request] = set()
         special = model.bundle.special_tokens
         self._stops = frozenset((special.person, special.end))
+        # In training this is what ends a reply.
+        self._turn_end = special.person
         self._blank = frozenset(unshown_tokens(model.pieces))
         self._sampler = Sampler(
             rows=config.max_batch,
@@ -67,28 +72,27 @@ class EngineCore:
         return self.scheduler.is_idle
 
     def add(self, request: Request) -> None:
-        self.scheduler.add(request)
-        self._newcomers = True
+        self.scheduler.add(request.replies[0])
+        self.line.has_newcomers = True
 
     def abandon(self, request: Request) -> bool:
-        """The caller has left; its slot is free now. False when the reply has ended already."""
-        if request.phase is Phase.DONE:
+        """The caller has left; its slots are free now. False when the reply has ended already."""
+        if request.done:
             return False
         self._totals.abandoned += 1
-        self._leave(request)
+        # The others of a request wait outside the scheduler until its prompt is filled in.
+        held = [reply for reply in request.replies if reply.phase in _IN_SLOTS]
+        for reply in held or request.replies[:1]:
+            self._leave(reply, keep=True)
+        self._close(request)
         return True
-
-    def wait_seconds(self, position: int) -> float | None:
-        """Until the request at a position has a slot: one is free every mean duration / slots."""
-        mean = self._seconds_per_reply
-        return None if mean is None else position * mean / self.scheduler.slots
 
     def step(self) -> None:
         self._fill()
         if self.scheduler.decoding:
             self._decode()
-        if self._newcomers or self._queue_moved:
-            self._tell_positions()
+        if self.line.has_newcomers or self.line.has_moved:
+            self.line.tell()
 
     def close(self) -> None:
         """Let go of the model and of all keys and values."""
@@ -98,107 +102,156 @@ class EngineCore:
     def _fill(self) -> None:
         """Run prompts, up to the scheduler's budget while somebody is being answered."""
         budget = self.scheduler.prefill_budget()
-        while request := self.scheduler.filling or self._admit():
-            count = min(request.prompt_left, budget or request.prompt_left)
-            piece = request.prompt_ids[request.cached : request.cached + count]
-            values, ids = self._runner.prefill(request.slot, piece, request.cached)
-            request.cached += count
+        while reply := self.scheduler.filling or self._admit():
+            count = min(reply.prompt_left, budget or reply.prompt_left)
+            piece = reply.prompt_ids[reply.cached : reply.cached + count]
+            top = self._runner.prefill(reply.slot, piece, reply.cached)
+            reply.cached += count
             self._totals.prompt_tokens += count
-            if not request.prompt_left:
-                self._move(self.scheduler.begin_decoding())
-                self._sampler.start(
-                    request.slot, request.params, recent_words(request.prompt.own_turns)
-                )
-                token = self._sampler.sample(values, ids, [request.next_uniform()], request.slot)
-                request.first_token_at = monotonic()
-                self._accept(request, int(token[0]))
+            if not reply.prompt_left:
+                self._begin(reply.request, top)
             if budget is None or budget <= count:
                 return
             budget -= count
 
-    def _admit(self) -> Request | None:
-        request = self.scheduler.admit()
-        if request is None:
+    def _admit(self) -> Reply | None:
+        reply = self.scheduler.admit()
+        if reply is None:
             return None
+        request = reply.request
         request.admitted_at = monotonic()
-        self._queue_moved = True
-        found = request.cache_key and self.cache.find(request.cache_key, request.prompt_ids)
+        self.line.has_moved = True
+        found = request.cache_key and self.cache.find(request.cache_key, reply.prompt_ids)
         if found:
             entry, shared = found
             # The last token is run again: its logits are what the reply begins with.
-            request.reused = request.cached = min(shared, len(request.prompt_ids) - 1)
-            self._runner.load(request.slot, entry.snapshot, request.cached)
+            request.reused = reply.cached = min(shared, len(reply.prompt_ids) - 1)
+            self._runner.load(reply.slot, entry.snapshot, reply.cached)
             self._totals.reused_tokens += request.reused
-        return request
+        return reply
+
+    def _begin(self, request: Request, top: TopK) -> None:
+        """The prompt is in: draw the first token of every reply to it."""
+        first, *others = request.replies
+        self._move(self.scheduler.begin_decoding())
+        for reply in others:
+            self._move(self.scheduler.fork(first, reply))
+        if others:
+            self._contests.add(request)
+        said = recent_words(request.prompt.own_turns)
+        drawn = []
+        for reply in request.replies:
+            self._sampler.start(reply.slot, request.params, said)
+            token = self._sampler.sample(*top, [reply.next_uniform()], reply.slot)
+            drawn.append((reply, token))
+        request.first_token_at = monotonic()
+        for reply, token in drawn:
+            if reply.standing:
+                self._note([reply], top, token)
+            self._accept(reply, int(token[0]))
 
     def _decode(self) -> None:
         batch = tuple(self.scheduler.decoding)
         size = len(batch)
         tokens, lengths = self._tokens[:size], self._lengths[:size]
-        tokens[:] = [request.reply_ids[-1] for request in batch]
-        lengths[:] = [request.cached for request in batch]
-        values, ids = self._runner.decode(tokens, lengths)
-        drawn = self._sampler.sample(values, ids, [request.next_uniform() for request in batch])
+        tokens[:] = [reply.reply_ids[-1] for reply in batch]
+        lengths[:] = [reply.cached for reply in batch]
+        top = self._runner.decode(tokens, lengths)
+        drawn = self._sampler.sample(*top, [reply.next_uniform() for reply in batch])
         # All first: a reply that ends moves another's slot, whose newest position must go along.
-        for request in batch:
-            request.cached += 1
-        for request, token in zip(batch, drawn.tolist(), strict=True):
-            self._accept(request, token)
+        for reply in batch:
+            reply.cached += 1
+        if self._contests:
+            self._note(batch, top, drawn)
+        for reply, token in zip(batch, drawn.tolist(), strict=True):
+            self._accept(reply, token)
 
-    def _accept(self, request: Request, token: int) -> None:
+    def _note(self, batch: Sequence[Reply], top: TopK, drawn: npt.NDArray[np.int64]) -> None:
+        """What the model thinks of the replies that are one of several."""
+        nats = log_likelihoods(*top, drawn).tolist()
+        scores = self._runner.choice_scores
+        for row, reply in enumerate(batch):
+            if reply.standing:
+                reply.standing.note(nats[row], None if scores is None else float(scores[row]))
+
+    def _accept(self, reply: Reply, token: int) -> None:
         """A reply's next token: to its caller, or the end of the reply."""
+        standing = reply.standing
+        if standing and standing.whole:
+            self._run_out(reply, standing)
+            return
         if token in self._stops:
-            self._finish(request, at_limit=False)
+            self._end(reply, at_limit=False)
             return
         self._totals.tokens += 1
-        request.reply_ids.append(token)
-        self._emit(request, token)
-        if request.echo:
-            if request.blocked:
-                self._sampler.unblock(request.slot, request.blocked)
-            request.blocked = request.echo.add(token)
-            if request.blocked:
-                self._sampler.block(request.slot, request.blocked)
-        if not request.shows and token not in self._blank:
-            request.shows = True
-            self._sampler.begun(request.slot)
-        length = len(request.reply_ids)
+        reply.reply_ids.append(token)
+        if not standing:
+            self._emit(reply.request, token)
+        if reply.echo:
+            if reply.blocked:
+                self._sampler.unblock(reply.slot, reply.blocked)
+            reply.blocked = reply.echo.add(token)
+            if reply.blocked:
+                self._sampler.block(reply.slot, reply.blocked)
+        if not reply.shows and token not in self._blank:
+            reply.shows = True
+            self._sampler.begun(reply.slot)
+        length = len(reply.reply_ids)
         # A reply that shows nothing yet goes on for as long as there is room.
-        if length >= request.limit and (request.shows or length >= request.prompt.reply_room):
-            self._finish(request, at_limit=True)
+        if length >= reply.limit and (reply.shows or length >= reply.room):
+            self._end(reply, at_limit=True)
 
-    def _finish(self, request: Request, *, at_limit: bool) -> None:
-        self._leave(request)
+    def _end(self, reply: Reply, *, at_limit: bool) -> None:
+        """A reply is whole: the one there is, or one to be compared with others."""
+        standing = reply.standing
+        if standing is None:
+            self._leave(reply, keep=True)
+            self._finish(reply.request, len(reply.reply_ids), at_limit=at_limit)
+            return
+        standing.whole, standing.at_limit = True, at_limit
+        if self._runner.choice_scores is None:
+            self._compare(reply, standing, reply.reply_ids)
+        elif not at_limit:
+            self._run_out(reply, standing)
+
+    def _run_out(self, reply: Reply, standing: Standing) -> None:
+        """Run what is left of a whole reply: after the token that ends it the score is known."""
+        if reply.reply_ids[-1] == self._turn_end:
+            self._compare(reply, standing, reply.reply_ids[:-1])
+        else:
+            reply.reply_ids.append(self._turn_end)
+
+    def _compare(self, reply: Reply, standing: Standing, tokens: Sequence[int]) -> None:
+        """Enter a reply into its contest; the last one of it decides."""
+        contest = standing.contest
+        self._leave(reply, keep=contest.enter(reply.number, tokens, standing))
+        if not contest.left:
+            for token in contest.winner:
+                self._emit(reply.request, token)
+            self._finish(reply.request, contest.tokens, at_limit=contest.at_limit)
+
+    def _finish(self, request: Request, tokens: int, *, at_limit: bool) -> None:
         self._totals.finished += 1
-        finished = request.finished(at_limit=at_limit)
+        finished = request.finished(at_limit=at_limit, tokens=tokens)
         self._emit(request, finished)
-        mean = self._seconds_per_reply
-        change = 0.0 if mean is None else SMOOTHING * (finished.duration_s - mean)
-        self._seconds_per_reply = finished.duration_s if mean is None else mean + change
+        self.line.ended(finished.duration_s * len(request.replies))
+        self._close(request)
 
-    def _leave(self, request: Request) -> None:
-        """Free the slot; the keys and values in it are kept for the conversation's next turn."""
-        self._queue_moved = True
-        if request.cache_key and request.cached and self.cache.budget:
-            snapshot = self._runner.save(request.slot, request.cached)
-            self.cache.put(request.cache_key, Entry(request.cached_ids, snapshot))
-        self._move(self.scheduler.remove(request))
+    def _close(self, request: Request) -> None:
+        request.done = True
+        request.replies.clear()
+        self._contests.discard(request)
+
+    def _leave(self, reply: Reply, *, keep: bool) -> None:
+        """Free a slot; with `keep` what is in it is kept for the conversation's next turn."""
+        self.line.has_moved = True
+        key = reply.request.cache_key
+        if keep and key and reply.cached and self.cache.budget:
+            snapshot = self._runner.save(reply.slot, reply.cached)
+            self.cache.put(key, Entry(reply.cached_ids, snapshot))
+        self._move(self.scheduler.remove(reply))
 
     def _move(self, move: Move | None) -> None:
         if move is not None:
             self._runner.move(move.source, move.target, move.length)
             self._sampler.move(move.source, move.target)
-
-    def _tell_positions(self) -> None:
-        now = monotonic()
-        if not self._newcomers and now - self._positions_told_at < POSITION_SECONDS:
-            return
-        everybody = now - self._positions_told_at >= POSITION_SECONDS
-        for position, request in enumerate(self.scheduler.queue(), start=1):
-            if request.position != position and (everybody or not request.position):
-                request.position = position
-                self._emit(request, Queued(position, self.wait_seconds(position)))
-        self._newcomers = False
-        if everybody:
-            self._queue_moved = False
-            self._positions_told_at = now

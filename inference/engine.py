@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING
 
 from inference.bundle import Bundle
 from inference.casing import CaseRestorer, names_in
+from inference.contest import Contest
 from inference.detokenizer import Detokenizer
 from inference.errors import EngineStopped
 from inference.events import Delta, EngineStats, Event, Finished, Queued, Totals
 from inference.model import Model, RunnerFactory, load_model
 from inference.params import EngineConfig, SamplingParams
-from inference.prompt import Turn
+from inference.prompt import Prompt, Turn
 from inference.repetition import Echo
 from inference.request import Request
+from inference.rerank import Judge
 
 if TYPE_CHECKING:
     from inference.worker import Worker
@@ -72,14 +74,16 @@ class Engine:
         """Answer the last of `turns` as the character whose lines are `persona`.
 
         Yields `Queued` while waiting, then `Delta`s whose texts joined are the reply, then one
-        `Finished`. `cache_key` names the conversation, whose next turn then costs only what is new.
+        `Finished`. Of several `candidates` the best comes as one `Delta` when all are written;
+        there are never more of them than the engine has slots. `cache_key` names the conversation,
+        whose next turn then costs only what is new.
 
         Raises EngineBusy when the line is full, PromptTooLong, BundleError, and EngineStopped when
         the engine is closed or fails.
         """
         worker = self._living_worker()
         model = await asyncio.shield(asyncio.wrap_future(worker.ready))
-        request = _request(model, persona, turns, params or model.sampling, cache_key)
+        request = self._request(model, persona, turns, params or model.sampling, cache_key)
         worker.submit(request)
         try:
             while not request.ended:
@@ -112,30 +116,40 @@ class Engine:
     def _load_model(self) -> Model:
         return load_model(self.config, self._runner_factory)
 
+    def _request(
+        self,
+        model: Model,
+        persona: Sequence[str],
+        turns: Sequence[Turn],
+        params: SamplingParams,
+        cache_key: str | None,
+    ) -> Request:
+        """Everything that can be done in the caller's thread, so that the engine's need not."""
+        if params.seed is None:
+            params = replace(params, seed=secrets.randbits(31))
+        case = None
+        if model.renderer.lowercase:
+            case = CaseRestorer(names_in([*persona, *(turn.text for turn in turns)]))
+        count = min(params.candidates, self.config.max_batch)
+        contest = None
+        if count > 1:
+            contest = Contest(Judge(persona, turns), model.pieces, count)
+        # One of several candidates needs room for the token that ends it.
+        reserve = params.max_tokens + (count > 1)
+        request = Request(
+            prompt=model.renderer.render(persona, turns, reserve=reserve),
+            params=params,
+            cache_key=cache_key,
+            detokenizer=Detokenizer(model.pieces, case),
+            loop=asyncio.get_running_loop(),
+        )
+        for _ in range(count):
+            request.add_reply(_echo(model, request.prompt, params), contest)
+        return request
 
-def _request(
-    model: Model,
-    persona: Sequence[str],
-    turns: Sequence[Turn],
-    params: SamplingParams,
-    cache_key: str | None,
-) -> Request:
-    """Everything that can be done in the caller's thread, so that the engine's need not."""
-    if params.seed is None:
-        params = replace(params, seed=secrets.randbits(31))
-    case = None
-    if model.renderer.lowercase:
-        case = CaseRestorer(names_in([*persona, *(turn.text for turn in turns)]))
-    prompt = model.renderer.render(persona, turns, reserve=params.max_tokens)
-    echo = None
-    if params.repetition_penalty > 1:
-        bot = model.bundle.special_tokens.bot
-        echo = Echo(prompt.own_turns, bot, model.spared, model.bundle.vocab_size)
-    return Request(
-        prompt=prompt,
-        params=params,
-        cache_key=cache_key,
-        detokenizer=Detokenizer(model.pieces, case),
-        echo=echo,
-        loop=asyncio.get_running_loop(),
-    )
+
+def _echo(model: Model, prompt: Prompt, params: SamplingParams) -> Echo | None:
+    if params.repetition_penalty <= 1:
+        return None
+    bot = model.bundle.special_tokens.bot
+    return Echo(prompt.own_turns, bot, model.spared, model.bundle.vocab_size)

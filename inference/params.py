@@ -11,6 +11,9 @@ from typing import Any
 TOP_K_LIMIT = 64
 """The graph of a bundle returns the logits of so many candidates; no sampling looks further."""
 
+MAX_CANDIDATES = 8
+"""More replies to choose from gain little and cost as much as other people's chats."""
+
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
@@ -23,6 +26,8 @@ class SamplingParams:
     repetition_penalty: divides the logits of content the character has just used, measured as
         `sampling.py` says; above 1 it also makes no statement twice. 1 is off.
     seed: the same seed, prompt and bundle draw the same reply; None draws a new one each time.
+    candidates: replies that are written at once, of which the best is given (`rerank.py`). Above 1
+        nothing is heard of a reply before it is whole, and it takes as many of the engine's places.
 
     Raises ValueError with the field, the value and what is allowed.
     """
@@ -33,6 +38,7 @@ class SamplingParams:
     top_p: float = 0.9
     repetition_penalty: float = 1.3
     seed: int | None = None
+    candidates: int = 1
 
     @classmethod
     def recommended(cls, sampling: Mapping[str, Any], **chosen: Any) -> SamplingParams:
@@ -51,6 +57,7 @@ class SamplingParams:
         _whole("top_k", self.top_k, 1, TOP_K_LIMIT)
         _number("top_p", self.top_p, 0, 1, above=True)
         _number("repetition_penalty", self.repetition_penalty, 1, 5)
+        _whole("candidates", self.candidates, 1, MAX_CANDIDATES)
         if self.seed is not None:
             _whole("seed", self.seed, 0, 2**63 - 1)
 

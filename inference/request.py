@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from time import monotonic
 
+from inference.contest import Contest, Standing
 from inference.detokenizer import Detokenizer
 from inference.errors import EngineError
 from inference.events import Delta, Event, Finished, Queued
@@ -23,9 +24,35 @@ Item = int | Queued | Finished | EngineError
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Request(Sequence):
+class Reply(Sequence):
+    """A reply to a request as it is being written; the engine's thread's alone.
+
+    `limit` is the most tokens that it may have, `room` the most when it shows nothing before.
+    `standing` is None for the only reply of a request.
+    """
+
+    request: Request
+    number: int
+    standing: Standing | None
+    limit: int
+    room: int
+    echo: Echo | None
+    shows: bool = False
+    blocked: Tokens[int] = ()
+    next_uniform: Callable[[], float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Its own numbers in [0, 1), one a token: its draws do not depend on who else runs. The
+        # first reply of several is the one that there would be alone.
+        seed = self.request.params.seed
+        self.next_uniform = Random(f"{seed} {self.number}" if self.number else seed).random  # noqa: S311
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Request:
     """From `detokenizer` and `inbox` to `ended` all belongs to the caller's loop, the rest to the
-    engine's thread. `params` has a seed; `limit` is the most tokens that the reply may have.
+    engine's thread. `params` has a seed. Of several `replies` the caller gets the one that wins
+    their contest.
 
     Tokens become text on the caller's side, while the engine's thread runs the next step.
     """
@@ -34,35 +61,40 @@ class Request(Sequence):
     params: SamplingParams
     cache_key: str | None
     detokenizer: Detokenizer
-    echo: Echo | None = None
     loop: asyncio.AbstractEventLoop
-    prompt_ids: tuple[int, ...] = field(init=False)
+    replies: list[Reply] = field(default_factory=list)
     submitted_at: float = field(default_factory=monotonic)
     admitted_at: float = 0.0
     first_token_at: float = 0.0
     reused: int = 0
     position: int = 0
-    shows: bool = False
-    blocked: Tokens[int] = ()
+    done: bool = False
     inbox: deque[Item] = field(default_factory=deque)
     waiter: asyncio.Future[None] | None = None
     untold: int = 0
     ended: bool = False
-    limit: int = field(init=False)
-    next_uniform: Callable[[], float] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.prompt_ids = self.prompt.ids
-        self.limit = min(self.params.max_tokens, self.prompt.reply_room)
-        # Its own numbers in [0, 1), one a token: its draws do not depend on who else runs.
-        self.next_uniform = Random(self.params.seed).random  # noqa: S311
+    def add_reply(self, echo: Echo | None, contest: Contest | None = None) -> None:
+        """Prepare a reply; one of several needs a position more, for the token that ends it."""
+        room = self.prompt.reply_room - (contest is not None)
+        reply = Reply(
+            prompt_ids=self.prompt.ids,
+            width=contest.left if contest else 1,
+            request=self,
+            number=len(self.replies),
+            standing=Standing(contest) if contest else None,
+            limit=min(self.params.max_tokens, room),
+            room=room,
+            echo=echo,
+        )
+        self.replies.append(reply)
 
-    def finished(self, *, at_limit: bool) -> Finished:
+    def finished(self, *, at_limit: bool, tokens: int) -> Finished:
         """The last event; the clock stops now."""
         return Finished(
             reason="length" if at_limit else "end",
-            prompt_tokens=len(self.prompt_ids),
-            completion_tokens=len(self.reply_ids),
+            prompt_tokens=len(self.prompt.ids),
+            completion_tokens=tokens,
             sampling=self.params,
             queued_s=self.admitted_at - self.submitted_at,
             first_token_s=self.first_token_at - self.submitted_at,

@@ -24,6 +24,18 @@ from inference.params import SamplingParams
 _BANNED = -1e30
 
 
+def log_likelihoods(
+    values: npt.NDArray[np.float32], ids: npt.NDArray[np.int64], drawn: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """How likely the model finds the `drawn` tokens (B) among its candidates (B, K), in nats.
+
+    Neither temperature nor penalties count; what is not among the candidates counts as impossible.
+    """
+    total = np.log(np.exp(values - values[:, :1]).sum(axis=1)) + values[:, 0]
+    chosen: npt.NDArray[np.float32] = values[ids == drawn[:, None]] - total
+    return chosen
+
+
 class Sampler:
     """Sampling state of up to `rows` replies over `vocab_size` tokens, `candidates` at a time.
 

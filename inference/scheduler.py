@@ -4,7 +4,8 @@ Decoding sequences always sit in slots 0..B-1, because one call of the model dec
 slots. When one of them leaves, the last takes its place: a `Move` tells the runner to copy that
 slot. At most one prompt is being filled in at a time, in a slot above them; each step gives it a
 bounded number of tokens, so that a long prompt holds the others up by no more than that. Requests
-are admitted in the order they came, so that none can starve.
+are admitted in the order they came, so that none can starve: one that needs several slots waits at
+the head of the line until so many are free, and nobody overtakes it.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class Scheduler(Generic[S]):
 
     @property
     def running(self) -> int:
-        """Sequences that hold a slot."""
-        return len(self.decoding) + (self.filling is not None)
+        """Slots that are taken or promised."""
+        return len(self.decoding) + (self.filling.width if self.filling else 0)
 
     def add(self, sequence: S) -> None:
         """Queue a new request behind all others."""
@@ -61,8 +62,10 @@ class Scheduler(Generic[S]):
         return min(max(PREFILL_LEAST, PREFILL_PER_REPLY * len(self.decoding)), PREFILL_MOST)
 
     def admit(self) -> S | None:
-        """Give the next request a slot, if one is free and no prompt is being filled in."""
-        if self.filling is not None or not self.waiting or len(self.decoding) >= self.slots:
+        """Give the next request its slots, if they are free and no prompt is being filled in."""
+        if self.filling is not None or not self.waiting:
+            return None
+        if len(self.decoding) + self.waiting[0].width > self.slots:
             return None
         sequence = self.waiting.popleft()
         sequence.phase, sequence.slot = Phase.PREFILL, len(self.decoding)
@@ -80,8 +83,15 @@ class Scheduler(Generic[S]):
         self.decoding.append(sequence)
         return move
 
+    def fork(self, sequence: S, sibling: S) -> Move:
+        """`sibling` joins the batch with a copy of what `sequence`, just begun, has cached."""
+        sibling.phase, sibling.slot = Phase.DECODE, len(self.decoding)
+        sibling.cached = sequence.cached
+        self.decoding.append(sibling)
+        return Move(sequence.slot, sibling.slot, sequence.cached)
+
     def remove(self, sequence: S) -> Move | None:
-        """A request is finished or given up: its slot is free at once."""
+        """A sequence is finished or given up: its slot is free at once."""
         phase, sequence.phase = sequence.phase, Phase.DONE
         if phase is Phase.WAITING:
             self.waiting.remove(sequence)
@@ -109,7 +119,12 @@ class Scheduler(Generic[S]):
     def queue(self) -> list[S]:
         """Those for whom no slot is free, the next one first."""
         free = self.slots - self.running
-        return list(self.waiting)[free:]
+        waiting = list(self.waiting)
+        for place, sequence in enumerate(waiting):
+            free -= sequence.width
+            if free < 0:
+                return waiting[place:]
+        return []
 
     @staticmethod
     def _place(sequence: S, slot: int) -> Move | None:

@@ -1,4 +1,4 @@
-"""One request on its way through the model, as the scheduler sees it."""
+"""One reply on its way through the model, as the scheduler sees it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ class Phase(Enum):
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Sequence:
-    """State of one request. Only the engine's thread changes it.
+    """State of one reply. Only the engine's thread changes it.
 
     `cached` positions of its slot hold keys and values: first of the prompt, then of the reply but
-    for its newest token, which the next step puts in.
+    for its newest token, which the next step puts in. `width` is the number of slots that must be
+    free when it is admitted: its own, and one for each that will be forked off it.
     """
 
     prompt_ids: tuple[int, ...]
+    width: int = 1
     phase: Phase = Phase.WAITING
     slot: int = -1
     cached: int = 0

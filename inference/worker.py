@@ -22,7 +22,6 @@ from inference.events import EngineStats, Finished, Totals
 from inference.model import Model
 from inference.params import EngineConfig
 from inference.request import Item, Request
-from inference.sequence import Phase
 
 logger = logging.getLogger(__name__)
 
@@ -69,14 +68,14 @@ class Worker:
             if self._open >= self._config.max_batch + self._config.max_queue:
                 self._totals.refused += 1
                 position = self._open - self._config.max_batch + 1
-                raise EngineBusy(position, self._core.wait_seconds(position))
+                raise EngineBusy(position, self._core.line.wait_seconds(position))
             self._open += 1
             self._arrived.append(request)
             self._changed.notify()
 
     def abandon(self, request: Request) -> None:
         """The caller has left: the request's slot is free before the next token."""
-        if request.phase is Phase.DONE:
+        if request.done:
             return
         with self._changed:
             self._left.append(request)
@@ -93,11 +92,11 @@ class Worker:
     def stats(self) -> EngineStats:
         core, totals = self._core, self._totals
         loaded = core is not None and not self.dead
-        running = core.scheduler.running if core else 0
+        waiting = len(self._arrived) + (len(core.scheduler.waiting) if core else 0)
         return EngineStats(
             loaded=loaded,
-            running=running,
-            waiting=max(0, self._open - running),
+            running=max(0, self._open - waiting),
+            waiting=waiting,
             slots=self._config.max_batch,
             tokens_total=totals.tokens,
             prompt_tokens_total=totals.prompt_tokens,
@@ -173,11 +172,12 @@ class Worker:
     def _die(self, reason: EngineError) -> None:
         with self._changed:
             self.dead = True
-            running = self._core.scheduler.clear() if self._core else []
-            requests = [*self._arrived, *running]
+            replies = self._core.scheduler.clear() if self._core else []
+            requests = [*self._arrived, *(reply.request for reply in replies)]
             self._arrived.clear()
             self._open = 0
-        for request in requests:
+        for request in dict.fromkeys(requests):
+            request.done = True
             self._outbox.setdefault(request.loop, []).append((request, _copy_of(reason)))
         self._deliver()
         atexit.unregister(self.close)

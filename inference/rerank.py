@@ -1,0 +1,87 @@
+"""Which of several replies to one message is the best.
+
+With a second head its score decides, trained to tell the true reply from others (next-utterance
+classification: Wolf et al. 2019, "TransferTransfo"); without one the mean log-likelihood of the
+tokens. From that is taken off what bores or puzzles a reader: saying again what was just said,
+contradicting the persona, and a sentence without an end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from inference.facts import facts_answered, facts_in
+from inference.prompt import Turn
+
+# In nats of likelihood or logits of the head, which differ by one or two among good candidates.
+WITHIN = 2.0
+ACROSS = 3.0
+CONTRADICTION = 3.0
+CUT = 1.0
+# A reply is held against so many of the character's own last turns.
+RECENT_TURNS = 3
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A reply, and what the model thinks of it: the mean log-likelihood of its tokens, and the
+    second head's score where there is one. `is_cut`: the limit on its length ended it."""
+
+    text: str
+    likelihood: float
+    choice: float | None = None
+    is_cut: bool = False
+
+
+class Judge:
+    """Scores replies to the last of `turns` by the character whose lines are `persona`."""
+
+    def __init__(self, persona: Sequence[str], turns: Sequence[Turn]) -> None:
+        own = [turn.text for turn in turns if turn.speaker == "bot"]
+        self._said = [_pairs(_words(text)) for text in own[-RECENT_TURNS:]]
+        self._facts = facts_in(persona)
+        self._question = turns[-1].text if turns else ""
+
+    def score(self, candidate: Candidate) -> float:
+        """Higher is better; comparable among candidates for the same turn only."""
+        base = candidate.likelihood if candidate.choice is None else candidate.choice
+        return base - self.penalty(candidate)
+
+    def penalty(self, candidate: Candidate) -> float:
+        """What is taken off: 0 for a reply with no fault that can be seen."""
+        words = _words(candidate.text)
+        return (
+            WITHIN * _repeated(words)
+            + ACROSS * self._said_again(words)
+            + CONTRADICTION * self._contradicts(candidate.text)
+            + CUT * candidate.is_cut
+        )
+
+    def _said_again(self, words: list[str]) -> float:
+        """The largest share of the reply's word pairs that one of the last turns has too."""
+        pairs = _pairs(words)
+        return (
+            max((len(pairs & said) / len(pairs) for said in self._said), default=0) if pairs else 0
+        )
+
+    def _contradicts(self, text: str) -> bool:
+        stated = facts_answered(self._question, text)
+        return any(known.contradicts(fact) for fact in stated for known in self._facts)
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def _pairs(words: list[str]) -> set[tuple[str, str]]:
+    return set(pairwise(words))
+
+
+def _repeated(words: list[str]) -> bool:
+    """Whether three words in a row come twice."""
+    triples = list(zip(words, words[1:], words[2:], strict=False))
+    return len(set(triples)) < len(triples)
