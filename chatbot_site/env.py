@@ -108,6 +108,7 @@ class Env(BaseSettings):
     sms_deadline: float = Field(8, ge=0, le=14, validation_alias="CHATBOT_SMS_DEADLINE")
     sms_idle_minutes: float = Field(15, gt=0, validation_alias="CHATBOT_SMS_IDLE_MINUTES")
     sms_max_segments: int = Field(2, ge=1, le=10, validation_alias="CHATBOT_SMS_MAX_SEGMENTS")
+    sms_candidates: int | None = Field(None, ge=1, le=8, validation_alias="CHATBOT_SMS_CANDIDATES")
     sms_rate: Rate = Field("10/minute;60/hour", validation_alias="CHATBOT_SMS_RATE")
     sms_global_rate: Rate = Field("300/minute", validation_alias="CHATBOT_SMS_GLOBAL_RATE")
     sms_daily_cap: int = Field(200, ge=1, validation_alias="CHATBOT_SMS_DAILY_CAP")

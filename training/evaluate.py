@@ -57,12 +57,14 @@ class Scorer(Protocol):
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
     """`limit` dialogues are scored (0: all), `replies` of them ranked and answered, `chats`
-    self-chats held. The seed decides distractors and samples."""
+    self-chats held. The seed decides distractors and samples. Of so many `candidates` the best is
+    each reply; None: as many as the bundle says."""
 
     limit: int = 0
     replies: int = 40
     chats: int = 0
     seed: int = 0
+    candidates: int | None = None
 
 
 def read_evaluation_data(path: Path, limit: int) -> list[Dialogue]:
@@ -107,7 +109,9 @@ def hits(
     return {f"hits_at_1_of_{CANDIDATES}{name}": metrics.mean(v) for name, v in won.items()}
 
 
-def replies(engine: Engine, dialogues: Sequence[Dialogue], *, seed: int) -> dict[str, float]:
+def replies(
+    engine: Engine, dialogues: Sequence[Dialogue], params: SamplingParams
+) -> dict[str, float]:
     """F1, distinct-1/2, repetition and persona copying of sampled replies to the true history."""
     asks, truths = [], []
     for dialogue in dialogues:
@@ -115,7 +119,7 @@ def replies(engine: Engine, dialogues: Sequence[Dialogue], *, seed: int) -> dict
         for index in range(1, len(turns), 2):
             asks.append(Ask(dialogue.personas[1], turns[:index]))
             truths.append(turns[index].text)
-    answers = answer_all(engine, asks, _params(engine, seed))
+    answers = answer_all(engine, asks, params)
     texts = answers.texts
     return {
         "f1": metrics.mean(metrics.f1(a, b) for a, b in zip(texts, truths, strict=True)),
@@ -135,22 +139,22 @@ def replies(engine: Engine, dialogues: Sequence[Dialogue], *, seed: int) -> dict
     }
 
 
-def consistency(engine: Engine, *, seed: int) -> tuple[dict[str, float], Answers]:
+def consistency(engine: Engine, params: SamplingParams) -> tuple[dict[str, float], Answers]:
     """Answers to the questions of `consistency.toml`, and the shares of verdicts on them."""
     questions = persona_questions()
-    answers = answer_all(engine, [item.as_ask() for item in questions], _params(engine, seed))
+    answers = answer_all(engine, [item.as_ask() for item in questions], params)
     return shares(questions, answers.texts), answers
 
 
 def chats(
-    engine: Engine, personas: Sequence[Sequence[str]], *, count: int, seed: int
+    engine: Engine, personas: Sequence[Sequence[str]], params: SamplingParams, *, count: int
 ) -> tuple[dict[str, float], list[list[str]]]:
     """Share of self-chats in which no turn repeats one of the speaker's last three."""
     pairs = [
         (personas[2 * i % len(personas)], personas[(2 * i + 1) % len(personas)])
         for i in range(count)
     ]
-    held = self_chats(engine, pairs, _params(engine, seed), turns=CHAT_TURNS)
+    held = self_chats(engine, pairs, params, turns=CHAT_TURNS)
     clean = [not any(_repeats(chat, turn) for turn in range(2, len(chat))) for chat in held]
     return {"chats_without_repetition": metrics.mean(map(float, clean))}, held
 
@@ -179,10 +183,6 @@ GATED = {
     "persona_consistent": True,
     "chats_without_repetition": True,
 }
-
-
-def _params(engine: Engine, seed: int) -> SamplingParams:
-    return SamplingParams.recommended(engine.bundle.sampling, seed=seed)
 
 
 def _wrong(pool: Sequence[tuple[int, str]], own: int, truth: str, random: Random) -> list[str]:

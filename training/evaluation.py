@@ -11,7 +11,7 @@ from pathlib import Path
 from inference.bundle import MANIFEST_FILE, load_bundle
 from inference.cores import usable_cores
 from inference.engine import Engine
-from inference.params import EngineConfig
+from inference.params import EngineConfig, SamplingParams
 from training import evaluate
 from training.consistency import persona_questions
 from training.evaluate import EvaluateOptions, Scorer, worse
@@ -44,17 +44,16 @@ class Evaluation:
         chosen = dialogues[: options.replies]
         personas = [d.personas[1] for d in dialogues if d.personas[1]]
         with _models(target) as (scorer, engine):
+            params = _params(engine, options)
             figures = evaluate.perplexity(scorer, dialogues)
             if chosen:
                 figures |= evaluate.hits(scorer, dialogues, count=len(chosen), seed=options.seed)
-                figures |= evaluate.replies(engine, chosen, seed=options.seed)
-            consistent, answers = evaluate.consistency(engine, seed=options.seed)
+                figures |= evaluate.replies(engine, chosen, params)
+            consistent, answers = evaluate.consistency(engine, params)
             figures |= consistent
             held: list[list[str]] = []
             if options.chats and personas:
-                clean, held = evaluate.chats(
-                    engine, personas, count=options.chats, seed=options.seed
-                )
+                clean, held = evaluate.chats(engine, personas, params, count=options.chats)
                 figures |= clean
         figures["n"] = len(dialogues)
         return cls(figures, answers.texts, held, personas)
@@ -92,6 +91,15 @@ def table(figures: dict[str, float]) -> str:
         shown = f"{100 * value:.1f} %" if name.startswith(shares) else f"{value:.4g}"
         lines.append(f"{name:<26}{shown:>10}")
     return "\n".join(lines)
+
+
+def _params(engine: Engine, options: EvaluateOptions) -> SamplingParams:
+    try:
+        return SamplingParams.recommended(
+            engine.bundle.sampling, seed=options.seed, candidates=options.candidates
+        )
+    except ValueError as error:
+        raise EvaluationError(f"{error}.") from error
 
 
 @contextmanager

@@ -44,7 +44,10 @@ def engine_config() -> EngineConfig:
 
 
 def sampling_params() -> SamplingParams:
-    """How replies are drawn: what the bundle recommends, and over it what the settings say."""
+    """How replies are drawn: what the bundle recommends, and over it what the settings say.
+
+    One candidate: people see a reply as it is written. Whoever sends it whole may ask for more.
+    """
     from inference.params import SamplingParams
 
     env = settings.ENV
@@ -55,4 +58,5 @@ def sampling_params() -> SamplingParams:
         top_k=env.top_k,
         top_p=env.top_p,
         repetition_penalty=env.repetition_penalty,
+        candidates=1,
     )

@@ -19,11 +19,10 @@ from django.utils import timezone
 from conversations.models import RETRIABLE, UNFINISHED, Message, Status
 from conversations.services.database import db_read, db_write
 from conversations.services.errors import ServiceError
-from conversations.services.messages import message_send
 from conversations.services.replies import reply_stream
 from sms import wording
 from sms.models import Answer, State
-from sms.services.inbound import answer_write, answers_unsettled_before, chat_client_id
+from sms.services.inbound import answer_write, answers_unsettled_before, chat_send
 
 logger = logging.getLogger(__name__)
 
@@ -106,11 +105,7 @@ def _again(answer: Answer, reply: Message) -> bool:
     """Set back a reply that failed or was cut off, so that it is written again."""
     question = Message.objects.get(reply=reply)
     try:
-        message_send(
-            conversation=reply.conversation,
-            text=question.text,
-            client_id=chat_client_id(answer.inbound.sid),
-        )
+        chat_send(conversation=reply.conversation, text=question.text, sid=answer.inbound.sid)
     except ServiceError:
         logger.exception("answer %s: its reply cannot be written again", answer.pk)
         return False

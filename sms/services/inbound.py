@@ -11,10 +11,11 @@ from django.conf import settings
 from django.db import Error, IntegrityError, transaction
 from django.utils import timezone
 
-from conversations.models import Message
+from conversations.models import Conversation, Message
 from conversations.services.conversations import persona_reveal
+from conversations.services.engine import bundle
 from conversations.services.errors import MessageInvalid, NoCharacter, StorageUnavailable
-from conversations.services.messages import message_send
+from conversations.services.messages import Exchange, message_send
 from sms import wording
 from sms.keywords import command_of, opt_out_of
 from sms.models import UNSETTLED, Answer, InboundMessage, Kind, State, Thread
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 # Twilio gives up after 15 seconds; from then on nobody waits for an answer to the request.
 TWILIO_PATIENCE = timedelta(seconds=16)
+# Replies to choose from where neither settings nor bundle say: four take half as long again as one.
+CANDIDATES = 4
 _NAMESPACE = uuid.UUID("3b4e9c1e-5d0b-4a6e-9d55-6f7f0a6f3c11")
 
 
@@ -53,9 +56,18 @@ def text_receive(*, text: IncomingText) -> Receipt:
         raise StorageUnavailable from error
 
 
-def chat_client_id(sid: str) -> uuid.UUID:
-    """The chat message's own id, made from Twilio's: the same text is the same message."""
-    return uuid.uuid5(_NAMESPACE, sid)
+def chat_send(*, conversation: Conversation, text: str, sid: str) -> Exchange:
+    """Put a text to the character; `message_send` with an id made from Twilio's.
+
+    Nobody sees the reply while it is written, so it is the best of several.
+    """
+    candidates = settings.ENV.sms_candidates or bundle().sampling.get("candidates", CANDIDATES)
+    return message_send(
+        conversation=conversation,
+        text=text,
+        client_id=uuid.uuid5(_NAMESPACE, sid),
+        sampling={"candidates": candidates},
+    )
 
 
 @transaction.atomic
@@ -144,11 +156,7 @@ class _Reception:
 
     def _chat(self) -> Answer | None:
         conversation, is_new = thread_conversation(thread=self.thread, now=self.now)
-        exchange = message_send(
-            conversation=conversation,
-            text=self.text.body,
-            client_id=chat_client_id(self.text.sid),
-        )
+        exchange = chat_send(conversation=conversation, text=self.text.body, sid=self.text.sid)
         lines = [
             wording.GREETING if is_new else "",
             wording.MEDIA_WITH_TEXT if self.text.media_count else "",

@@ -51,6 +51,12 @@ examples:
         parser.add_argument(
             "--chats", type=int, default=20, metavar="N", help="self-chats (default: %(default)s)"
         )
+        parser.add_argument(
+            "--candidates",
+            type=int,
+            metavar="N",
+            help="each reply is the best of N, 1 to 8 (default: as the bundle says, or 1)",
+        )
         parser.add_argument("--seed", type=int, default=0, metavar="N")
         parser.add_argument(
             "--samples", type=Path, metavar="FILE", help="write answers and self-chats as Markdown"
@@ -66,6 +72,7 @@ examples:
             replies=options["replies"],
             chats=options["chats"],
             seed=options["seed"],
+            candidates=options["candidates"],
         )
         try:
             if options["checkpoint"]:
