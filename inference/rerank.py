@@ -16,6 +16,9 @@ from itertools import pairwise
 from inference.facts import facts_answered, facts_in
 from inference.prompt import Turn
 
+# What a nat of mean log-likelihood counts beside the second head: alone the head takes more of the
+# answers that fit the message and not the persona (figures in docs/training.md).
+LIKELIHOOD = 0.5
 # In nats of likelihood or logits of the head, which differ by one or two among good candidates.
 WITHIN = 2.0
 ACROSS = 3.0
@@ -48,7 +51,9 @@ class Judge:
 
     def score(self, candidate: Candidate) -> float:
         """Higher is better; comparable among candidates for the same turn only."""
-        base = candidate.likelihood if candidate.choice is None else candidate.choice
+        base = candidate.likelihood
+        if candidate.choice is not None:
+            base = candidate.choice + LIKELIHOOD * candidate.likelihood
         return base - self.penalty(candidate)
 
     def penalty(self, candidate: Candidate) -> float:
