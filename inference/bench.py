@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -67,23 +67,50 @@ class MeasuredRunner(Runner):
         ]
 
 
-async def throughput(engine: Engine, runner: MeasuredRunner, batch: int, tokens: int) -> str:
-    """One line: what `batch` chats get, what the model alone takes, and the difference."""
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Tokens per second of `batch` chats: as they decode, prompts included, and of the model alone.
+
+    `step_s` and `model_s` are median seconds of a step and of the model's part of it.
+    """
+
+    batch: int
+    decode: float
+    whole: float
+    model: float
+    step_s: float
+    model_s: float
+
+    def __str__(self) -> str:
+        own = self.step_s - self.model_s
+        return (
+            f"{self.batch:>5} {self.decode:>9.0f} {self.whole:>16.0f} {self.model:>13.0f} "
+            f"{own * 1e6:>9.0f} us {own / self.step_s:>6.1%}"
+        )
+
+
+async def throughput(engine: Engine, runner: MeasuredRunner, batch: int, tokens: int) -> Throughput:
+    """What `batch` chats get, what the model alone takes, and the difference.
+
+    Raises ValueError when the first reply is over before the last prompt is in.
+    """
     runner.steps.clear()
     params = replace(runner.sampling, max_tokens=tokens)
     began = perf_counter()
     await asyncio.gather(*(_reply(engine, [TALK[0]], params) for _ in range(batch)))
     whole = batch * tokens / (perf_counter() - began)
     steps = runner.full_steps(batch)
+    if not steps:
+        raise ValueError(
+            f"replies of {tokens} tokens are too short for {batch} chats: the first is over before "
+            "all prompts are in, so that no step has every chat; take longer replies or fewer chats"
+        )
     model, step = median(s[0] for s in steps), median(s[1] for s in steps)
-    return (
-        f"{batch:>5} {batch / step:>9.0f} {whole:>16.0f} {batch / model:>13.0f} "
-        f"{(step - model) * 1e6:>9.0f} us {(step - model) / step:>6.1%}"
-    )
+    return Throughput(batch, batch / step, whole, batch / model, step, model)
 
 
-async def first_token(engine: Engine, cache_key: str | None, rounds: int) -> float:
-    """Median milliseconds to the first token of a conversation's latest turn of many."""
+async def first_tokens(engine: Engine, cache_key: str | None, rounds: int) -> list[float]:
+    """Milliseconds to the first token of the fourth turn of so many conversations."""
     params = SamplingParams(max_tokens=12)
     times = []
     for number in range(rounds):
@@ -94,7 +121,7 @@ async def first_token(engine: Engine, cache_key: str | None, rounds: int) -> flo
             text, finished = await _reply(engine, said, params, key)
             said.append(text)
         times.append(finished.first_token_s * 1000)
-    return median(times)
+    return times
 
 
 async def _reply(
@@ -109,23 +136,30 @@ async def _reply(
     raise AssertionError("a reply has an end")
 
 
-async def measure(bundle: Path, threads: int, tokens: int) -> None:
-    """Print everything."""
+def measured_engine(
+    bundle: Path, *, threads: int, slots: int
+) -> tuple[Engine, list[MeasuredRunner]]:
+    """An engine whose runner notes its steps; the runner is in the list once it has loaded."""
     runners: list[MeasuredRunner] = []
 
     def factory(bundle: Bundle, *, slots: int, threads: int) -> MeasuredRunner:
         runners.append(MeasuredRunner(bundle, slots=slots, threads=threads))
         return runners[-1]
 
-    config = EngineConfig(bundle, max_batch=max(BATCHES), threads=threads)
-    engine = Engine(config, runner_factory=factory)
+    config = EngineConfig(bundle, max_batch=slots, threads=threads)
+    return Engine(config, runner_factory=factory), runners
+
+
+async def measure(bundle: Path, threads: int, tokens: int) -> None:
+    """Print everything."""
+    engine, runners = measured_engine(bundle, threads=threads, slots=max(BATCHES))
     await asyncio.to_thread(engine.load)
     print("chats  tokens/s  prompts included  model alone  engine's own part of a step")  # noqa: T201
     await throughput(engine, runners[0], max(BATCHES), tokens)  # warms everything up
     for batch in BATCHES:
         print(await throughput(engine, runners[0], batch, tokens))  # noqa: T201
     for name, key in (("recomputed", None), ("reused", "chat")):
-        milliseconds = await first_token(engine, key, rounds=15)
+        milliseconds = median(await first_tokens(engine, key, rounds=15))
         print(f"first token of a fourth turn, keys and values {name}: {milliseconds:.1f} ms")  # noqa: T201
     await asyncio.to_thread(engine.close)
 

@@ -51,10 +51,15 @@ def write_new_checkpoint(directory: Path, size: Size, texts: Iterable[str], *, s
 
     The tokenizer is a byte-level BPE of the `texts`, which are given as the prompt has them.
     """
-    from safetensors.numpy import save_file
-
     directory.mkdir(parents=True, exist_ok=True)
     tokens = _write_tokenizer(directory / TOKENIZER_FILE, size, texts)
+    write_weights(directory, size, tokens=tokens, seed=seed)
+
+
+def write_weights(directory: Path, size: Size, *, tokens: int, seed: int) -> None:
+    """Write config.json and random weights for a vocabulary of so many tokens."""
+    from safetensors.numpy import save_file
+
     config = {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",

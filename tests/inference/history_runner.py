@@ -23,7 +23,7 @@ class HistoryRunner:
 
     top_k = 64
     ends = 1 / 12
-    choice_scores = None
+    choice_scores: npt.NDArray[np.float32] | None = None
 
     def __init__(self, bundle: Bundle, *, slots: int, threads: int) -> None:
         self.slots = slots
@@ -47,7 +47,6 @@ class HistoryRunner:
     def move(self, source: int, target: int, length: int) -> None:
         self._cells[target] = -1
         self._cells[target, :length] = self._cells[source, :length]
-        self._cells[source] = -1
 
     def save(self, slot: int, length: int) -> KVSnapshot:
         return KVSnapshot(length, self._cells[slot, :length].copy())

@@ -1,0 +1,1 @@
+"""Other programs with the same weights, for `manage.py benchmark --peers`."""

@@ -1,0 +1,121 @@
+"""llama.cpp in 8 bits (Q8_0), through xllamacpp's server: a slot a chat, decoded together."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.bench.checkpoint import VOCABULARY_FILE
+from training.checkpoint import Checkpoint, read_checkpoint
+
+CONTEXT = 256
+_BLOCK = {
+    "ln_1.weight": "attn_norm.weight",
+    "ln_1.bias": "attn_norm.bias",
+    "attn.c_attn.weight": "attn_qkv.weight",
+    "attn.c_attn.bias": "attn_qkv.bias",
+    "attn.c_proj.weight": "attn_output.weight",
+    "attn.c_proj.bias": "attn_output.bias",
+    "ln_2.weight": "ffn_norm.weight",
+    "ln_2.bias": "ffn_norm.bias",
+    "mlp.c_fc.weight": "ffn_up.weight",
+    "mlp.c_fc.bias": "ffn_up.bias",
+    "mlp.c_proj.weight": "ffn_down.weight",
+    "mlp.c_proj.bias": "ffn_down.bias",
+}
+
+
+class LlamaCppPeer:
+    """Completion requests from as many threads as there are chats."""
+
+    def __init__(self, server: Any, directory: Any, chats: int) -> None:
+        self._server, self._directory = server, directory
+        self._pool = ThreadPoolExecutor(chats)
+
+    def generate(self, chats: int, prompt_tokens: int, tokens: int) -> None:
+        request = {
+            "prompt": list(range(10, 10 + prompt_tokens)),
+            "n_predict": tokens,
+            "ignore_eos": True,
+            "top_k": 20,
+            "cache_prompt": False,
+            "samplers": ["top_k", "temperature"],
+        }
+        for reply in self._pool.map(self._server.handle_completions, [request] * chats):
+            if not isinstance(reply, dict) or "choices" not in reply:
+                raise RuntimeError(f"llama.cpp: {str(reply)[:200]}")
+
+    def close(self) -> None:
+        self._pool.shutdown()
+        del self._server
+        self._directory.cleanup()
+
+
+def load(checkpoint: Path, threads: int, chats: int) -> LlamaCppPeer:
+    """Convert to GGUF and load with a slot for each of so many chats."""
+    import xllamacpp
+
+    directory = tempfile.TemporaryDirectory()
+    model = Path(directory.name) / "model.gguf"
+    _write(model, read_checkpoint(checkpoint), checkpoint / VOCABULARY_FILE)
+    params = xllamacpp.CommonParams()
+    params.model.path = str(model)
+    params.n_ctx = CONTEXT * chats
+    params.n_parallel = chats
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    params.warmup = True
+    return LlamaCppPeer(xllamacpp.Server(params), directory, chats)
+
+
+def _write(path: Path, checkpoint: Checkpoint, vocabulary: Path) -> None:
+    import gguf
+
+    config = checkpoint.config
+    writer = gguf.GGUFWriter(path, "gpt2")
+    writer.add_block_count(config.n_layer)
+    writer.add_context_length(config.n_ctx)
+    writer.add_embedding_length(config.n_embd)
+    writer.add_feed_forward_length(config.n_inner)
+    writer.add_head_count(config.n_head)
+    writer.add_layer_norm_eps(config.epsilon)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
+    tokens = json.loads(vocabulary.read_text(encoding="utf-8"))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([gguf.TokenType.NORMAL] * len(tokens))
+    writer.add_token_merges([f"{tokens[4]} {tokens[5]}"])
+    for kind in ("bos", "eos", "unk"):
+        getattr(writer, f"add_{kind}_token_id")(0)
+    for name, values in _tensors(checkpoint).items():
+        if values.ndim == 2 and name != "position_embd.weight":
+            kind: Any = gguf.GGMLQuantizationType.Q8_0
+            writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
+        else:
+            writer.add_tensor(name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _tensors(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Under GGUF's names; matrices are (out, in) there."""
+    weights = checkpoint.weights
+    named = {
+        "token_embd.weight": weights["wte.weight"],
+        "output.weight": weights["wte.weight"],
+        "position_embd.weight": weights["wpe.weight"],
+        "output_norm.weight": weights["ln_f.weight"],
+        "output_norm.bias": weights["ln_f.bias"],
+    }
+    for layer in range(checkpoint.config.n_layer):
+        for ours, theirs in _BLOCK.items():
+            values = weights[f"h.{layer}.{ours}"]
+            named[f"blk.{layer}.{theirs}"] = values.T if values.ndim == 2 else values
+    return {name: np.ascontiguousarray(values) for name, values in named.items()}
