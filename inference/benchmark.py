@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import platform
-import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -33,7 +31,6 @@ class BenchmarkOptions:
     tokens: int = 100
     threads: int = 0
     prompt_tokens: int = 200
-    peer_prompt_tokens: int = 64
     rounds: int = FIRST_TOKEN_ROUNDS
 
 
@@ -74,19 +71,8 @@ class Benchmark:
         }
 
 
-def say(line: str) -> None:
-    """Progress, to standard error."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
-
-
 def run_benchmark(path: Path, options: BenchmarkOptions, report: Report) -> Benchmark:
-    """Measure a bundle through the engine that serves people, in a process of its own, so that
-    nothing else counts as its memory. Raises BundleError; ValueError for replies too short."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_run, path, options, report).result()
-
-
-def _run(path: Path, options: BenchmarkOptions, report: Report) -> Benchmark:
+    """Measure a bundle through the engine that serves people. Raises the engine's errors."""
     return asyncio.run(_measure(path, options, report))
 
 
@@ -138,7 +124,7 @@ def _prefill(path: Path, tokens: int, threads: int) -> float:
 
 def memory_bandwidth(threads: int) -> float:
     """Bytes per second that so many threads read from memory together, best of five."""
-    values = np.ones(BANDWIDTH_BYTES // 4, np.int32)
+    values = np.ones(BANDWIDTH_BYTES // 8, np.int64)
     parts = np.array_split(values, threads)
     best = 0.0
     with ThreadPoolExecutor(threads) as pool:

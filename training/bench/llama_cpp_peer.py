@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from training.bench.checkpoint import VOCABULARY_FILE
 from training.checkpoint import Checkpoint, read_checkpoint
 
 CONTEXT = 256
@@ -62,7 +61,7 @@ def load(checkpoint: Path, threads: int, chats: int) -> LlamaCppPeer:
 
     directory = tempfile.TemporaryDirectory()
     model = Path(directory.name) / "model.gguf"
-    _write(model, read_checkpoint(checkpoint), checkpoint / VOCABULARY_FILE)
+    _write(model, read_checkpoint(checkpoint), checkpoint / "vocabulary.json")
     params = xllamacpp.CommonParams()
     params.model.path = str(model)
     params.n_ctx = CONTEXT * chats

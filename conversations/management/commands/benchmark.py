@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from conversations.management.base import ManualCommand
-from inference.benchmark import BenchmarkOptions, run_benchmark, say
-from inference.bundle import load_bundle
+from inference.benchmark import Benchmark, BenchmarkOptions, machine, run_benchmark
 from inference.errors import EngineError
-from training.bench.report import Report
+
+Peers = Mapping[str, Mapping[str, float]]
 
 
 class Command(ManualCommand):
@@ -24,29 +24,24 @@ class Command(ManualCommand):
 prompts, the first token of a new turn, memory, and how near that is to what the memory bus allows.
 
 Without --bundle the live one (CHATBOT_BUNDLE) is measured, with what a server has installed.
---distilgpt2 measures a model of DistilGPT2's size with random weights in 8 and 4 bits. --peers adds
-other programs with a model of the same shape, in turns with ours: CTranslate2 (int8), llama.cpp
-(Q8_0) and TensorFlow (KerasHub, float32). These two need requirements.txt, peers also
-requirements-bench.txt; one that is not installed is left out, with a line that says so. Let the
-machine be idle: every figure is of this moment.
+--distilgpt2 measures a model of DistilGPT2's size with random weights in 8 and 4 bits; --peers runs
+the same weights in other programs, each by its own fastest way, and needs requirements.txt and
+requirements-bench.txt. Let the machine be idle: every figure is of this moment.
 
 examples:
   manage.py benchmark
   manage.py benchmark --bundle var/bundles/best --json
-  manage.py benchmark --peers
-  manage.py benchmark --distilgpt2 --peers --plot docs/images/throughput.png"""
+  manage.py benchmark --distilgpt2 --peers"""
 
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--bundle", type=Path, metavar="DIR")
-        what.add_argument(
-            "--distilgpt2",
-            action="store_true",
-            help="82 million random weights",
+        what.add_argument("--distilgpt2", action="store_true", help="82 million random weights")
+        parser.add_argument(
+            "--peers", action="store_true", help="with --distilgpt2: other programs, side by side"
         )
-        parser.add_argument("--peers", action="store_true", help="other programs beside ours")
         parser.add_argument(
             "--chats",
             type=_counts,
@@ -60,69 +55,94 @@ examples:
         parser.add_argument(
             "--threads", type=int, default=0, metavar="N", help="default: all usable cores"
         )
-        parser.add_argument(
-            "--plot", type=Path, metavar="FILE.png", help="tokens/s against chats, as a picture"
-        )
         parser.add_argument("--json", action="store_true", help="report as one JSON line")
 
     def run(self, **options: Any) -> None:
-        if not 8 <= options["tokens"] <= 150:
-            raise CommandError(
-                f"--tokens must be from 8 to 150, not {options['tokens']}: enough steps to measure "
-                "in the context that every program is given."
-            )
+        if options["peers"] and not options["distilgpt2"]:
+            raise CommandError("--peers needs --distilgpt2: peers cannot read a bundle.")
+        if options["tokens"] < 8:
+            raise CommandError("--tokens must be 8 or more, for steps enough to measure.")
         chosen = BenchmarkOptions(
             batches=options["chats"], tokens=options["tokens"], threads=options["threads"]
         )
         try:
-            report = _measure(options, chosen)
-            if options["plot"]:
-                report.plot(options["plot"])
-        except (EngineError, ValueError) as error:
+            ours, peers = self._measure(options, chosen)
+        except EngineError as error:
             raise CommandError(str(error)) from error
+        if options["json"]:
+            self.stdout.write(json.dumps(_line(ours, peers)))
+        else:
+            self.stdout.write(_table(ours, peers))
+
+    def _measure(
+        self, options: Mapping[str, Any], chosen: BenchmarkOptions
+    ) -> tuple[list[Benchmark], Peers]:
+        if not options["distilgpt2"]:
+            path = options["bundle"] or settings.ENV.bundle
+            return [run_benchmark(path, chosen, self._progress)], {}
+        try:
+            from training.bench.checkpoint import write_distilgpt2
+            from training.bench.peers import measure_peers
+            from training.export import ExportOptions, export_bundle
         except ModuleNotFoundError as error:
             raise CommandError(
-                f"The package {error.name} is missing; requirements.txt and requirements-bench.txt "
-                "have what this takes."
+                f"The package {error.name} is missing; requirements.txt has what this takes."
             ) from error
-        except OSError as error:
-            raise CommandError(f"{error.filename}: {error.strerror}.") from error
-        self.stdout.write(json.dumps(report.as_json()) if options["json"] else report.table())
+        with tempfile.TemporaryDirectory() as directory:
+            checkpoint = write_distilgpt2(Path(directory) / "distilgpt2")
+            ours = []
+            for kind in ("int8", "int4"):
+                self._progress(f"exporting {kind}")
+                bundle = Path(directory) / kind
+                export_bundle(checkpoint, bundle, ExportOptions(quantization=kind))
+                ours.append(run_benchmark(bundle, chosen, self._progress))
+            peers = measure_peers(checkpoint, chosen, self._progress) if options["peers"] else {}
+        return ours, peers
+
+    def _progress(self, line: str) -> None:
+        self.stderr.write(line)
 
 
-def _measure(options: Mapping[str, Any], chosen: BenchmarkOptions) -> Report:
-    with tempfile.TemporaryDirectory() as directory:
-        bundles, checkpoint = _models(options, Path(directory))
-        report = Report([run_benchmark(path, chosen, say) for path in bundles])
-        if options["peers"]:
-            from training.bench.peers import OURS, PEERS
-            from training.bench.side_by_side import measure
+def _line(ours: Sequence[Benchmark], peers: Peers) -> dict[str, Any]:
+    best = ours[0]
+    others = {item.quantization: item.as_json()["decode_tok_s"] for item in ours[1:]}
+    return {
+        **best.as_json(),
+        "machine": machine(),
+        **({"other_quantizations": others} if others else {}),
+        "peers": peers,
+        "ratios": {
+            name: {
+                str(item.batch): round(item.decode / figures[str(item.batch)], 2)
+                for item in best.decode
+                if figures.get(str(item.batch))
+            }
+            for name, figures in peers.items()
+        },
+    }
 
-            programs = {
-                f"{OURS} {item.quantization}": (OURS, path)
-                for item, path in zip(report.ours, bundles, strict=True)
-            } | {name: (name, checkpoint) for name in PEERS}
-            report.rates = measure(programs, chosen, say)
-    return report
 
-
-def _models(options: Mapping[str, Any], directory: Path) -> tuple[list[Path], Path]:
-    """Our bundles, and where a checkpoint of the same shape is for the peers, if they want one."""
-    from training.bench.checkpoint import KINDS, size_of, write_in_process, write_random_checkpoint
-
-    checkpoint = directory / "distilgpt2"
-    if options["distilgpt2"]:
-        say(f"exporting {' and '.join(KINDS)}")
-        reason = write_in_process(directory)
-        if reason:
-            raise CommandError(
-                f"The model cannot be written ({reason}). This takes requirements.txt."
-            )
-        return [directory / kind for kind in KINDS], checkpoint
-    path = options["bundle"] or settings.ENV.bundle
-    if options["peers"]:
-        write_random_checkpoint(checkpoint, size_of(load_bundle(path)))
-    return [path], checkpoint
+def _table(ours: Sequence[Benchmark], peers: Peers) -> str:
+    batches = [str(item.batch) for item in ours[0].decode]
+    rows = {f"{b.name} {b.quantization}": b.as_json()["decode_tok_s"] for b in ours}
+    rows |= {name: dict(figures) for name, figures in peers.items()}
+    lines = [machine(), "", f"{'tokens/s, chats:':<34}" + "".join(f"{b:>9}" for b in batches)]
+    for name, figures in rows.items():
+        cells = (f"{figures[b]:>9.0f}" if b in figures else f"{'-':>9}" for b in batches)
+        lines.append(f"{name:<34}" + "".join(cells))
+    for item in ours:
+        facts = item.as_json()
+        first = facts["first_token_ms"]
+        lines += [
+            "",
+            f"{item.name} {item.quantization}: loaded in {item.load_s:.2f} s; "
+            f"{item.rss_mb:.0f} MB resident; prompts {item.prefill_tok_s:.0f} tokens/s",
+            f"first token of a new turn: {first['p50']:.1f} ms median, {first['p95']:.1f} ms p95",
+            f"memory gives {facts['memory_gb_s']} GB/s; one chat uses {item.bus_share:.0%} of it",
+            "engine's own part of a step: "
+            + ", ".join(f"{share:.1%} at {n}" for n, share in facts["engine_share"].items()),
+        ]
+    return "\n".join(lines)
 
 
 def _counts(text: str) -> tuple[int, ...]:
