@@ -93,8 +93,8 @@ def _write(path: Path, checkpoint: Checkpoint, vocabulary: Path) -> None:
         getattr(writer, f"add_{kind}_token_id")(0)
     for name, values in _tensors(checkpoint).items():
         if values.ndim == 2 and name != "position_embd.weight":
-            kind: Any = gguf.GGMLQuantizationType.Q8_0
-            writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
+            block: Any = gguf.GGMLQuantizationType.Q8_0
+            writer.add_tensor(name, gguf.quants.quantize(values, block), raw_dtype=block)
         else:
             writer.add_tensor(name, values)
     writer.write_header_to_file()
