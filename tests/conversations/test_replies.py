@@ -212,4 +212,7 @@ async def test_the_very_end_of_a_process_stores_what_there_is(
     await asyncio.to_thread(db_now, replies_interrupt)
     row = await Message.objects.aget(pk=exchange.reply.pk)
     assert (row.status, row.text, row.token_ends) == (Status.INTERRUPTED, "I was", [5])
-    assert row.sampling["seed"] == fake_engine.calls[0].params.seed
+    params = fake_engine.calls[0].params
+    assert row.sampling["seed"] == params.seed
+    # Here people see it as it is written, so there is one to write.
+    assert params.candidates == 1
