@@ -108,9 +108,12 @@ async def test_leaving_frees_all_slots() -> None:
         leaving.cancel()
         await asyncio.wait([leaving])
     await until_idle(engine)
-    assert engine.stats().abandoned_total == 1
+    left = engine.stats()
+    assert left.abandoned_total == 1
     delta, finished = told(await collect(engine, BEST))
     assert (delta.tokens, finished.completion_tokens) == (20, 80)
+    # Nobody went on writing to somebody who has left.
+    assert engine.stats().tokens_total - left.tokens_total == 80
     engine.close()
 
 
