@@ -16,8 +16,8 @@ from itertools import pairwise
 from inference.facts import facts_answered, facts_in
 from inference.prompt import Turn
 
-# What a nat of mean log-likelihood counts beside the second head: some makes more answers true, much
-# makes replies alike (figures in docs/training.md).
+# What a nat of mean log-likelihood counts beside the second head: some makes more answers true,
+# much makes replies alike (figures in docs/training.md).
 LIKELIHOOD = 0.5
 # In nats of likelihood or logits of the head, which differ by one or two among good candidates.
 WITHIN = 2.0
