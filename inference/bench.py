@@ -90,13 +90,21 @@ class Throughput:
 
 
 async def throughput(engine: Engine, runner: MeasuredRunner, batch: int, tokens: int) -> Throughput:
-    """What `batch` chats get, what the model alone takes, and the difference."""
+    """What `batch` chats get, what the model alone takes, and the difference.
+
+    Raises ValueError when the replies are too short for a step with all chats in it.
+    """
     runner.steps.clear()
     params = replace(runner.sampling, max_tokens=tokens)
     began = perf_counter()
     await asyncio.gather(*(_reply(engine, [TALK[0]], params) for _ in range(batch)))
     whole = batch * tokens / (perf_counter() - began)
     steps = runner.full_steps(batch)
+    if not steps:
+        raise ValueError(
+            f"{batch} chats with replies of {tokens} tokens never all decode at once: "
+            "the first reply ends before the last prompt is in. Give longer replies."
+        )
     model, step = median(s[0] for s in steps), median(s[1] for s in steps)
     return Throughput(batch, batch / step, whole, batch / model, step, model)
 

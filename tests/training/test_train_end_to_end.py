@@ -68,7 +68,7 @@ def test_train_evaluate_export_chat(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("--steps", "5"), "give the directory"),
+        (("--steps", "5"), "Give either checkpoint"),
         (("--checkpoint", "/nowhere", "--data", "chitchat", "--steps", "1"), "/nowhere"),
         (("--checkpoint", "/nowhere", "--data", "a.jsonl=0", "--steps", "1"), "a number above 0"),
         (("--checkpoint", "/nowhere", "--steps", "1"), "No data"),

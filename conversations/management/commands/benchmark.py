@@ -67,7 +67,7 @@ examples:
         )
         try:
             ours, peers = self._measure(options, chosen)
-        except EngineError as error:
+        except (EngineError, ValueError) as error:
             raise CommandError(str(error)) from error
         if options["json"]:
             self.stdout.write(json.dumps(_line(ours, peers)))
