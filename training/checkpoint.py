@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ ACTIVATIONS = {
 }
 
 
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 # What training knows and the weights do not tell: name, prompt, sampling, source, metrics.
 FACTS_FILE = "chatbot.json"
 # The second head of next-utterance classification, (n_embd, 1); most checkpoints have none.
@@ -65,29 +67,48 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and check `config.json` and `model.safetensors` (float32, float16 or bfloat16).
+    """Read and check config.json and model.safetensors (float32, float16 or bfloat16).
 
     Raises ExportError naming the file, the field or the tensor.
     """
     if not path.is_dir():
         raise ExportError(f"{path}: no such checkpoint directory.")
-    config = read_config(path / "config.json")
-    weights = _read_weights(path / "model.safetensors")
+    config = _read_config(path / CONFIG_FILE)
+    weights = _read_weights(path / WEIGHTS_FILE)
     for name, shape in expected_shapes(config).items():
         if name not in weights:
-            raise ExportError(f"{path / 'model.safetensors'}: tensor {name} {shape} is missing.")
+            raise ExportError(f"{path / WEIGHTS_FILE}: tensor {name} {shape} is missing.")
         if weights[name].shape != shape:
             raise ExportError(
-                f"{path / 'model.safetensors'}: tensor {name} has shape "
+                f"{path / WEIGHTS_FILE}: tensor {name} has shape "
                 f"{weights[name].shape} where config.json says {shape}."
             )
     head = weights.get(CHOICE_WEIGHT)
     if head is not None and head.shape != (config.n_embd, 1):
         raise ExportError(
-            f"{path / 'model.safetensors'}: tensor {CHOICE_WEIGHT} has shape {head.shape}; "
+            f"{path / WEIGHTS_FILE}: tensor {CHOICE_WEIGHT} has shape {head.shape}; "
             f"the second head of this model is {(config.n_embd, 1)}."
         )
     return Checkpoint(path, config, weights)
+
+
+def write_checkpoint(
+    directory: Path, config: Config, weights: Mapping[str, FloatArray], *, end: int
+) -> None:
+    """Write config.json and model.safetensors as transformers does for GPT-2.
+
+    `weights` have the names that `read_checkpoint` gives; `end` is the token that ends a text.
+    Raises OSError.
+    """
+    from safetensors.numpy import save_file
+
+    named = {
+        name if name == CHOICE_WEIGHT else f"transformer.{name}": np.ascontiguousarray(values)
+        for name, values in weights.items()
+    }
+    save_file(named, directory / WEIGHTS_FILE, metadata={"format": "pt"})
+    text = json.dumps(_config_json(config, end), indent=1)
+    (directory / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
@@ -116,7 +137,7 @@ def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     return shapes | {"ln_f.weight": (width,), "ln_f.bias": (width,)}
 
 
-def read_config(path: Path) -> Config:
+def _read_config(path: Path) -> Config:
     values = read_json(path)
     if values.get("model_type") != "gpt2":
         raise ExportError(
@@ -146,6 +167,29 @@ def read_config(path: Path) -> Config:
             f"{path}: n_embd {config.n_embd} cannot be divided by n_head {config.n_head}."
         )
     return config
+
+
+def _config_json(config: Config, end: int) -> dict[str, Any]:
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "vocab_size": config.vocab_size,
+        "n_embd": config.n_embd,
+        "n_layer": config.n_layer,
+        "n_head": config.n_head,
+        "n_positions": config.n_ctx,
+        "n_ctx": config.n_ctx,
+        "n_inner": config.n_inner,
+        "activation_function": config.activation,
+        "layer_norm_epsilon": config.epsilon,
+        "bos_token_id": end,
+        "eos_token_id": end,
+        "tie_word_embeddings": True,
+        "attn_pdrop": 0.0,
+        "embd_pdrop": 0.0,
+        "resid_pdrop": 0.0,
+        "torch_dtype": "float32",
+    }
 
 
 def read_json(path: Path) -> dict[str, Any]:

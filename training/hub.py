@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from training.checkpoint import ExportError
+from inference.bundle import TOKENIZER_FILE
+from training.checkpoint import CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE, ExportError
 
 SCHEME = "hf://"
-WEIGHTS = "model.safetensors"
-FILES = ("config.json", WEIGHTS, "tokenizer.json", "vocab.json", "merges.txt", "chatbot.json")
+FILES = (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, "vocab.json", "merges.txt", FACTS_FILE)
 
 
 def checkpoint_directory(name: str | Path) -> Path:
@@ -28,8 +28,8 @@ def checkpoint_directory(name: str | Path) -> Path:
             f"{name}: a name on the Hub is hf://owner/name, as hf://distilbert/distilgpt2."
         )
     directory = _fetch(str(name), repository, revision or None)
-    if not (directory / WEIGHTS).is_file():
-        raise ExportError(f"{name}: has no {WEIGHTS}; only safetensors weights are read.")
+    if not (directory / WEIGHTS_FILE).is_file():
+        raise ExportError(f"{name}: has no {WEIGHTS_FILE}; only safetensors weights are read.")
     return directory
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,12 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from inference.bundle import TOKENIZER_FILE
-from training.checkpoint import FloatArray, expected_shapes, read_config
+from training.checkpoint import Config, FloatArray, expected_shapes, write_checkpoint
 from training.config import TrainError
 from training.vocabulary import END_TOKEN, ROLE_TOKENS
 
 # Radford et al. 2019: weights from N(0, 0.02), residual projections scaled down by depth.
 DEVIATION = 0.02
+# The first ids of a new vocabulary.
+SPECIAL_TOKENS = (END_TOKEN, *ROLE_TOKENS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +27,12 @@ class Size:
     layers: int
     width: int
     heads: int
-    positions: int = 512
-    vocabulary: int = 12_000
+    positions: int
+    vocabulary: int
     lowercase: bool = True
 
     @classmethod
-    def parse(
-        cls, text: str, *, positions: int = 512, vocabulary: int = 12_000, lowercase: bool = True
-    ) -> Size:
+    def parse(cls, text: str, *, positions: int, vocabulary: int, lowercase: bool) -> Size:
         """From `6x384x6`: layers, width, heads. Raises TrainError."""
         match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", text)
         if not match:
@@ -41,6 +40,8 @@ class Size:
         layers, width, heads = map(int, match.groups())
         if not layers or not heads or not width or width % heads:
             raise TrainError(f"size {text}: the width must be a multiple of the heads.")
+        if positions < 1:
+            raise TrainError(f"positions must be 1 or more, not {positions}.")
         if vocabulary < 300:
             raise TrainError(f"vocabulary must be 300 or more, not {vocabulary}.")
         return cls(layers, width, heads, positions, vocabulary, lowercase)
@@ -57,29 +58,26 @@ def write_new_checkpoint(directory: Path, size: Size, texts: Iterable[str], *, s
 
 
 def write_weights(directory: Path, size: Size, *, tokens: int, seed: int) -> None:
-    """Write config.json and random weights for a vocabulary of so many tokens."""
-    from safetensors.numpy import save_file
-
-    config = {
-        "architectures": ["GPT2LMHeadModel"],
-        "model_type": "gpt2",
-        "vocab_size": tokens,
-        "n_layer": size.layers,
-        "n_embd": size.width,
-        "n_head": size.heads,
-        "n_positions": size.positions,
-        "activation_function": "gelu_new",
-        "tie_word_embeddings": True,
-    }
-    path = directory / "config.json"
-    path.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    """Write config.json and random weights for a vocabulary of so many tokens, `SPECIAL_TOKENS`
+    first."""
+    config = Config(
+        vocab_size=tokens,
+        n_layer=size.layers,
+        n_head=size.heads,
+        n_embd=size.width,
+        n_ctx=size.positions,
+        n_inner=4 * size.width,
+        activation="gelu_new",
+        epsilon=1e-5,
+        scale_by_head=True,
+        scale_by_layer=False,
+    )
     random = np.random.default_rng(seed)
     deep = DEVIATION / np.sqrt(2 * size.layers)
     weights = {
-        f"transformer.{name}": _start(name, shape, random, deep)
-        for name, shape in expected_shapes(read_config(path)).items()
+        name: _start(name, shape, random, deep) for name, shape in expected_shapes(config).items()
     }
-    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+    write_checkpoint(directory, config, weights, end=SPECIAL_TOKENS.index(END_TOKEN))
 
 
 def _start(
@@ -101,7 +99,7 @@ def _write_tokenizer(path: Path, size: Size, texts: Iterable[str]) -> int:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size.vocabulary,
-        special_tokens=[END_TOKEN, *ROLE_TOKENS.values()],
+        special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

@@ -17,17 +17,12 @@ import numpy as np
 from keras import ops
 
 from inference.bundle import TOKENIZER_FILE
-from training.checkpoint import CHOICE_WEIGHT, Config
+from training.checkpoint import CHOICE_WEIGHT, FACTS_FILE, WEIGHTS_FILE, write_checkpoint
 from training.config import TrainError
 from training.model import DialogueModel, load_weights, read_weights
 from training.vocabulary import Vocabulary
 
-STATE_FILE, OPTIMIZER_FILE, META_FILE, FACTS_FILE = (
-    "state.json",
-    "optimizer.npz",
-    "meta.json",
-    "chatbot.json",
-)
+STATE_FILE, OPTIMIZER_FILE, META_FILE = "state.json", "optimizer.npz", "meta.json"
 
 
 @dataclasses.dataclass(slots=True)
@@ -92,7 +87,7 @@ def load_state(directory: Path, model: DialogueModel, optimizer: Any) -> RunStat
 
     try:
         state = RunState(**json.loads((directory / STATE_FILE).read_text(encoding="utf-8")))
-        weights = load_file(directory / "model.safetensors")
+        weights = load_file(directory / WEIGHTS_FILE)
         load_weights(model, {name.removeprefix("transformer."): w for name, w in weights.items()})
         with np.load(directory / OPTIMIZER_FILE) as saved:
             for name, variable in _variables(model, optimizer).items():
@@ -111,42 +106,11 @@ def read_meta(directory: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def config_json(config: Config, vocabulary: Vocabulary) -> dict[str, Any]:
-    """`config.json` as transformers writes it for GPT-2."""
-    return {
-        "architectures": ["GPT2LMHeadModel"],
-        "model_type": "gpt2",
-        "vocab_size": config.vocab_size,
-        "n_embd": config.n_embd,
-        "n_layer": config.n_layer,
-        "n_head": config.n_head,
-        "n_positions": config.n_ctx,
-        "n_ctx": config.n_ctx,
-        "n_inner": config.n_inner,
-        "activation_function": config.activation,
-        "layer_norm_epsilon": config.epsilon,
-        "bos_token_id": vocabulary.special_tokens.end,
-        "eos_token_id": vocabulary.special_tokens.end,
-        "tie_word_embeddings": True,
-        "attn_pdrop": 0.0,
-        "embd_pdrop": 0.0,
-        "resid_pdrop": 0.0,
-        "torch_dtype": "float32",
-    }
-
-
 def _write(directory: Path, model: DialogueModel, vocabulary: Vocabulary, *, head: bool) -> None:
-    from safetensors.numpy import save_file
-
     weights = read_weights(model)
     if not head:
         del weights[CHOICE_WEIGHT]
-    prefixed = {
-        name if name.startswith("choice_head") else f"transformer.{name}": np.ascontiguousarray(w)
-        for name, w in weights.items()
-    }
-    save_file(prefixed, directory / "model.safetensors", metadata={"format": "pt"})
-    _write_json(directory / "config.json", config_json(model.config, vocabulary))
+    write_checkpoint(directory, model.config, weights, end=vocabulary.special_tokens.end)
     vocabulary.tokenizer.save(str(directory / TOKENIZER_FILE))
 
 

@@ -5,25 +5,30 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from training.scratch import Size, write_weights
+from training.scratch import SPECIAL_TOKENS, Size, write_weights
 
 SIZE = Size(layers=6, width=768, heads=12, positions=1024, vocabulary=50_257)
+VOCABULARY_FILE = "vocabulary.json"
 
 
 def write_distilgpt2(directory: Path) -> Path:
     """Write the checkpoint; its tokenizer has a token for each byte and made-up ones beyond."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-    from training.vocabulary import END_TOKEN, ROLE_TOKENS
-
     directory.mkdir(parents=True)
-    tokens = [END_TOKEN, *ROLE_TOKENS.values(), *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    tokens = [*SPECIAL_TOKENS, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     tokens += [f"Ġ{number}" for number in range(SIZE.vocabulary - len(tokens))]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.save(str(directory / "tokenizer.json"))
-    (directory / "vocabulary.json").write_text(json.dumps(tokens), encoding="utf-8")
+    (directory / VOCABULARY_FILE).write_text(json.dumps(tokens), encoding="utf-8")
     write_weights(directory, SIZE, tokens=len(tokens), seed=0)
     return directory
+
+
+def read_tokens(directory: Path) -> list[str]:
+    """The vocabulary of a checkpoint that `write_distilgpt2` wrote, by id."""
+    tokens: list[str] = json.loads((directory / VOCABULARY_FILE).read_text(encoding="utf-8"))
+    return tokens

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from training.bench.checkpoint import read_tokens
 from training.checkpoint import Checkpoint, read_checkpoint
 
 
@@ -35,7 +35,7 @@ def load(checkpoint: Path, threads: int, chats: int) -> CTranslate2Peer:
     """Convert and load; `threads` work on one batch."""
     import ctranslate2
 
-    tokens = json.loads((checkpoint / "vocabulary.json").read_text(encoding="utf-8"))
+    tokens = read_tokens(checkpoint)
     spec = _spec(read_checkpoint(checkpoint), tokens)
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / "model"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from training.bench.checkpoint import read_tokens
 from training.checkpoint import Checkpoint, read_checkpoint
 
 CONTEXT = 256
@@ -61,7 +61,7 @@ def load(checkpoint: Path, threads: int, chats: int) -> LlamaCppPeer:
 
     directory = tempfile.TemporaryDirectory()
     model = Path(directory.name) / "model.gguf"
-    _write(model, read_checkpoint(checkpoint), checkpoint / "vocabulary.json")
+    _write(model, read_checkpoint(checkpoint), read_tokens(checkpoint))
     params = xllamacpp.CommonParams()
     params.model.path = str(model)
     params.n_ctx = CONTEXT * chats
@@ -71,7 +71,7 @@ def load(checkpoint: Path, threads: int, chats: int) -> LlamaCppPeer:
     return LlamaCppPeer(xllamacpp.Server(params), directory, chats)
 
 
-def _write(path: Path, checkpoint: Checkpoint, vocabulary: Path) -> None:
+def _write(path: Path, checkpoint: Checkpoint, tokens: list[str]) -> None:
     import gguf
 
     config = checkpoint.config
@@ -83,7 +83,6 @@ def _write(path: Path, checkpoint: Checkpoint, vocabulary: Path) -> None:
     writer.add_head_count(config.n_head)
     writer.add_layer_norm_eps(config.epsilon)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
-    tokens = json.loads(vocabulary.read_text(encoding="utf-8"))
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(tokens)
