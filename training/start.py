@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from training.config import TrainConfig
@@ -13,9 +13,12 @@ from training.scratch import Size, write_new_checkpoint
 START = "start"
 
 
-def starting_point(run: TrainConfig, sources: Sequence[Source]) -> Path:
+def starting_point(run: TrainConfig, sources: Callable[[], Sequence[Source]]) -> Path:
     """The checkpoint directory that a run starts from; one of stated size is written to
-    `out`/start first. Raises ExportError and TrainError."""
+    `out`/start first, which alone needs the data.
+
+    Raises ExportError, TrainError and DataError.
+    """
     if not run.size:
         return checkpoint_directory(run.checkpoint)
     directory = run.out / START
@@ -26,7 +29,7 @@ def starting_point(run: TrainConfig, sources: Sequence[Source]) -> Path:
         lowercase=not run.natural_case,
     )
     if not directory.exists():
-        write_new_checkpoint(directory, size, _texts(sources), seed=run.seed)
+        write_new_checkpoint(directory, size, _texts(sources()), seed=run.seed)
     return directory
 
 

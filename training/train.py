@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,12 @@ def prepare(
         raise TrainError(f"{run.out}: holds a run already; add --resume, or choose another --out.")
     keras.utils.set_random_seed(run.seed)
     keras.mixed_precision.set_global_policy(run.precision)
-    sources = load_sources(run, characters, report.line)
+
+    @cache
+    def sources() -> list[Source]:
+        return load_sources(run, characters, report.line)
+
+    # The data last: a wrong checkpoint is told before two hundred megabytes are read.
     directory = starting_point(run, sources)
     vocabulary = read_vocabulary(directory)
     checkpoint = fit_embeddings(read_checkpoint(directory), vocabulary)
@@ -197,7 +203,7 @@ def prepare(
         lowercase=is_lower_case(vocabulary.tokenizer),
     )
     stream = Stream(
-        sources=sources,
+        sources=sources(),
         renderer=renderer,
         shape=run.shape,
         seed=run.seed,
