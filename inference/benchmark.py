@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from inference.bench import MeasuredRunner, Throughput, first_tokens, measured_engine, throughput
-from inference.bundle import load_bundle
+from inference.bundle import Bundle, load_bundle
 from inference.cores import usable_cores
+from inference.process import resident_mb
 
 Report = Callable[[str], None]
 # Much more than any last-level cache holds.
 BANDWIDTH_BYTES = 512 * 2**20
+PREFILL_TOKENS = 200
 FIRST_TOKEN_ROUNDS = 20
 
 
@@ -30,8 +33,6 @@ class BenchmarkOptions:
     batches: Sequence[int] = (1, 8, 16, 32)
     tokens: int = 100
     threads: int = 0
-    prompt_tokens: int = 200
-    rounds: int = FIRST_TOKEN_ROUNDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ async def _measure(path: Path, options: BenchmarkOptions, report: Report) -> Ben
     bundle = load_bundle(path)
     threads = options.threads or usable_cores()
     report(f"{bundle.name}: loading")
-    engine, runners = measured_engine(path, threads=options.threads, slots=max(options.batches))
+    engine, runners = measured_engine(path, threads=threads, slots=max(options.batches))
     began = perf_counter()
     await asyncio.to_thread(engine.load)
     load_s = perf_counter() - began
@@ -91,8 +92,8 @@ async def _measure(path: Path, options: BenchmarkOptions, report: Report) -> Ben
             report(f"{bundle.name}: {batch} chats")
             decode.append(await throughput(engine, runners[0], batch, options.tokens))
         report(f"{bundle.name}: first token of a new turn")
-        waits = await first_tokens(engine, "benchmark", options.rounds)
-        rss = resident_mb()
+        waits = await first_tokens(engine, "benchmark", FIRST_TOKEN_ROUNDS)
+        rss = resident_mb(os.getpid()) or 0.0
     finally:
         await asyncio.to_thread(engine.close)
     return Benchmark(
@@ -100,7 +101,7 @@ async def _measure(path: Path, options: BenchmarkOptions, report: Report) -> Ben
         quantization=bundle.quantization,
         load_s=load_s,
         rss_mb=rss,
-        prefill_tok_s=_prefill(path, options.prompt_tokens, threads),
+        prefill_tok_s=_prefill(bundle, threads),
         decode=decode,
         first_token_ms=waits,
         bandwidth=memory_bandwidth(threads),
@@ -108,11 +109,11 @@ async def _measure(path: Path, options: BenchmarkOptions, report: Report) -> Ben
     )
 
 
-def _prefill(path: Path, tokens: int, threads: int) -> float:
+def _prefill(bundle: Bundle, threads: int) -> float:
     """Tokens per second of one long prompt, best of three."""
-    bundle = load_bundle(path, verify=False)
     runner = MeasuredRunner(bundle, slots=1, threads=threads)
-    ids = np.resize(np.arange(10, min(bundle.vocab_size, 250)), min(tokens, bundle.n_ctx - 1))
+    count = min(PREFILL_TOKENS, bundle.n_ctx - 1)
+    ids = np.resize(np.arange(10, min(bundle.vocab_size, 250)), count)
     best = 0.0
     for _ in range(3):
         began = perf_counter()
@@ -133,15 +134,6 @@ def memory_bandwidth(threads: int) -> float:
             list(pool.map(np.max, parts))
             best = max(best, values.nbytes / (perf_counter() - began))
     return best
-
-
-def resident_mb() -> float:
-    """This process's resident memory in MB; 0 where /proc does not say."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
 def machine() -> str:

@@ -1,4 +1,4 @@
-"""Memory and processor time of processes, from Linux's /proc (proc(5)); elsewhere unknown."""
+"""A server's process and its processor time, from Linux's /proc (proc(5)); elsewhere unknown."""
 
 from __future__ import annotations
 
@@ -34,15 +34,6 @@ def _listeners() -> Iterator[tuple[str, str]]:
                 fields = line.split()
                 if fields[3] == _LISTENING:
                     yield fields[1], fields[9]
-
-
-def rss_mb(pid: int) -> float | None:
-    """Resident memory in MiB."""
-    try:
-        pages = int((_PROC / str(pid) / "statm").read_text().split()[1])
-    except OSError:
-        return None
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
 
 
 def cpu_seconds(pid: int) -> float | None:

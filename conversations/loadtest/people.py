@@ -195,9 +195,8 @@ class _Talk:
                     first = time.perf_counter() - began
                 case "error":
                     self.tally.problem(frame["code"])
-                    if (
-                        frame["code"] != "busy"
-                    ):  # of a reply that ends as failed; else there is none
+                    # A busy server ends the reply as failed; after other errors there is none.
+                    if frame["code"] != "busy":
                         self.tally.failed += counted
                         return
                 case "reply.end":

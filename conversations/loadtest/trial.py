@@ -15,9 +15,10 @@ from typing import Any
 
 import aiohttp
 
-from conversations.loadtest.machine import cpu_seconds, rss_mb
+from conversations.loadtest.machine import cpu_seconds
 from conversations.loadtest.people import Crowd
 from conversations.loadtest.plan import Plan, Tally, quantile
+from inference.process import resident_mb
 
 _SAMPLE_SECONDS = 10.0
 _TOKENS = re.compile(r"^chatbot_tokens_generated_total (\S+)", re.MULTILINE)
@@ -110,7 +111,7 @@ async def _watch(tally: Tally, pid: int | None, sampled: Callable[[Sample], None
         sampled(
             {
                 "seconds": round(time.perf_counter() - began, 1),
-                "rss_mb": (rss_mb(pid) if pid else None) or 0.0,
+                "rss_mb": (resident_mb(pid) if pid else None) or 0.0,
                 "sent": tally.sent,
                 "failed": tally.failed,
                 "lost": tally.lost,
@@ -146,7 +147,7 @@ async def _costs(plan: Plan, pid: int | None, before: dict[str, float | None]) -
         "tokens_s": rate("tokens", 1),
         "server_cores": rate("server_cpu", 2),
         "generator_cores": rate("own_cpu", 2),
-        "server_rss_mb": rss_mb(pid) if pid else None,
+        "server_rss_mb": resident_mb(pid) if pid else None,
     }
 
 
