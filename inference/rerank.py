@@ -15,6 +15,7 @@ from itertools import pairwise
 
 from inference.facts import facts_answered, facts_in
 from inference.prompt import Turn
+from inference.repetition import RECENT_TURNS
 
 # What a nat of mean log-likelihood counts beside the second head: some makes more answers true,
 # much makes replies alike (figures in docs/training.md).
@@ -24,8 +25,6 @@ WITHIN = 2.0
 ACROSS = 3.0
 CONTRADICTION = 3.0
 CUT = 1.0
-# A reply is held against so many of the character's own last turns.
-RECENT_TURNS = 3
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
 

@@ -67,8 +67,8 @@ class BundleScorer:
         example = Example.from_mask(*self.renderer.render_dialogue(persona, turns))
         if len(example.ids) <= self._n_ctx:
             wanted = np.concatenate([np.arange(*span) for span in example.replies])
-            scores, _ = self._run(example.ids[:-1], example.ids[1:], self._empty)
-            return float(-scores[0][wanted - 1].sum()), len(wanted)
+            values, _, _ = self._run(example.ids[:-1], example.ids[1:], self._empty)
+            return float(-values[wanted - 1].sum()), len(wanted)
         nats, tokens = 0.0, 0
         for index in bot_turns(turns):
             ids = reply_ids(self.renderer, turns[index].text)[: self._n_ctx // 2]
@@ -84,35 +84,36 @@ class BundleScorer:
         replies = [reply_ids(self.renderer, text) for text in candidates]
         prompt = self.renderer.render(persona, turns, reserve=max(map(len, replies))).ids
         scored = self._after(prompt, replies)
-        heads = [scores[1][-1] for scores in scored if len(scores) > 1]
+        heads = [head for _, head in scored if head is not None]
         return Scores(
-            likelihood=np.array(
-                [scores[0][: len(ids)].mean() for scores, ids in zip(scored, replies, strict=True)]
-            ),
+            likelihood=np.array([values.mean() for values, _ in scored]),
             unconditional=np.array([self._alone(text) for text in candidates]),
             head=np.array(heads) if heads else None,
         )
 
     def _alone_mean(self, text: str) -> float:
         prompt = self.renderer.render([], [], reserve=1).ids
-        ids = reply_ids(self.renderer, text)
-        return float(self._after(prompt, [ids])[0][0][: len(ids)].mean())
+        return float(self._after(prompt, [reply_ids(self.renderer, text)])[0][0].mean())
 
-    def _after(self, prompt: Sequence[int], replies: Sequence[IntArray]) -> list[list[FloatVector]]:
-        """Log-likelihood of every token of the replies, each right after the prompt. With a second
-        head the last token is run too, and the scores of all tokens follow; the last one counts."""
+    def _after(
+        self, prompt: Sequence[int], replies: Sequence[IntArray]
+    ) -> list[tuple[FloatVector, float | None]]:
+        """Of replies right after the prompt: log-likelihood of every token, and the second head's
+        score once the last token has been run too."""
         context = np.asarray(prompt, np.int32)
-        _, past = self._run(context[:-1], context[1:], self._empty)
+        _, _, past = self._run(context[:-1], context[1:], self._empty)
         results = []
         for ids in replies:
-            left = len(ids) if len(self._scores) > 1 else len(ids) - 1
-            given = np.concatenate([context[-1:], ids[:left]])
-            results.append(self._run(given, np.resize(ids, len(given)), past)[0])
+            given = np.concatenate([context[-1:], ids])
+            # What follows the last token is not asked for; any target does.
+            values, heads, _ = self._run(given, np.append(ids, ids[-1]), past)
+            results.append((values[:-1], None if heads is None else float(heads[-1])))
         return results
 
     def _run(
         self, ids: IntArray, targets: IntArray, past: dict[str, npt.NDArray[np.generic]]
-    ) -> tuple[list[FloatVector], dict[str, npt.NDArray[np.generic]]]:
+    ) -> tuple[FloatVector, FloatVector | None, dict[str, npt.NDArray[np.generic]]]:
+        """Log-likelihoods of the targets, the second head's scores, and the cache afterwards."""
         before = past["past_key_0"].shape[2]
         feeds = {
             "input_ids": ids[None].astype(np.int64),
@@ -123,9 +124,10 @@ class BundleScorer:
         }
         results = self._session.run([*self._scores, *self._present], {**feeds, **past})
         count = len(self._scores)
-        scores = [values.ravel().astype(np.float64) for values in results[:count]]
+        values, *heads = (scores.ravel().astype(np.float64) for scores in results[:count])
         names = (name.replace("present", "past") for name in self._present)
-        return scores, dict(zip(names, results[count:], strict=True))
+        after = dict(zip(names, results[count:], strict=True))
+        return values, heads[0] if heads else None, after
 
 
 def reply_ids(renderer: PromptRenderer, text: str) -> IntArray:
