@@ -25,6 +25,9 @@ from inference.errors import BundleError, PromptTooLong
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+Speaker = Literal["person", "bot"]
+Tokens = Sequence[int]
+
 VERSION = 1
 OPTIONS = frozenset({"lowercase", "window"})
 # A long persona may widen the window until so much is left for the conversation …
@@ -45,7 +48,7 @@ _CURLY = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '
 class Turn:
     """What one side said."""
 
-    speaker: Literal["person", "bot"]
+    speaker: Speaker
     text: str
 
 
@@ -128,7 +131,7 @@ class PromptRenderer:
         conversation does. Of a turn that would take nearly all the room the end stays. Raises
         PromptTooLong when the persona leaves no room for a turn.
         """
-        head = self._head(persona)
+        head = self._head([self.encode(line) for line in persona])
         reserve = min(reserve, self._window // 2)
         widest = self._n_ctx - reserve - len(head) - 1
         if widest < MIN_TURN_TOKENS:
@@ -137,7 +140,8 @@ class PromptRenderer:
                 f"for a conversation in the model's {self._n_ctx}. Shorten it."
             )
         room = min(widest, max(MIN_ROOM, self._window - reserve - len(head) - 1))
-        pieces = self._pieces(turns, longest=room * 3 // 4)
+        spoken = [(turn.speaker, self.encode(turn.text)) for turn in turns]
+        pieces = self._pieces(spoken, longest=room * 3 // 4)
         first = _first_kept(pieces, room, step=max(1, self._window // 4))
         ids = [*head, *(token for piece in pieces[first:] for token in piece.ids)]
         ids.append(self._special.bot)
@@ -156,6 +160,13 @@ class PromptRenderer:
 
         Learnt are the character's texts and the token that ends each of its turns. Nothing is cut.
         """
+        spoken = [(turn.speaker, self.encode(turn.text)) for turn in turns]
+        return self.render_tokens([self.encode(line) for line in persona], spoken)
+
+    def render_tokens(
+        self, persona: Sequence[Tokens], turns: Sequence[tuple[Speaker, Tokens]]
+    ) -> tuple[list[int], list[bool]]:
+        """What `render_dialogue` gives, of texts that are encoded already."""
         ids = self._head(persona)
         mask = [False] * len(ids)
         after_bot = False
@@ -167,44 +178,43 @@ class PromptRenderer:
         mask.append(after_bot)
         return ids, mask
 
+    def encode(self, text: str) -> Tokens:
+        """The token ids of a persona line or of a turn, none of them special."""
+        if len(text) <= _CACHED_LENGTH:
+            return self._encode_cached(text)
+        # What no prompt can hold need not be looked at; its end counts.
+        return self._encode_text(text[-_LONGEST_TOKEN * self._n_ctx :])
+
     def normalize(self, text: str) -> str:
         """Text as the model has seen text: one line, plain quotes, no space before punctuation."""
         text = _CONTROL.sub(" ", unicodedata.normalize("NFC", text).translate(_CURLY))
         text = _SPACE_BEFORE_PUNCTUATION.sub(r"\1", " ".join(text.split()))
         return text.lower() if self.lowercase else text
 
-    def _head(self, persona: Sequence[str]) -> list[int]:
-        return [
-            self._special.end,
-            self._special.persona,
-            *(token for line in persona for token in self._encode(line)),
-        ]
+    def _head(self, persona: Sequence[Tokens]) -> list[int]:
+        lines = (token for line in persona for token in line)
+        return [self._special.end, self._special.persona, *lines]
 
-    def _pieces(self, turns: Sequence[Turn], *, longest: int | None = None) -> list[_Piece]:
-        spoken = [(turn.speaker, self._encode(turn.text)) for turn in turns]
+    def _pieces(
+        self, turns: Sequence[tuple[Speaker, Tokens]], *, longest: int | None = None
+    ) -> list[_Piece]:
         said = [
             (speaker, ids)
-            for place, (speaker, ids) in enumerate(spoken, start=1)
-            if ids or place == len(spoken)
+            for place, (speaker, ids) in enumerate(turns, start=1)
+            if len(ids) or place == len(turns)
         ]
         return [
             self._piece(speaker, [ids for _, ids in group], longest)
             for speaker, group in groupby(said, key=lambda turn: turn[0])
         ]
 
-    def _piece(self, speaker: str, texts: Sequence[tuple[int, ...]], longest: int | None) -> _Piece:
+    def _piece(self, speaker: Speaker, texts: Sequence[Tokens], longest: int | None) -> _Piece:
         is_bot = speaker == "bot"
         mark = self._special.bot if is_bot else self._special.person
         ids = tuple(token for text in texts for token in text)
         if longest is not None and len(ids) >= longest:
             ids = ids[len(ids) - longest + 1 :]
         return _Piece(is_bot, (mark, *ids), len(texts))
-
-    def _encode(self, text: str) -> tuple[int, ...]:
-        if len(text) <= _CACHED_LENGTH:
-            return self._encode_cached(text)
-        # What no prompt can hold need not be looked at; its end counts.
-        return self._encode_text(text[-_LONGEST_TOKEN * self._n_ctx :])
 
     def _encode_text(self, text: str) -> tuple[int, ...]:
         text = self.normalize(text)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.data.packing import BatchShape
+from training.data.examples import BatchShape
 
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+# Options that take one of a few words.
+CHOICES = {
+    "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
+    "optimizer": ("adamw", "muon"),
+}
 
 
 class TrainError(Exception):
@@ -25,7 +29,8 @@ class TrainConfig:
     first; the learning rate falls to nothing by then. `grammar` dialogues are made on top, whose
     personas are partly those of the data and of so many `characters`, given by the caller.
     `lm_coef` and `choice_coef` weigh the two tasks (Wolf et al. 2019, "TransferTransfo": 2 and 1);
-    `choice_share` of the dialogues take part in the second.
+    `choice_share` of the dialogues take part in the second. What the person says is learnt too
+    where `person_coef` is above 0, and counts so much beside the replies.
     """
 
     out: Path
@@ -45,6 +50,7 @@ class TrainConfig:
     max_dialogue: int = 256
     target_share: float = 0.6
     accumulation: int = 1
+    optimizer: str = "adamw"
     learning_rate: float = 5e-4
     warmup: float = 0.05
     weight_decay: float = 0.01
@@ -52,6 +58,7 @@ class TrainConfig:
     dropout: float = 0.1
     lm_coef: float = 2.0
     choice_coef: float = 1.0
+    person_coef: float = 0.0
     candidates: int = 4
     choice_share: float = 1.0
     precision: str = "float32"
@@ -62,23 +69,25 @@ class TrainConfig:
     patience: int = 0
 
     def __post_init__(self) -> None:
-        positive = ("rows", "row_length", "accumulation", "learning_rate", "clip_norm")
-        for name in positive:
+        numbers = ("rows", "row_length", "accumulation", "learning_rate", "clip_norm", "candidates")
+        for name in numbers:
             if getattr(self, name) <= 0:
                 raise TrainError(f"{name} must be above 0, not {getattr(self, name)}.")
-        for name in ("dropout", "warmup", "choice_share"):
+        for name in ("dropout", "warmup", "choice_share", "person_coef"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainError(f"{name} must be from 0 to 1, not {getattr(self, name)}.")
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise TrainError(f"{name} must be one of {', '.join(known)}.")
+        self._check_what_is_missing()
+
+    def _check_what_is_missing(self) -> None:
         if self.steps <= 0 and self.minutes <= 0:
             raise TrainError("steps or minutes must be above 0: without either, when to stop?")
         if bool(self.checkpoint) == bool(self.size):
             raise TrainError("Give either checkpoint, to start from one, or size, to start anew.")
         if not self.data and not self.grammar:
             raise TrainError("No data: give files of dialogues, or a number of grammar dialogues.")
-        if self.precision not in PRECISIONS:
-            raise TrainError(f"precision must be one of {', '.join(PRECISIONS)}.")
-        if self.candidates < 1:
-            raise TrainError("candidates must be 1 (no second task) or more.")
 
     @property
     def shape(self) -> BatchShape:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from inference.prompt import PromptRenderer, Turn
 from training.checkpoint import CHOICE_WEIGHT, read_checkpoint
-from training.data.packing import BatchShape, Example, IntArray, Segment, pack
+from training.data.examples import BatchShape, Example, IntArray, Segment
+from training.data.packing import pack
 from training.model import DialogueModel, load_weights
 from training.scoring import FloatVector, Scores, bot_turns, reply_ids
 from training.vocabulary import fit_embeddings, is_lower_case, read_vocabulary
@@ -122,6 +123,8 @@ def _branched(
         starts=np.repeat([0, *[len(trunk)] * len(branches)], lengths).astype(np.int32),
         target_index=found.astype(np.int32),
         target_ids=wanted.astype(np.int32),
+        target_weight=np.ones(len(wanted), np.float32),
+        reply_ends=np.zeros(0, np.int32),  # only filling rows asks for them
         choice_index=(starts[2:] - 1).reshape(1, -1).astype(np.int32),
     )
 

@@ -25,6 +25,7 @@ class Trainee(DialogueModel):
         super().__init__(config, dropout=run.dropout)
         self.lm_coef, self.choice_coef = run.lm_coef, run.choice_coef
         self.has_choices = run.shape.candidates > 1
+        self.choice_head.trainable = self.has_choices
         self.trackers = {name: keras.metrics.Mean(name=name) for name in ("lm", "choice", "chosen")}
 
     @property
@@ -59,14 +60,27 @@ class Trainee(DialogueModel):
 
 
 def build_optimizer(run: TrainConfig) -> Any:
-    """AdamW without decay on biases and norms, clipped by the norm of all gradients."""
-    optimizer = keras.optimizers.AdamW(
-        learning_rate=run.learning_rate,
-        weight_decay=run.weight_decay,
-        beta_2=0.98,
-        global_clipnorm=run.clip_norm,
-        gradient_accumulation_steps=run.accumulation if run.accumulation > 1 else None,
-    )
+    """AdamW, or Muon for the matrices of the blocks (Jordan et al. 2024) and AdamW for the rest.
+
+    Muon's updates are scaled to the size of AdamW's, so that one learning rate suits both (Liu et
+    al. 2025, "Muon is Scalable for LLM Training"). No decay on biases and norms; gradients are
+    clipped by the norm of all of them.
+    """
+    options: dict[str, Any] = {
+        "learning_rate": run.learning_rate,
+        "weight_decay": run.weight_decay,
+        "global_clipnorm": run.clip_norm,
+        "gradient_accumulation_steps": run.accumulation if run.accumulation > 1 else None,
+    }
+    if run.optimizer == "muon":
+        optimizer = keras.optimizers.Muon(
+            adam_weight_decay=run.weight_decay,
+            adam_beta_2=0.98,
+            exclude_layers=["wte", "wpe", "choice_head"],
+            **options,
+        )
+    else:
+        optimizer = keras.optimizers.AdamW(beta_2=0.98, **options)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from inference.bundle import SCORER_FILE, Bundle
 from inference.errors import BundleError
 from inference.prompt import PromptRenderer, Turn
-from training.data.packing import Example, IntArray
+from training.data.examples import Example, IntArray
 
 FloatVector = npt.NDArray[np.float64]
 _CACHE_DTYPES = {"tensor(float)": np.float32, "tensor(int8)": np.int8}

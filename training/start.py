@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from training.config import TrainConfig
-from training.data.stream import Source
+from training.data.readers import read_dialogues
 from training.hub import checkpoint_directory
 from training.scratch import Size, write_new_checkpoint
 
 START = "start"
 
 
-def starting_point(run: TrainConfig, sources: Callable[[], Sequence[Source]]) -> Path:
+def starting_point(run: TrainConfig) -> Path:
     """The checkpoint directory that a run starts from; one of stated size is written to
     `out`/start first, which alone needs the data.
 
@@ -29,13 +29,13 @@ def starting_point(run: TrainConfig, sources: Callable[[], Sequence[Source]]) ->
         lowercase=not run.natural_case,
     )
     if not directory.exists():
-        write_new_checkpoint(directory, size, _texts(sources()), seed=run.seed)
+        write_new_checkpoint(directory, size, _texts(run), seed=run.seed)
     return directory
 
 
-def _texts(sources: Sequence[Source]) -> Iterator[str]:
-    for source in sources:
-        for dialogue in source.dialogues:
+def _texts(run: TrainConfig) -> Iterator[str]:
+    for path, _ in run.data:
+        for dialogue in read_dialogues(path):
             yield from dialogue.turns
             for lines in dialogue.personas:
                 yield from lines

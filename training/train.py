@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ import numpy as np
 from inference.prompt import PromptRenderer
 from training.checkpoint import read_checkpoint
 from training.config import TrainConfig, TrainError
-from training.data.held_out import HeldOut
 from training.data.packing import Batch
-from training.data.stream import Source, Stream, common_words, load_source, prefetched
-from training.grammar.generator import grammar_dialogues
+from training.data.prefetch import prefetched
+from training.data.sources import load_sources
+from training.data.stream import Stream
 from training.hub import checkpoint_name
 from training.model import load_weights
 from training.objective import Trainee, build_optimizer, learning_rate
@@ -178,12 +177,8 @@ def prepare(
     keras.utils.set_random_seed(run.seed)
     keras.mixed_precision.set_global_policy(run.precision)
 
-    @cache
-    def sources() -> list[Source]:
-        return load_sources(run, characters, report.line)
-
     # The data last: a wrong checkpoint is told before two hundred megabytes are read.
-    directory = starting_point(run, sources)
+    directory = starting_point(run)
     vocabulary = read_vocabulary(directory)
     checkpoint = fit_embeddings(read_checkpoint(directory), vocabulary)
     n_ctx = checkpoint.config.n_ctx
@@ -203,12 +198,13 @@ def prepare(
         lowercase=is_lower_case(vocabulary.tokenizer),
     )
     stream = Stream(
-        sources=sources(),
+        sources=load_sources(run, renderer, characters, report.line),
         renderer=renderer,
         shape=run.shape,
         seed=run.seed,
         max_dialogue=run.max_dialogue,
         choice_share=run.choice_share,
+        person_coef=run.person_coef,
     )
     validation = None
     if run.validation is not None:
@@ -219,27 +215,3 @@ def prepare(
     return Trainer(
         run, model, model.optimizer, vocabulary, renderer, stream, validation, report, state
     )
-
-
-def load_sources(
-    run: TrainConfig, characters: Sequence[Sequence[str]], report: Callable[[str], None]
-) -> list[Source]:
-    """The run's files, and its grammar dialogues."""
-    sources = [load_source(path, repeat, report) for path, repeat in run.data]
-    if run.grammar:
-        held_out = HeldOut.of_file(run.validation)
-        personas = [
-            lines
-            for source in sources
-            for dialogue in source.dialogues
-            for lines in dialogue.personas
-            if lines and not held_out.knows(lines)
-        ]
-        made = grammar_dialogues(
-            run.grammar,
-            seed=run.seed,
-            pools=[personas, characters],
-            words=common_words(d for source in sources for d in source.dialogues),
-        )
-        sources.append(Source(tuple(made), 1.0))
-    return sources

@@ -11,9 +11,11 @@ from random import Random
 
 from inference.prompt import PromptRenderer
 from training.config import TrainConfig
-from training.data.packing import Batch, BatchShape, Example, add_candidates, pack
+from training.data.examples import BatchShape, Example, add_candidates
+from training.data.packing import Batch, pack
 from training.data.readers import read_dialogues
 from training.data.stream import encode
+from training.data.tokens import TokenDialogue
 from training.objective import Trainee
 
 # Held-out dialogues are read whole wherever a checkpoint can hold them.
@@ -39,8 +41,9 @@ class Validation:
         for dialogue in dialogues:
             words += sum(len(text.split()) for text in dialogue.turns[1::2])
             limit, targets = min(shape.row_length, n_ctx), shape.targets_per_row
-            turns = dialogue.turns_for(1)
-            examples += encode(renderer, list(dialogue.personas[1]), turns, limit, targets)
+            tokens = TokenDialogue.of(dialogue, renderer)
+            turns = tokens.turns_for(1)
+            examples += encode(renderer, tokens.personas[1], turns, limit, targets)
         segments = add_candidates(examples, Random("validation"), shape, share=1.0)
         return cls(tuple(pack(segments, shape, fill=False)), words)
 

@@ -12,9 +12,12 @@ from inference.bundle import SpecialTokens
 from inference.prompt import PromptRenderer
 from tests.training.tiny import tiny_tokenizer
 from training.data.dialogue import Dialogue
-from training.data.packing import BatchShape, Example, add_candidates, pack, segment
+from training.data.examples import BatchShape, Example, add_candidates, segment
+from training.data.packing import pack
 from training.data.persona import derive_persona, describes_self
-from training.data.stream import Source, Stream, encode, prefetched
+from training.data.prefetch import by_thread, prefetched
+from training.data.stream import Source, Stream, encode
+from training.data.tokens import TokenDialogue, TokenDialogues
 
 SHAPE = BatchShape(rows=2, row_length=64, targets_per_row=48, choices_per_row=3, candidates=3)
 
@@ -38,15 +41,17 @@ def dialogues(count: int = 9) -> list[Dialogue]:
 
 def examples(count: int, length: int = 20) -> list[Example]:
     return [
-        Example(np.arange(n * 100, n * 100 + length, dtype=np.int32), ((8, 12), (15, length)))
+        Example.from_mask(
+            np.arange(n * 100, n * 100 + length).tolist(),
+            [8 <= place < 12 or place >= 15 for place in range(length)],
+        )
         for n in range(1, count + 1)
     ]
 
 
 def stream(renderer: PromptRenderer, **changes: int) -> Stream:
-    return Stream(
-        [Source(dialogues(), 1.0)], renderer, SHAPE, changes.get("seed", 0), 64, choice_share=1.0
-    )
+    source = Source(TokenDialogues.of(dialogues(), renderer), 1.0)
+    return Stream([source], renderer, SHAPE, changes.get("seed", 0), 64, choice_share=1.0)
 
 
 def test_a_mask_becomes_reply_spans() -> None:
@@ -62,6 +67,22 @@ def test_every_target_is_the_next_token_of_its_row() -> None:
         index = batch["target_index"][real]
         assert np.array_equal(ids[index + 1], batch["target_ids"][real])
         assert (batch["branches"].ravel()[index] == 0).all()
+
+
+def test_what_the_person_says_counts_less(renderer: PromptRenderer) -> None:
+    tokens = TokenDialogue.of(dialogues(1)[0], renderer)
+    given = (renderer, tokens.personas[1], tokens.turns_for(1), 64, 48)
+    [alone], [both] = list(encode(*given)), list(encode(*given, person_coef=0.25))
+    head = 2 + sum(map(len, tokens.personas[1]))
+    replies = alone.weights == 1
+    # Not the persona, nor the first mark, which is always given.
+    assert not both.weights[: head + 1].any()
+    assert (both.weights[head + 1 :] == np.where(replies, 1, 0.25)[head + 1 :]).all()
+    assert both.replies == alone.replies
+    item = segment(both, both.replies[0], [])
+    assert [item.target_index[count - 1] + 2 for count in item.reply_ends] == [
+        stop for _, stop in both.replies
+    ]
 
 
 def test_packing_without_filling_keeps_every_dialogue_once() -> None:
@@ -115,10 +136,18 @@ def test_the_order_depends_on_the_seed_and_the_epoch(renderer: PromptRenderer) -
 
 def test_long_dialogues_are_cut_in_halves(renderer: PromptRenderer) -> None:
     dialogue = Dialogue("t", ((), ("i am a nurse .",)), ("hi !", "i have a dog .") * 10)
-    found = list(encode(renderer, ["i am a nurse ."], dialogue.turns_for(1), 64, 48))
+    tokens = TokenDialogue.of(dialogue, renderer)
+    found = list(encode(renderer, tokens.personas[1], tokens.turns_for(1), 64, 48))
     assert len(found) > 1
     assert all(len(example.ids) <= 64 for example in found)
     assert sum(len(example.replies) for example in found) == 10
+
+
+def test_both_ways_of_prefetching_give_the_same(renderer: PromptRenderer) -> None:
+    ways = [list(islice(way(stream(renderer).batches()), 9)) for way in (prefetched, by_thread)]
+    for (*place, batch), (*other, again) in zip(*ways, strict=True):
+        assert place == other
+        assert all(np.array_equal(batch[name], again[name]) for name in batch)
 
 
 def test_errors_of_the_other_thread_arrive() -> None:
@@ -126,8 +155,8 @@ def test_errors_of_the_other_thread_arrive() -> None:
         yield 1
         raise ValueError("no more")
 
-    items = prefetched(iter(broken()))  # type: ignore[call-overload]
-    assert next(items) == 1
+    items = by_thread(iter(broken()))  # type: ignore[call-overload]
+    assert next(items) == 1  # type: ignore[comparison-overlap]
     with pytest.raises(ValueError, match="no more"):
         next(items)
 

@@ -74,9 +74,18 @@ def test_a_run_learns_both_tasks(options: dict[str, Any], tmp_path: Path) -> Non
     assert "**Do you have any pets?**" in (tmp_path / "run" / "samples.md").read_text()
 
 
+def test_muon_learns_what_the_person_says_too(options: dict[str, Any], tmp_path: Path) -> None:
+    given = {**options, "steps": 40, "optimizer": "muon", "person_coef": 0.5, "candidates": 1}
+    run_training(tmp_path / "run", given, resume=False, quiet=True)
+    losses = [entry["lm"] for entry in log(tmp_path / "run") if "lm" in entry]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
-    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
+    options = {**options, "optimizer": optimizer}
     run_training(tmp_path / "whole", options, resume=False, quiet=True)
 
     update = Trainer._update
@@ -197,6 +206,7 @@ def test_a_loss_that_is_not_a_number_says_what_to_change(
         ({"data": (), "grammar": 0}, "No data"),
         ({"rows": 0}, "rows must be above 0"),
         ({"dropout": 2.0}, "dropout must be from 0 to 1"),
+        ({"optimizer": "sgd"}, "optimizer must be one of adamw, muon"),
         ({"precision": "int3"}, "precision must be one of"),
         ({"checkpoint": None}, "Give either checkpoint"),
         ({"row_length": 1024, "max_dialogue": 1024}, "512 positions"),

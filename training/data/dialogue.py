@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from inference.prompt import Turn
+from inference.prompt import Speaker, Turn
 
 
 class DataError(Exception):
@@ -26,10 +26,12 @@ class Dialogue:
 
     def turns_for(self, bot: int) -> list[Turn]:
         """The turns with speaker `bot` (0 or 1) as the bot."""
-        return [
-            Turn("bot" if index % 2 == bot else "person", text)
-            for index, text in enumerate(self.turns)
-        ]
+        return [Turn(speaker_of(index, bot), text) for index, text in enumerate(self.turns)]
+
+
+def speaker_of(turn: int, bot: int) -> Speaker:
+    """Who says a turn of a dialogue whose speaker `bot` (0 or 1) is the bot."""
+    return "bot" if turn % 2 == bot else "person"
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ def read_dialogues(path: str | Path, damage: Damage | None = None) -> Iterator[D
     """
     damage = damage if damage is not None else Damage(str(path))
     if str(path) == CHITCHAT:
-        yield from _read_chitchat()
+        yield from _read_chitchat(data_file(path))
         return
     name = Path(path).name.removesuffix(".gz")
     readers = {".jsonl": _read_json_lines, ".json": read_hugging_face, ".txt": read_parlai}
@@ -43,6 +43,16 @@ def read_dialogues(path: str | Path, damage: Damage | None = None) -> Iterator[D
         raise DataError(f"{path}: cannot be read ({error}).") from error
     if not count:
         raise DataError(f"{path}: holds no dialogue that can be used.")
+
+
+def data_file(path: str | Path) -> Path:
+    """The file behind a name of data. Raises DataError where `chitchat` is not installed."""
+    if str(path) != CHITCHAT:
+        return Path(path)
+    spec = find_spec("chitchat_dataset")
+    if spec is None or spec.origin is None:
+        raise DataError("chitchat: needs the package: pip install chitchat-dataset")
+    return Path(spec.origin).with_name("dataset.json")
 
 
 @contextmanager
@@ -74,11 +84,7 @@ def _json_dialogue(value: Any) -> Dialogue:
     return dialogue_from(value["personas"], value["turns"], source=str(value.get("source", "")))
 
 
-def _read_chitchat() -> Iterator[Dialogue]:
-    spec = find_spec("chitchat_dataset")
-    if spec is None or spec.origin is None:
-        raise DataError("chitchat: needs the package: pip install chitchat-dataset")
-    path = Path(spec.origin).with_name("dataset.json")
+def _read_chitchat(path: Path) -> Iterator[Dialogue]:
     for conversation in json.loads(path.read_text(encoding="utf-8")).values():
         messages = [message for group in conversation["messages"] for message in group]
         turns = tuple(

@@ -32,6 +32,7 @@ NUMBERS: dict[str, tuple[type, str]] = {
     "dropout": (float, ""),
     "lm_coef": (float, "weight of the next-token loss"),
     "choice_coef": (float, "weight of the choice among candidate replies"),
+    "person_coef": (float, "weight of the loss on what the person says beside the replies"),
     "candidates": (int, "replies to choose among; 1 leaves the second task out"),
     "choice_share": (float, "share of the dialogues that take part in the second task"),
     "seed": (int, "decides data order, dropout and distractors"),
@@ -41,7 +42,15 @@ NUMBERS: dict[str, tuple[type, str]] = {
     "patience": (int, "stop after N evaluations without a better one; 0: never"),
 }
 
-OTHERS = ("checkpoint", "size", "natural_case", "validation", "characters", "precision")
+OTHERS = (
+    "checkpoint",
+    "size",
+    "natural_case",
+    "validation",
+    "characters",
+    "precision",
+    "optimizer",
+)
 
 
 class Command(ManualCommand):
@@ -62,7 +71,7 @@ examples:
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        from training.config import PRECISIONS, TrainConfig
+        from training.config import CHOICES, TrainConfig
 
         defaults = {
             field.name: field.default
@@ -95,7 +104,8 @@ examples:
             metavar="N",
             help="characters of the built-in catalogue that grammar dialogues draw on",
         )
-        parser.add_argument("--precision", choices=PRECISIONS)
+        for name, words in CHOICES.items():
+            parser.add_argument(f"--{name}", choices=words, help=f"default: {defaults[name]}")
         parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
         parser.add_argument("--json", action="store_true", help="report as one JSON line")
         for name, (kind, text) in NUMBERS.items():

@@ -1,0 +1,94 @@
+"""Dialogues are encoded once; a change makes a new cache, and damage is told every time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from inference.bundle import SpecialTokens
+from inference.prompt import PromptRenderer
+from tests.training.tiny import tiny_tokenizer
+from training.data import tokens
+from training.data.dialogue import DataError
+from training.data.tokens import TokenDialogue, TokenDialogues, read_tokens
+
+PERSONAS = [["i love tea ."], ["i am a nurse .", "i have a dog named rex ."]]
+LINES = ["i love tea.", "i am a nurse.", "i have a dog named rex."]
+
+
+@pytest.fixture
+def renderer() -> PromptRenderer:
+    return renderer_with(lowercase=True)
+
+
+def renderer_with(*, lowercase: bool) -> PromptRenderer:
+    tokenizer = tiny_tokenizer()
+    first = tokenizer.get_vocab_size()
+    tokenizer.add_tokens(["<persona>", "<person>", "<bot>"])
+    special = SpecialTokens(persona=first, person=first + 1, bot=first + 2, end=0)
+    return PromptRenderer(tokenizer, special, n_ctx=64, lowercase=lowercase)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "data.jsonl"
+    row = {"personas": PERSONAS, "turns": ["Hi !", "hi ! how are you ?", "what do you do ?"]}
+    path.write_text(json.dumps(row) + "\nno dialogue\n" + json.dumps(row) + "\n")
+    return path
+
+
+def read(data: Path, renderer: PromptRenderer) -> tuple[TokenDialogues, list[str]]:
+    lines: list[str] = []
+    return read_tokens(str(data), renderer, data.parent / "tokens", lines.append), lines
+
+
+def texts(dialogue: TokenDialogue, renderer: PromptRenderer) -> list[str]:
+    decode = renderer.tokenizer.decode
+    first, second = dialogue.personas
+    return [decode(ids).strip() for ids in (*first, *second, *dialogue.turns)]
+
+
+def test_dialogues_come_back_as_they_were(data: Path, renderer: PromptRenderer) -> None:
+    found, _ = read(data, renderer)
+    assert len(found) == 2
+    # The space before punctuation is not kept.
+    spoken = ["hi!", "hi! how are you?", "what do you do?"]
+    assert texts(found[1], renderer) == [*LINES, *spoken]
+    assert [speaker for speaker, _ in found[0].turns_for(1)] == ["person", "bot", "person"]
+
+
+def test_a_file_is_encoded_once(
+    data: Path, renderer: PromptRenderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, told = read(data, renderer)
+    monkeypatch.setattr(tokens, "read_dialogues", None)
+    found, again = read(data, renderer)
+    assert len(found) == 2
+    assert told == again
+    assert "line 2: " in told[0]
+
+
+def test_another_file_or_another_layout_is_encoded_anew(
+    data: Path, renderer: PromptRenderer
+) -> None:
+    read(data, renderer)
+    found, _ = read(data, renderer_with(lowercase=False))
+    assert texts(found[0], renderer)[3] == "Hi!"
+    row = {"personas": PERSONAS, "turns": ["yes", "no"]}
+    data.write_text(json.dumps(row))
+    found, _ = read(data, renderer)
+    assert texts(found[0], renderer)[3:] == ["yes", "no"]
+    assert len(list((data.parent / "tokens").iterdir())) == 3
+
+
+def test_a_place_that_takes_no_cache(data: Path, renderer: PromptRenderer) -> None:
+    (data.parent / "tokens").write_text("in the way")
+    with pytest.raises(DataError, match="cannot be kept"):
+        read(data, renderer)
+
+
+def test_a_missing_file(tmp_path: Path, renderer: PromptRenderer) -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        read(tmp_path / "nothing.jsonl", renderer)

@@ -1,0 +1,55 @@
+"""What a run learns from: its files, and dialogues made by rule."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from inference.prompt import PromptRenderer
+from training.config import TrainConfig
+from training.data.dialogue import Dialogue
+from training.data.held_out import HeldOut
+from training.data.readers import read_dialogues
+from training.data.stream import Source
+from training.data.tokens import TokenDialogues, read_tokens
+from training.grammar.generator import grammar_dialogues
+
+# Beside the runs of one folder, which share it.
+CACHE = "tokens"
+
+
+def load_sources(
+    run: TrainConfig,
+    renderer: PromptRenderer,
+    characters: Sequence[Sequence[str]],
+    report: Callable[[str], None],
+) -> list[Source]:
+    """The run's files and its grammar dialogues, as tokens. Raises DataError."""
+    cache = run.out.parent / CACHE
+    sources = [
+        Source(read_tokens(path, renderer, cache, report), repeat) for path, repeat in run.data
+    ]
+    if run.grammar:
+        made = _grammar_dialogues(run, characters)
+        sources.append(Source(TokenDialogues.of(made, renderer), 1.0))
+    return sources
+
+
+def _grammar_dialogues(run: TrainConfig, characters: Sequence[Sequence[str]]) -> Iterator[Dialogue]:
+    """Made of the files' personas and words; not of personas that the run is measured with."""
+    held_out = HeldOut.of_file(run.validation)
+    personas: list[Sequence[str]] = []
+    counts: Counter[str] = Counter()
+    for path, _ in run.data:
+        for dialogue in read_dialogues(path):
+            personas += [p for p in dialogue.personas if p and not held_out.knows(p)]
+            counts.update(word for turn in dialogue.turns for word in turn.lower().split())
+    return grammar_dialogues(
+        run.grammar, seed=run.seed, pools=[personas, characters], words=common_words(counts)
+    )
+
+
+def common_words(counts: Counter[str]) -> list[str]:
+    """Words that are neither rare nor everywhere, for grammar dialogues to fill in."""
+    words = [w for w, _ in counts.most_common() if w.isascii() and w.isalpha() and len(w) > 2]
+    return [word for word in words[300:6500] if counts[word] > 3]
