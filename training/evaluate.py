@@ -150,13 +150,15 @@ def chats(
     engine: Engine, personas: Sequence[Sequence[str]], params: SamplingParams, *, count: int
 ) -> tuple[dict[str, float], list[list[str]]]:
     """Share of self-chats in which no turn repeats one of the speaker's last three."""
-    pairs = [
-        (personas[2 * i % len(personas)], personas[(2 * i + 1) % len(personas)])
-        for i in range(count)
-    ]
+    pairs = [pair_of(personas, number) for number in range(count)]
     held = self_chats(engine, pairs, params, turns=CHAT_TURNS)
     clean = [not any(_repeats(chat, turn) for turn in range(2, len(chat))) for chat in held]
     return {"chats_without_repetition": metrics.mean(map(float, clean))}, held
+
+
+def pair_of(personas: Sequence[Sequence[str]], number: int) -> tuple[Sequence[str], Sequence[str]]:
+    """Who holds a self-chat: one character and the next, so that each speaks first once."""
+    return personas[number % len(personas)], personas[(number + 1) % len(personas)]
 
 
 def worse(

@@ -35,14 +35,20 @@ class Evaluation:
     personas: Sequence[Sequence[str]]
 
     @classmethod
-    def run(cls, target: Path, data: Path, options: EvaluateOptions) -> Evaluation:
-        """Measure a bundle or a checkpoint directory on a file of dialogues.
+    def run(
+        cls,
+        target: Path,
+        data: Path,
+        options: EvaluateOptions,
+        personas: Sequence[Sequence[str]],
+    ) -> Evaluation:
+        """Measure a bundle or a checkpoint directory on a file of dialogues; `personas` are those
+        of the self-chats.
 
         Raises DataError, EvaluationError and the engine's errors.
         """
         dialogues = evaluate.read_evaluation_data(data, options.limit)
         chosen = dialogues[: options.replies]
-        personas = [d.personas[1] for d in dialogues if d.personas[1]]
         with _models(target) as (scorer, engine):
             params = _params(engine, options)
             figures = evaluate.perplexity(scorer, dialogues)
@@ -71,7 +77,7 @@ class Evaluation:
     def _chat_lines(self) -> Iterator[str]:
         yield "\n## Self-chats"
         for number, chat in enumerate(self.chats[:SAMPLE_CHATS]):
-            pair = [self.personas[(2 * number + i) % len(self.personas)] for i in (0, 1)]
+            pair = evaluate.pair_of(self.personas, number)
             yield f"\n### {number + 1}\n"
             yield from (f"- {'AB'[i]}: *{' '.join(lines)}*" for i, lines in enumerate(pair))
             yield ""
@@ -80,7 +86,8 @@ class Evaluation:
 
 def gate(evaluation: Evaluation, live: Path, data: Path, options: EvaluateOptions) -> list[str]:
     """One line for every figure in which the live bundle is better."""
-    return worse(evaluation.figures, Evaluation.run(live, data, options).figures)
+    measured = Evaluation.run(live, data, options, evaluation.personas)
+    return worse(evaluation.figures, measured.figures)
 
 
 def table(figures: dict[str, float]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
+from conversations.catalogue.generator import characters
 from conversations.management.base import ManualCommand
 from inference.errors import EngineError
 from training.checkpoint import ExportError
@@ -49,7 +50,11 @@ examples:
             help="dialogues in which replies are ranked and generated (default: %(default)s)",
         )
         parser.add_argument(
-            "--chats", type=int, default=20, metavar="N", help="self-chats (default: %(default)s)"
+            "--chats",
+            type=int,
+            default=20,
+            metavar="N",
+            help="self-chats of so many built-in characters (default: %(default)s)",
         )
         parser.add_argument(
             "--candidates",
@@ -77,7 +82,8 @@ examples:
         try:
             if options["checkpoint"]:
                 target = checkpoint_directory(options["checkpoint"])
-            evaluation = Evaluation.run(target, options["data"], chosen)
+            personas = [character.lines for character in characters(count=chosen.chats)]
+            evaluation = Evaluation.run(target, options["data"], chosen, personas)
             failed = gate(evaluation, live, options["data"], chosen) if options["gate"] else []
         except (DataError, EvaluationError, EngineError, ExportError) as error:
             raise CommandError(str(error)) from error
