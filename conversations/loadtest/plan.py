@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,9 +23,10 @@ class SmsPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`people` send a message every `every` seconds on average, for `seconds` after a ramp-up.
+    """`people` come evenly over `ramp` seconds and then write every `every` seconds on average.
 
-    `sms_share` of them (0 to 1) text instead of using the page. ValueError says what is wrong.
+    When all are there and `settle` seconds have passed, `seconds` are measured. `sms_share` of them
+    (0 to 1) text instead of using the page. ValueError says what is wrong.
     """
 
     url: str
@@ -34,6 +34,7 @@ class Plan:
     every: float = 20.0
     seconds: float = 60.0
     ramp: float = 10.0
+    settle: float = 5.0
     patience: float = 15.0
     sms_share: float = 0.0
     sms: SmsPlan | None = None
@@ -44,6 +45,9 @@ class Plan:
         for name in ("people", "every", "seconds", "patience"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}: {getattr(self, name)} given, more than 0 is needed")
+        for name in ("ramp", "settle"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: {getattr(self, name)} given, 0 or more is needed")
         if not 0 <= self.sms_share <= 1:
             raise ValueError(f"sms_share: {self.sms_share} given, 0 to 1 is allowed")
         if self.sms_share and self.sms is None:
@@ -52,7 +56,8 @@ class Plan:
 
 @dataclass(slots=True)
 class Tally:
-    """What people saw. Messages sent during the ramp-up are not counted (`counting`)."""
+    """What people saw. Messages are counted only in the measured window (`counting`), each to its
+    end; pages and sockets are opened before it."""
 
     counting: bool = False
     sent: int = 0
@@ -60,14 +65,11 @@ class Tally:
     failed: int = 0
     lost: int = 0
     characters: int = 0
+    frames: int = 0
     problems: Counter[str] = field(default_factory=Counter)
+    opening: list[float] = field(default_factory=list)
     first_token: list[float] = field(default_factory=list)
     reply: list[float] = field(default_factory=list)
-    began: float = 0.0
-
-    def start(self) -> None:
-        self.counting = True
-        self.began = time.perf_counter()
 
     def problem(self, what: str) -> None:
         """Something that went wrong, whenever it did."""
@@ -83,18 +85,17 @@ class Tally:
         )
 
     def report(self) -> dict[str, Any]:
-        seconds = time.perf_counter() - self.began if self.began else 0.0
         return {
-            "seconds": round(seconds, 1),
             "sent": self.sent,
             "complete": self.complete,
             "failed": self.failed,
             "lost": self.lost,
             "problems": dict(self.problems),
-            "messages_s": round(self.sent / seconds, 2) if seconds else 0.0,
+            "opening_ms": _quantiles_ms(self.opening),
             "first_token_ms": _quantiles_ms(self.first_token),
             "reply_ms": _quantiles_ms(self.reply),
             "reply_characters": round(self.characters / self.complete, 1) if self.complete else 0.0,
+            "reply_frames": round(self.frames / self.complete, 1) if self.complete else 0.0,
             "holds": self.holds(),
         }
 

@@ -20,6 +20,10 @@ from conversations.loadtest.people import Crowd
 from conversations.loadtest.plan import Plan, Tally, quantile
 from inference.process import resident_mb
 
+# Beyond these the times say as much about the generator as about the server.
+BUSY_CORES = 0.7
+LATE_SECONDS = 0.05
+_CLOCK_SECONDS = 0.05
 _SAMPLE_SECONDS = 10.0
 _TOKENS = re.compile(r"^chatbot_tokens_generated_total (\S+)", re.MULTILINE)
 
@@ -29,18 +33,29 @@ Sample = dict[str, float]
 async def trial_run(
     plan: Plan, *, pid: int | None = None, sampled: Callable[[Sample], None] | None = None
 ) -> dict[str, Any]:
-    """Play a plan; the report. `pid` is the server's; `sampled` is called every ten seconds."""
+    """Play a plan; the report. `pid` is the server's; `sampled` is called every ten seconds.
+
+    What it costs is what was spent in the measured window; people come before and leave after it.
+    """
     tally = Tally()
     watcher = asyncio.create_task(_watch(tally, pid, sampled)) if sampled else None
-    before: dict[str, float | None] = {}
-    starting = asyncio.create_task(_begin(plan, pid, before))
+    late: list[float] = []
     try:
-        await Crowd(plan, tally).play()
-        await starting
-        report = tally.report()
-        return {"people": plan.people, **report, **await _costs(plan, pid, before)}
+        async with Crowd(plan, tally) as crowd:
+            await crowd.come()
+            await asyncio.sleep(plan.settle)
+            clock = asyncio.create_task(_watch_clock(late))
+            before = await _spent(plan, pid)
+            tally.counting = True
+            await asyncio.sleep(plan.seconds)
+            tally.counting = False
+            clock.cancel()
+            after = await _spent(plan, pid)
+            await crowd.leave()
+        costs = _costs(before, after, tally.sent, late)
+        memory = {"server_rss_mb": resident_mb(pid) if pid else None}
+        return {"people": plan.people, **tally.report(), **costs, **memory}
     finally:
-        starting.cancel()
         if watcher:
             watcher.cancel()
 
@@ -121,33 +136,49 @@ async def _watch(tally: Tally, pid: int | None, sampled: Callable[[Sample], None
         )
 
 
-async def _begin(plan: Plan, pid: int | None, before: dict[str, float | None]) -> None:
-    await asyncio.sleep(plan.ramp)
-    before.update(await _spent(plan, pid))
+async def _watch_clock(late: list[float]) -> None:
+    """How late this process gets to do what is due: what it adds to the times that it takes."""
+    while True:
+        due = time.perf_counter() + _CLOCK_SECONDS
+        await asyncio.sleep(_CLOCK_SECONDS)
+        late.append(time.perf_counter() - due)
 
 
 async def _spent(plan: Plan, pid: int | None) -> dict[str, float | None]:
+    tokens = await _tokens(plan.url)
     return {
         "moment": time.perf_counter(),
-        "server_cpu": cpu_seconds(pid) if pid else None,
-        "own_cpu": cpu_seconds(os.getpid()),
-        "tokens": await _tokens(plan.url),
+        "tokens": tokens,
+        "server": cpu_seconds(pid) if pid else None,
+        "generator": cpu_seconds(os.getpid()),
     }
 
 
-async def _costs(plan: Plan, pid: int | None, before: dict[str, float | None]) -> dict[str, Any]:
-    after = await _spent(plan, pid)
-    seconds = (after["moment"] or 0.0) - (before["moment"] or 0.0)
-
-    def rate(name: str, digits: int) -> float | None:
+def _costs(
+    before: dict[str, float | None],
+    after: dict[str, float | None],
+    messages: int,
+    late: list[float],
+) -> dict[str, Any]:
+    def grown(name: str) -> float | None:
         start, end = before[name], after[name]
-        return None if start is None or end is None else round((end - start) / seconds, digits)
+        return None if start is None or end is None else end - start
 
+    def share(name: str, of: float, digits: int, unit: float = 1.0) -> float | None:
+        value = grown(name)
+        return None if value is None or not of else round(value * unit / of, digits)
+
+    seconds = grown("moment") or 0.0
+    cores, lateness = share("generator", seconds, 2), quantile(late, 0.95)
     return {
-        "tokens_s": rate("tokens", 1),
-        "server_cores": rate("server_cpu", 2),
-        "generator_cores": rate("own_cpu", 2),
-        "server_rss_mb": resident_mb(pid) if pid else None,
+        "seconds": round(seconds, 1),
+        "messages_s": round(messages / seconds, 2) if seconds else 0.0,
+        "tokens_s": share("tokens", seconds, 1),
+        "server_cores": share("server", seconds, 2),
+        "server_cpu_ms": share("server", messages, 1, 1000),
+        "generator_cores": cores,
+        "generator_late_ms": round(lateness * 1000, 1),
+        "generator_is_late": (cores or 0.0) > BUSY_CORES or lateness > LATE_SECONDS,
     }
 
 

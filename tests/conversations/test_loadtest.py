@@ -32,7 +32,7 @@ def open_server(
 def loadtest(server: Server, *arguments: str) -> tuple[int, str, str]:
     result = run(
         "manage.py", "loadtest", "--url", server.url, "--people", "3", "--every", "0.5",
-        "--ramp", "0.1", "--json", *arguments, TWILIO_AUTH_TOKEN=TOKEN,
+        "--ramp", "0.1", "--settle", "0.1", "--json", *arguments, TWILIO_AUTH_TOKEN=TOKEN,
     )  # fmt: skip
     return result.returncode, result.stdout, result.stderr
 
