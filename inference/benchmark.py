@@ -1,146 +1,240 @@
-"""One report on a bundle's speed: what `manage.py benchmark` prints, and peers are held against."""
+"""Measures the engine that answers people: what `manage.py benchmark` reports of a bundle."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import platform
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from inference.bench import MeasuredRunner, Throughput, first_tokens, measured_engine, throughput
-from inference.bundle import Bundle, load_bundle
+from inference.bundle import MODEL_DATA_FILE, Bundle, load_bundle
 from inference.cores import usable_cores
-from inference.process import resident_mb
+from inference.engine import Engine, Finished
+from inference.machine import memory_bandwidth
+from inference.params import EngineConfig, SamplingParams
+from inference.process import call_apart, resident_mb
+from inference.prompt import Turn
+from inference.runner import Runner, TopK
 
-Report = Callable[[str], None]
-# Much more than any last-level cache holds.
-BANDWIDTH_BYTES = 512 * 2**20
+PERSONA = ["I drive a night bus.", "My cat, Admiral, hates boats.", "I have two sisters."]
+TALK = ("Hello! How are you today?", "I am fine, thank you. What about you?")
 PREFILL_TOKENS = 200
 FIRST_TOKEN_ROUNDS = 20
+RECOMPUTED_ROUNDS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkOptions:
-    """`batches`: numbers of simultaneous chats; `tokens` of each reply; `threads` 0: all cores."""
+    """`batches`: numbers of simultaneous chats; `tokens` of each reply."""
 
-    batches: Sequence[int] = (1, 8, 16, 32)
-    tokens: int = 100
-    threads: int = 0
+    batches: Sequence[int]
+    tokens: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Of `batch` chats at once: median seconds of a step and of the model's part of it, and tokens
+    per second with the prompts' time in it."""
+
+    batch: int
+    step_s: float
+    model_s: float
+    whole: float
+
+    @property
+    def decode(self) -> float:
+        """Tokens per second while all chats decode."""
+        return self.batch / self.step_s
+
+    @property
+    def own_s(self) -> float:
+        """The engine's own part of a step: scheduling, sampling, handing over."""
+        return self.step_s - self.model_s
 
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """`first_token_ms` are of a new turn in a conversation that is known; `bandwidth` is bytes a
-    second read from memory by as many threads, `weight_bytes` what one step has to read."""
+    """`first_token_s` are of a new turn in a conversation whose keys and values are kept,
+    `recomputed_s` the same without them; `bandwidth` is bytes per second that as many threads read
+    from memory, `weight_bytes` what one step reads of the model."""
 
     name: str
     quantization: str
     load_s: float
-    rss_mb: float
-    prefill_tok_s: float
-    decode: Sequence[Throughput]
-    first_token_ms: Sequence[float]
+    rss_mb: float | None
+    prefill: float
+    throughputs: Sequence[Throughput]
+    first_token_s: Sequence[float]
+    recomputed_s: Sequence[float]
     bandwidth: float
     weight_bytes: int
 
     @property
     def bus_share(self) -> float:
-        """How near decoding for one chat is to reading its weights as fast as memory gives them."""
-        return self.decode[0].decode * self.weight_bytes / self.bandwidth
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields of the command's JSON line."""
-        p50, p95 = np.percentile(np.asarray(self.first_token_ms), [50, 95])
-        return {
-            "bundle": self.name,
-            "quantization": self.quantization,
-            "load_s": round(self.load_s, 3),
-            "rss_mb": round(self.rss_mb, 1),
-            "prefill_tok_s": round(self.prefill_tok_s, 1),
-            "decode_tok_s": {str(t.batch): round(t.decode, 1) for t in self.decode},
-            "first_token_ms": {"p50": round(float(p50), 2), "p95": round(float(p95), 2)},
-            "engine_share": {str(t.batch): round(1 - t.model_s / t.step_s, 3) for t in self.decode},
-            "memory_gb_s": round(self.bandwidth / 1e9, 1),
-            "bus_share": round(self.bus_share, 3),
-        }
+        """How near a step for the fewest chats is to reading its weights at memory's speed."""
+        return self.weight_bytes / self.throughputs[0].step_s / self.bandwidth
 
 
-def run_benchmark(path: Path, options: BenchmarkOptions, report: Report) -> Benchmark:
-    """Measure a bundle through the engine that serves people. Raises the engine's errors."""
-    return asyncio.run(_measure(path, options, report))
+class MeasuredRunner(Runner):
+    """Notes when each decode step began and ended, None for a prefill, and never ends a reply."""
+
+    def __init__(self, bundle: Bundle, *, slots: int, threads: int) -> None:
+        super().__init__(bundle, slots=slots, threads=threads)
+        special = bundle.special_tokens
+        self._ends = (special.person, special.end)
+        self.steps: list[tuple[int, float, float] | None] = []
+
+    def prefill(self, slot: int, token_ids: Sequence[int] | npt.NDArray[Any], past: int) -> TopK:
+        self.steps.append(None)
+        return self._endless(super().prefill(slot, token_ids, past))
+
+    def decode(self, token_ids: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> TopK:
+        began = perf_counter()
+        top = self._endless(super().decode(token_ids, lengths))
+        self.steps.append((len(token_ids), began, perf_counter()))
+        return top
+
+    def _endless(self, top: TopK) -> TopK:
+        for end in self._ends:
+            # Nobody reads the values of this measurement; any word does.
+            np.putmask(top.ids, top.ids == end, max(self._ends) + 300)
+        return top
+
+    def full_steps(self, batch: int) -> list[tuple[float, float]]:
+        """(seconds until the next step began, seconds in the model) of undisturbed steps."""
+        return [
+            (following[1] - step[1], step[2] - step[1])
+            for step, following in pairwise(self.steps)
+            if step and following and step[0] == following[0] == batch
+        ]
 
 
-async def _measure(path: Path, options: BenchmarkOptions, report: Report) -> Benchmark:
-    bundle = load_bundle(path)
-    threads = options.threads or usable_cores()
-    report(f"{bundle.name}: loading")
-    engine, runners = measured_engine(path, threads=threads, slots=max(options.batches))
+def measured_engine(
+    bundle: Path, *, threads: int, slots: int
+) -> tuple[Engine, list[MeasuredRunner]]:
+    """An engine whose runner notes its steps; the runner is in the list once it has loaded."""
+    runners: list[MeasuredRunner] = []
+
+    def factory(bundle: Bundle, *, slots: int, threads: int) -> MeasuredRunner:
+        runners.append(MeasuredRunner(bundle, slots=slots, threads=threads))
+        return runners[-1]
+
+    config = EngineConfig(bundle, max_batch=slots, threads=threads)
+    return Engine(config, runner_factory=factory), runners
+
+
+def run_benchmark(path: Path, options: BenchmarkOptions) -> Benchmark:
+    """Measure a bundle in a process of its own, which only serves it.
+
+    Raises BundleError, and ValueError for replies too short.
+    """
+    return call_apart(_run, path, options)
+
+
+def _run(path: Path, options: BenchmarkOptions) -> Benchmark:
+    return asyncio.run(_measure(load_bundle(path), options))
+
+
+async def _measure(bundle: Bundle, options: BenchmarkOptions) -> Benchmark:
+    threads, most = options.threads or usable_cores(), max(options.batches)
+    engine, runners = measured_engine(bundle.path, threads=threads, slots=most)
     began = perf_counter()
     await asyncio.to_thread(engine.load)
     load_s = perf_counter() - began
     try:
-        await throughput(engine, runners[0], max(options.batches), options.tokens)  # warms up
-        decode = []
-        for batch in options.batches:
-            report(f"{bundle.name}: {batch} chats")
-            decode.append(await throughput(engine, runners[0], batch, options.tokens))
-        report(f"{bundle.name}: first token of a new turn")
-        waits = await first_tokens(engine, "benchmark", FIRST_TOKEN_ROUNDS)
-        rss = resident_mb(os.getpid()) or 0.0
+        await throughput(engine, runners[0], most, options.tokens)  # warms up
+        throughputs = [
+            await throughput(engine, runners[0], batch, options.tokens) for batch in options.batches
+        ]
+        kept = await first_tokens(engine, FIRST_TOKEN_ROUNDS, keep=True)
+        recomputed = await first_tokens(engine, RECOMPUTED_ROUNDS, keep=False)
+        rss_mb = resident_mb(os.getpid())
     finally:
         await asyncio.to_thread(engine.close)
     return Benchmark(
         name=bundle.name,
         quantization=bundle.quantization,
         load_s=load_s,
-        rss_mb=rss,
-        prefill_tok_s=_prefill(bundle, threads),
-        decode=decode,
-        first_token_ms=waits,
+        rss_mb=rss_mb,
+        prefill=prefill(bundle, threads),
+        throughputs=throughputs,
+        first_token_s=kept,
+        recomputed_s=recomputed,
         bandwidth=memory_bandwidth(threads),
-        weight_bytes=bundle.files["model.onnx.data"].bytes,
+        weight_bytes=weight_bytes(bundle),
     )
 
 
-def _prefill(bundle: Bundle, threads: int) -> float:
+async def throughput(engine: Engine, runner: MeasuredRunner, batch: int, tokens: int) -> Throughput:
+    """What `batch` chats get with replies of so many tokens.
+
+    Raises ValueError when the replies are too short for a step with all chats in it.
+    """
+    runner.steps.clear()
+    params = replace(SamplingParams.recommended(engine.bundle.sampling), max_tokens=tokens)
+    began = perf_counter()
+    await asyncio.gather(*(_reply(engine, [TALK[0]], params) for _ in range(batch)))
+    whole = batch * tokens / (perf_counter() - began)
+    steps = runner.full_steps(batch)
+    if not steps:
+        raise ValueError(
+            f"{batch} chats with replies of {tokens} tokens never all decode at once: "
+            "the first reply ends before the last prompt is in. Give longer replies."
+        )
+    return Throughput(batch, median(s[0] for s in steps), median(s[1] for s in steps), whole)
+
+
+async def first_tokens(engine: Engine, rounds: int, *, keep: bool) -> list[float]:
+    """Seconds to the first token of the fourth turn of so many conversations, whose keys and values
+    may be kept between turns."""
+    params = SamplingParams(max_tokens=12)
+    times = []
+    for number in range(rounds):
+        said: list[str] = []
+        for turn in range(4):
+            said.append(f"{TALK[turn % 2]} I saw {number} ships.")
+            text, finished = await _reply(engine, said, params, f"chat {number}" if keep else None)
+            said.append(text)
+        times.append(finished.first_token_s)
+    return times
+
+
+async def _reply(
+    engine: Engine, said: Sequence[str], params: SamplingParams, cache_key: str | None = None
+) -> tuple[str, Finished]:
+    turns = [Turn("bot" if i % 2 else "person", text) for i, text in enumerate(said)]
+    text = ""
+    async for event in engine.generate(PERSONA, turns, params, cache_key=cache_key):
+        if isinstance(event, Finished):
+            return text, event
+        text += getattr(event, "text", "")
+    raise AssertionError("a reply has an end")
+
+
+def prefill(bundle: Bundle, threads: int) -> float:
     """Tokens per second of one long prompt, best of three."""
-    runner = MeasuredRunner(bundle, slots=1, threads=threads)
+    runner = Runner(bundle, slots=1, threads=threads)
     count = min(PREFILL_TOKENS, bundle.n_ctx - 1)
     ids = np.resize(np.arange(10, min(bundle.vocab_size, 250)), count)
     best = 0.0
     for _ in range(3):
         began = perf_counter()
         runner.prefill(0, ids, 0)
-        best = max(best, len(ids) / (perf_counter() - began))
+        best = max(best, count / (perf_counter() - began))
     runner.close()
     return best
 
 
-def memory_bandwidth(threads: int) -> float:
-    """Bytes per second that so many threads read from memory together, best of five."""
-    values = np.ones(BANDWIDTH_BYTES // 8, np.int64)
-    parts = np.array_split(values, threads)
-    best = 0.0
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in range(5):
-            began = perf_counter()
-            list(pool.map(np.max, parts))
-            best = max(best, values.nbytes / (perf_counter() - began))
-    return best
-
-
-def machine() -> str:
-    """The processor's name and how many of its cores this process may use."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return f"{next(names, platform.processor() or platform.machine())}, {usable_cores()} cores"
+def weight_bytes(bundle: Bundle) -> int:
+    """What a step reads of the weights: all but the table of positions, float32, of which it takes
+    a row. The table of tokens is read whole, for it is the output's matrix too."""
+    return bundle.files[MODEL_DATA_FILE].bytes - 4 * bundle.n_ctx * bundle.n_embd

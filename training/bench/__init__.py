@@ -1,1 +1,1 @@
-"""Other programs with the same weights, for `manage.py benchmark --peers`."""
+"""Our engine and other programs with models of the same shape, measured side by side."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,37 +15,38 @@ class CTranslate2Peer:
     def __init__(self, generator: Any, tokens: list[str]) -> None:
         self._generator, self._tokens = generator, tokens
 
-    def generate(self, chats: int, prompt_tokens: int, tokens: int) -> None:
-        prompt = self._tokens[10 : 10 + prompt_tokens]
-        self._generator.generate_batch(
-            [prompt] * chats,
+    def generate(self, chats: int, prompt_tokens: int, tokens: int) -> int:
+        results = self._generator.generate_batch(
+            [self._tokens[10 : 10 + prompt_tokens]] * chats,
             min_length=tokens,
             max_length=tokens,
             sampling_topk=20,
             include_prompt_in_result=False,
             max_batch_size=chats,
         )
+        return sum(len(result.sequences_ids[0]) for result in results)
 
     def close(self) -> None:
         self._generator.unload_model()
 
 
-def load(checkpoint: Path, threads: int, chats: int) -> CTranslate2Peer:
-    """Convert and load; `threads` work on one batch."""
+def convert(checkpoint: Path, directory: Path) -> None:
+    """Write the model in CTranslate2's format."""
+    spec = _spec(read_checkpoint(checkpoint), read_tokens(checkpoint))
+    spec.validate()
+    spec.optimize(quantization="int8")
+    spec.save(str(directory))
+
+
+def load(directory: Path, threads: int, chats: int) -> CTranslate2Peer:
+    """Load what `convert` wrote; all `threads` work on one batch."""
     import ctranslate2
 
-    tokens = read_tokens(checkpoint)
-    spec = _spec(read_checkpoint(checkpoint), tokens)
-    with tempfile.TemporaryDirectory() as directory:
-        out = Path(directory) / "model"
-        out.mkdir()
-        spec.validate()
-        spec.optimize(quantization="int8")
-        spec.save(str(out))
-        generator = ctranslate2.Generator(
-            str(out), device="cpu", compute_type="int8", inter_threads=1, intra_threads=threads
-        )
-    return CTranslate2Peer(generator, tokens)
+    generator = ctranslate2.Generator(
+        str(directory), device="cpu", compute_type="int8", inter_threads=1, intra_threads=threads
+    )
+    # Its vocabulary has the name and the form of a checkpoint's.
+    return CTranslate2Peer(generator, read_tokens(directory))
 
 
 def _spec(checkpoint: Checkpoint, tokens: list[str]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ import numpy as np
 from training.bench.checkpoint import read_tokens
 from training.checkpoint import Checkpoint, read_checkpoint
 
+MODEL_FILE = "model.gguf"
+# Of each chat.
 CONTEXT = 256
 _BLOCK = {
     "ln_1.weight": "attn_norm.weight",
@@ -30,13 +31,17 @@ _BLOCK = {
 
 
 class LlamaCppPeer:
-    """Completion requests from as many threads as there are chats."""
+    """Completion requests from as many threads as there are chats, to a server with as many slots:
+    one with more of them than chats has a larger cache to go through."""
 
-    def __init__(self, server: Any, directory: Any, chats: int) -> None:
-        self._server, self._directory = server, directory
-        self._pool = ThreadPoolExecutor(chats)
+    def __init__(self, model: Path, threads: int) -> None:
+        self._model, self._threads = model, threads
+        self._server: Any = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._slots = 0
 
-    def generate(self, chats: int, prompt_tokens: int, tokens: int) -> None:
+    def generate(self, chats: int, prompt_tokens: int, tokens: int) -> int:
+        pool = self._serve(chats)
         request = {
             "prompt": list(range(10, 10 + prompt_tokens)),
             "n_predict": tokens,
@@ -45,30 +50,50 @@ class LlamaCppPeer:
             "cache_prompt": False,
             "samplers": ["top_k", "temperature"],
         }
-        for reply in self._pool.map(self._server.handle_completions, [request] * chats):
-            if not isinstance(reply, dict) or "choices" not in reply:
+        written = 0
+        for reply in pool.map(self._server.handle_completions, [request] * chats):
+            if not isinstance(reply, dict) or "usage" not in reply:
                 raise RuntimeError(f"llama.cpp: {str(reply)[:200]}")
+            written += reply["usage"]["completion_tokens"]
+        return written
 
     def close(self) -> None:
-        self._pool.shutdown()
-        del self._server
-        self._directory.cleanup()
+        if self._pool:
+            self._pool.shutdown()
+        self._server = None
+
+    def _serve(self, chats: int) -> ThreadPoolExecutor:
+        """Have a server for so many chats, and threads to ask it."""
+        if self._pool is None or chats != self._slots:
+            self.close()
+            self._server = _server(self._model, self._threads, chats)
+            self._pool, self._slots = ThreadPoolExecutor(chats), chats
+        return self._pool
 
 
-def load(checkpoint: Path, threads: int, chats: int) -> LlamaCppPeer:
-    """Convert to GGUF and load with a slot for each of so many chats."""
+def convert(checkpoint: Path, directory: Path) -> None:
+    """Write the model as GGUF."""
+    _write(directory / MODEL_FILE, read_checkpoint(checkpoint), read_tokens(checkpoint))
+
+
+def load(directory: Path, threads: int, chats: int) -> LlamaCppPeer:
+    """Get ready to serve what `convert` wrote."""
+    import xllamacpp  # noqa: F401 - says now if it is missing
+
+    return LlamaCppPeer(directory / MODEL_FILE, threads)
+
+
+def _server(model: Path, threads: int, chats: int) -> Any:
     import xllamacpp
 
-    directory = tempfile.TemporaryDirectory()
-    model = Path(directory.name) / "model.gguf"
-    _write(model, read_checkpoint(checkpoint), read_tokens(checkpoint))
     params = xllamacpp.CommonParams()
     params.model.path = str(model)
-    params.n_ctx = CONTEXT * chats
     params.n_parallel = chats
+    params.n_ctx = CONTEXT * chats
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.warmup = True
-    return LlamaCppPeer(xllamacpp.Server(params), directory, chats)
+    params.cache_ram_mib = 0  # no copies of prompts that nobody sends again
+    return xllamacpp.Server(params)
 
 
 def _write(path: Path, checkpoint: Checkpoint, tokens: list[str]) -> None:

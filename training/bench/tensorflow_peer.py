@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from training.checkpoint import CONFIG_FILE
 
 
 class TensorFlowPeer:
@@ -15,33 +19,39 @@ class TensorFlowPeer:
     def __init__(self, model: Any) -> None:
         self._model = model
 
-    def generate(self, chats: int, prompt_tokens: int, tokens: int) -> None:
-        length = prompt_tokens + tokens
-        ids = np.zeros((chats, length), np.int32)
+    def generate(self, chats: int, prompt_tokens: int, tokens: int) -> int:
+        ids = np.zeros((chats, prompt_tokens + tokens), np.int32)
         ids[:, :prompt_tokens] = np.arange(10, 10 + prompt_tokens)
         mask = np.zeros_like(ids)
         mask[:, :prompt_tokens] = 1
-        self._model.generate({"token_ids": ids, "padding_mask": mask}, stop_token_ids=None)
+        given = {"token_ids": ids, "padding_mask": mask}
+        written = self._model.generate(given, stop_token_ids=None)["padding_mask"]
+        return int(np.sum(written)) - chats * prompt_tokens
 
     def close(self) -> None:
         """Nothing is held open."""
 
 
-def load(checkpoint: Path, threads: int, chats: int) -> TensorFlowPeer:
-    """The checkpoint's shape; what random weights say costs the same."""
+def convert(checkpoint: Path, directory: Path) -> None:
+    """Its shape is all that is needed: other random weights cost the same."""
+    shutil.copy(checkpoint / CONFIG_FILE, directory)
+
+
+def load(directory: Path, threads: int, chats: int) -> TensorFlowPeer:
+    """Make a model of that shape."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     import keras_hub
+    import tensorflow as tf
 
-    from training.checkpoint import read_checkpoint
-
-    config = read_checkpoint(checkpoint).config
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    config = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
     backbone = keras_hub.models.GPT2Backbone(
-        vocabulary_size=config.vocab_size,
-        num_layers=config.n_layer,
-        num_heads=config.n_head,
-        hidden_dim=config.n_embd,
-        intermediate_dim=config.n_inner,
-        max_sequence_length=config.n_ctx,
+        vocabulary_size=config["vocab_size"],
+        num_layers=config["n_layer"],
+        num_heads=config["n_head"],
+        hidden_dim=config["n_embd"],
+        intermediate_dim=config["n_inner"],
+        max_sequence_length=config["n_positions"],
     )
     model = keras_hub.models.GPT2CausalLM(backbone=backbone, preprocessor=None)
     model.compile(sampler=keras_hub.samplers.TopKSampler(k=20))

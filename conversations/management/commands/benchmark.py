@@ -5,18 +5,26 @@ from __future__ import annotations
 import json
 import tempfile
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
 
 from conversations.management.base import ManualCommand
-from inference.benchmark import Benchmark, BenchmarkOptions, machine, run_benchmark
+from inference.benchmark import BenchmarkOptions, run_benchmark
+from inference.bundle import Bundle, load_bundle
 from inference.errors import EngineError
+from training.bench.report import Report
 
-Peers = Mapping[str, Mapping[str, float]]
+if TYPE_CHECKING:
+    from training.bench.side_by_side import Rates
+    from training.scratch import Size
+
+# Of the bundles that are made for a measurement.
+QUANTIZATIONS = ("int8", "int4")
 
 
 class Command(ManualCommand):
@@ -24,14 +32,17 @@ class Command(ManualCommand):
 prompts, the first token of a new turn, memory, and how near that is to what the memory bus allows.
 
 Without --bundle the live one (CHATBOT_BUNDLE) is measured, with what a server has installed.
---distilgpt2 measures a model of DistilGPT2's size with random weights in 8 and 4 bits; --peers runs
-the same weights in other programs, each by its own fastest way, and needs requirements.txt and
-requirements-bench.txt. Let the machine be idle: every figure is of this moment.
+--distilgpt2 measures a model of DistilGPT2's size with random weights, in 8 and 4 bits. --peers
+adds other programs with a model of the same shape, in turns with ours: CTranslate2 (int8),
+llama.cpp (Q8_0) and TensorFlow (KerasHub, float32). These two need requirements.txt, peers also
+requirements-bench.txt; one that is not installed is left out, with a line that says so. A "-"
+stands for what could not be measured. Let the machine be idle: every figure is of this moment.
 
 examples:
   manage.py benchmark
   manage.py benchmark --bundle var/bundles/best --json
-  manage.py benchmark --distilgpt2 --peers"""
+  manage.py benchmark --peers
+  manage.py benchmark --distilgpt2 --peers --plot throughput.png"""
 
     requires_system_checks = ()
 
@@ -39,9 +50,7 @@ examples:
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--bundle", type=Path, metavar="DIR")
         what.add_argument("--distilgpt2", action="store_true", help="82 million random weights")
-        parser.add_argument(
-            "--peers", action="store_true", help="with --distilgpt2: other programs, side by side"
-        )
+        parser.add_argument("--peers", action="store_true", help="other programs beside ours")
         parser.add_argument(
             "--chats",
             type=_counts,
@@ -55,94 +64,80 @@ examples:
         parser.add_argument(
             "--threads", type=int, default=0, metavar="N", help="default: all usable cores"
         )
+        parser.add_argument(
+            "--plot", type=Path, metavar="FILE.png", help="draw throughput and time per token"
+        )
         parser.add_argument("--json", action="store_true", help="report as one JSON line")
 
     def run(self, **options: Any) -> None:
-        if options["peers"] and not options["distilgpt2"]:
-            raise CommandError("--peers needs --distilgpt2: peers cannot read a bundle.")
-        if options["tokens"] < 8:
-            raise CommandError("--tokens must be 8 or more, for steps enough to measure.")
-        chosen = BenchmarkOptions(
-            batches=options["chats"], tokens=options["tokens"], threads=options["threads"]
-        )
+        if not 8 <= options["tokens"] <= 150:
+            raise CommandError(
+                f"--tokens must be from 8 to 150, not {options['tokens']}: enough steps to "
+                "measure, in the context that every program is given."
+            )
         try:
-            ours, peers = self._measure(options, chosen)
-        except (EngineError, ValueError) as error:
+            report = self._measure(options)
+            if options["plot"]:
+                report.plot(options["plot"])
+        except (EngineError, ValueError, BrokenExecutor) as error:
             raise CommandError(str(error)) from error
-        if options["json"]:
-            self.stdout.write(json.dumps(_line(ours, peers)))
-        else:
-            self.stdout.write(_table(ours, peers))
-
-    def _measure(
-        self, options: Mapping[str, Any], chosen: BenchmarkOptions
-    ) -> tuple[list[Benchmark], Peers]:
-        if not options["distilgpt2"]:
-            path = options["bundle"] or settings.ENV.bundle
-            return [run_benchmark(path, chosen, self._progress)], {}
-        try:
-            from training.bench.checkpoint import write_distilgpt2
-            from training.bench.peers import measure_peers
-            from training.export import ExportOptions, export_bundle
         except ModuleNotFoundError as error:
             raise CommandError(
                 f"The package {error.name} is missing; requirements.txt has what this takes."
             ) from error
+        except OSError as error:
+            raise CommandError(f"{error.filename}: {error.strerror}.") from error
+        self.stdout.write(json.dumps(report.as_json()) if options["json"] else report.table())
+
+    def _measure(self, options: Mapping[str, Any]) -> Report:
+        chosen = BenchmarkOptions(options["chats"], options["tokens"], options["threads"])
         with tempfile.TemporaryDirectory() as directory:
-            checkpoint = write_distilgpt2(Path(directory) / "distilgpt2")
-            ours = []
-            for kind in ("int8", "int4"):
-                self._progress(f"exporting {kind}")
-                bundle = Path(directory) / kind
-                export_bundle(checkpoint, bundle, ExportOptions(quantization=kind))
-                ours.append(run_benchmark(bundle, chosen, self._progress))
-            peers = measure_peers(checkpoint, chosen, self._progress) if options["peers"] else {}
-        return ours, peers
+            checkpoint = Path(directory) / "distilgpt2"
+            bundles = self._bundles(options, checkpoint)
+            found = []
+            for bundle in bundles.values():
+                self._progress(f"measuring {bundle.name}")
+                found.append(run_benchmark(bundle.path, chosen))
+            if not options["peers"]:
+                return Report(found)
+            return Report(found, self._side_by_side(bundles, checkpoint, chosen))
+
+    def _bundles(self, options: Mapping[str, Any], checkpoint: Path) -> dict[str, Bundle]:
+        """What is measured, by quantization."""
+        if options["distilgpt2"]:
+            from training.bench.checkpoint import DISTILGPT2
+
+            return self._random_bundles(checkpoint, DISTILGPT2)
+        bundle = load_bundle(options["bundle"] or settings.ENV.bundle)
+        return {bundle.quantization: bundle}
+
+    def _side_by_side(
+        self, bundles: dict[str, Bundle], checkpoint: Path, chosen: BenchmarkOptions
+    ) -> dict[str, Rates]:
+        from training.bench.checkpoint import size_of
+        from training.bench.peers import OURS, PEERS
+        from training.bench.side_by_side import measure
+
+        if not checkpoint.exists():
+            size = size_of(next(iter(bundles.values())))
+            bundles = self._random_bundles(checkpoint, size) | bundles
+        ours = {f"{OURS} {name}": (OURS, bundle.path) for name, bundle in bundles.items()}
+        return measure(ours | {name: (name, checkpoint) for name in PEERS}, chosen, self._progress)
+
+    def _random_bundles(self, checkpoint: Path, size: Size) -> dict[str, Bundle]:
+        """Write a checkpoint, and its bundles beside it."""
+        from training.bench.checkpoint import write_random_checkpoint
+        from training.export import ExportOptions, export_bundle
+
+        self._progress(f"exporting {' and '.join(QUANTIZATIONS)}, random weights")
+        write_random_checkpoint(checkpoint, size)
+        return {
+            name: export_bundle(checkpoint, checkpoint.with_name(name), ExportOptions(name))
+            for name in QUANTIZATIONS
+        }
 
     def _progress(self, line: str) -> None:
         self.stderr.write(line)
-
-
-def _line(ours: Sequence[Benchmark], peers: Peers) -> dict[str, Any]:
-    best = ours[0]
-    others = {item.quantization: item.as_json()["decode_tok_s"] for item in ours[1:]}
-    return {
-        **best.as_json(),
-        "machine": machine(),
-        **({"other_quantizations": others} if others else {}),
-        "peers": peers,
-        "ratios": {
-            name: {
-                str(item.batch): round(item.decode / figures[str(item.batch)], 2)
-                for item in best.decode
-                if figures.get(str(item.batch))
-            }
-            for name, figures in peers.items()
-        },
-    }
-
-
-def _table(ours: Sequence[Benchmark], peers: Peers) -> str:
-    batches = [str(item.batch) for item in ours[0].decode]
-    rows = {f"{b.name} {b.quantization}": b.as_json()["decode_tok_s"] for b in ours}
-    rows |= {name: dict(figures) for name, figures in peers.items()}
-    lines = [machine(), "", f"{'tokens/s, chats:':<34}" + "".join(f"{b:>9}" for b in batches)]
-    for name, figures in rows.items():
-        cells = (f"{figures[b]:>9.0f}" if b in figures else f"{'-':>9}" for b in batches)
-        lines.append(f"{name:<34}" + "".join(cells))
-    for item in ours:
-        facts = item.as_json()
-        first = facts["first_token_ms"]
-        lines += [
-            "",
-            f"{item.name} {item.quantization}: loaded in {item.load_s:.2f} s; "
-            f"{item.rss_mb:.0f} MB resident; prompts {item.prefill_tok_s:.0f} tokens/s",
-            f"first token of a new turn: {first['p50']:.1f} ms median, {first['p95']:.1f} ms p95",
-            f"memory gives {facts['memory_gb_s']} GB/s; one chat uses {item.bus_share:.0%} of it",
-            "engine's own part of a step: "
-            + ", ".join(f"{share:.1%} at {n}" for n, share in facts["engine_share"].items()),
-        ]
-    return "\n".join(lines)
 
 
 def _counts(text: str) -> tuple[int, ...]:
