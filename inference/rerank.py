@@ -2,8 +2,9 @@
 
 With a second head its score decides, trained to tell the true reply from others (next-utterance
 classification: Wolf et al. 2019, "TransferTransfo"); without one the mean log-likelihood of the
-tokens. From that is taken off what bores or puzzles a reader: saying again what was just said,
-contradicting the persona, and a sentence without an end.
+tokens. Words that a reply shares with the persona and the message are added. Taken off is what
+bores or puzzles a reader: saying again what was just said, contradicting the persona, and a
+sentence without an end.
 """
 
 from __future__ import annotations
@@ -15,16 +16,20 @@ from itertools import pairwise
 
 from inference.facts import facts_answered, facts_in
 from inference.prompt import Turn
-from inference.repetition import RECENT_TURNS
+from inference.repetition import FUNCTION_WORDS, RECENT_TURNS
 
 # What a nat of mean log-likelihood counts beside the second head: some makes more answers true,
 # much makes replies alike (figures in docs/training.md).
 LIKELIHOOD = 0.5
+# What a content word counts that a persona line or the message has too, and how many of each count.
+RELEVANCE = 0.5
+RELEVANT_WORDS = 2
 # In nats of likelihood or logits of the head, which differ by one or two among good candidates.
 WITHIN = 2.0
 ACROSS = 3.0
 CONTRADICTION = 3.0
 CUT = 1.0
+_ENDINGS = ("ing", "ed", "es", "'s", "s")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
 
@@ -47,13 +52,20 @@ class Judge:
         self._said = [_pairs(_words(text)) for text in own[-RECENT_TURNS:]]
         self._facts = facts_in(persona)
         self._question = turns[-1].text if turns else ""
+        self._subjects = (_content(" ".join(persona)), _content(self._question))
 
     def score(self, candidate: Candidate) -> float:
         """Higher is better; comparable among candidates for the same turn only."""
         base = candidate.likelihood
         if candidate.choice is not None:
             base = candidate.choice + LIKELIHOOD * candidate.likelihood
-        return base - self.penalty(candidate)
+        return base + self.relevance(candidate.text) - self.penalty(candidate)
+
+    def relevance(self, text: str) -> float:
+        """What is added: more for a reply that speaks of the character or of the message."""
+        content = _content(text)
+        shared = (min(RELEVANT_WORDS, len(content & subject)) for subject in self._subjects)
+        return RELEVANCE * sum(shared)
 
     def penalty(self, candidate: Candidate) -> float:
         """What is taken off: 0 for a reply with no fault that can be seen."""
@@ -79,6 +91,17 @@ class Judge:
 
 def _words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
+
+
+def _content(text: str) -> set[str]:
+    """The words of some meaning, without their endings: "walking" and "walks" are one."""
+    words = (word for word in _words(text) if word.partition("'")[0] not in FUNCTION_WORDS)
+    return {_stem(word) for word in words}
+
+
+def _stem(word: str) -> str:
+    ending = next((end for end in _ENDINGS if word.endswith(end)), "")
+    return word[: -len(ending)] if ending and len(word) > len(ending) + 2 else word
 
 
 def _pairs(words: list[str]) -> set[tuple[str, str]]:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from inference.engine import Engine
 from inference.params import SamplingParams
 from inference.prompt import Turn
+from inference.rerank import Candidate, Judge
 from training import metrics
 from training.consistency import persona_questions, shares
 from training.data.dialogue import DataError, Dialogue
@@ -89,7 +90,8 @@ def hits(
     scorer: Scorer, dialogues: Sequence[Dialogue], *, count: int, seed: int
 ) -> dict[str, float]:
     """How often the true reply ranks first of 20, by mean log-likelihood; `_pmi` takes off the
-    likelihood without context (Li et al. 2016), `_head` is the second head's choice.
+    likelihood without context (Li et al. 2016), `_head` is the second head's choice, and `_judge`
+    that of the engine's judge of candidates, which it is told `_pmi`'s likelihood.
 
     The first `count` dialogues are ranked; wrong replies are drawn with the seed from all others.
     """
@@ -101,9 +103,18 @@ def hits(
         for index in range(1, len(turns), 2):
             candidates = [turns[index].text, *_wrong(pool, number, turns[index].text, random)]
             scores = scorer.rank(dialogue.personas[1], turns[:index], candidates)
-            rankings = {"": scores.likelihood, "_pmi": scores.likelihood - scores.unconditional}
+            surprise = scores.likelihood - scores.unconditional
+            rankings = {"": scores.likelihood, "_pmi": surprise}
             if scores.head is not None:
                 rankings["_head"] = scores.head
+            judge = Judge(dialogue.personas[1], turns[:index])
+            heads = [None] * len(candidates) if scores.head is None else scores.head
+            rankings["_judge"] = np.array(
+                [
+                    judge.score(Candidate(*given))
+                    for given in zip(candidates, surprise, heads, strict=True)
+                ]
+            )
             for name, values in rankings.items():
                 won.setdefault(name, []).append(float(np.argmax(values) == 0))
     return {f"hits_at_1_of_{CANDIDATES}{name}": metrics.mean(v) for name, v in won.items()}

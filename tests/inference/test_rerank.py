@@ -16,6 +16,11 @@ TURNS = [
 ]
 
 
+@pytest.fixture
+def judge() -> Judge:
+    return Judge(PERSONA, TURNS)
+
+
 def best(*candidates: Candidate) -> str:
     judge = Judge(PERSONA, TURNS)
     return max(candidates, key=judge.score).text
@@ -47,6 +52,17 @@ def test_repeating_and_contradicting_cost_more_than_a_likelier_wording_gains(wor
     good = "yes, i have two dogs."
     assert best(said(worse, -1.0), said(good, -2.5)) == good
     assert best(said(worse, -2.0, choice=1.5), said(good, -2.0, choice=0.0)) == good
+
+
+@pytest.mark.parametrize("relevant", ["rex is sleeping", "my pets are sleeping"])
+def test_speaking_of_the_character_or_the_message_counts(relevant: str) -> None:
+    assert best(said("they are sleeping", -1.8), said(relevant, -2.2)) == relevant
+
+
+def test_a_reply_gains_little_by_listing_more(judge: Judge) -> None:
+    two, all_ = "rex and ida", "rex and ida, two dogs in dublin, green"
+    assert judge.relevance("well, so am i") == 0
+    assert 0 < judge.relevance("rex") < judge.relevance(two) == judge.relevance(all_)
 
 
 def test_a_reply_cut_off_costs_something() -> None:
