@@ -31,8 +31,8 @@ _BLOCK = {
 
 
 class LlamaCppPeer:
-    """Completion requests from as many threads as there are chats, to a server with as many slots:
-    one with more of them than chats has a larger cache to go through."""
+    """Completion requests from as many threads as there are chats, to a server made for that number
+    of them."""
 
     def __init__(self, model: Path, threads: int) -> None:
         self._model, self._threads = model, threads

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,13 +18,20 @@ class Program:
     """Starts to load when it is made. `problem` says why it cannot be measured, or is empty.
     Leaving the context ends it."""
 
-    def __init__(self, name: str, kind: str, path: Path, threads: int, chats: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: tuple[str, Path, int, int],
+        environment: Mapping[str, str],
+    ) -> None:
+        """`command` is kind, path, threads and the most chats."""
         self.name = name
         self.problem = ""
         self.rss_mb: float | None = None
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "training.bench.worker", kind, path, str(threads), str(chats)],
+            [sys.executable, "-m", "training.bench.worker", *map(str, command)],
             cwd=ROOT,
+            env=os.environ | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

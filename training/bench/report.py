@@ -75,6 +75,7 @@ class Report:
 
         mpl.use("agg")
         from matplotlib import pyplot as plt
+        from matplotlib.ticker import LogFormatter
 
         rows: dict[str, Row] = {name: rates.decode for name, rates in self.rates.items()} or {
             f"{OURS_PREFIX}{item.quantization}": _decode(item) for item in self.bundles
@@ -84,13 +85,15 @@ class Report:
             chats = [int(n) for n in row]
             style = "-o" if name.startswith(OURS_PREFIX) else "--s"
             total.plot(chats, list(row.values()), style, label=name)
-            each.plot(chats, [1000 * int(n) / rate for n, rate in row.items()], style, label=name)
+            each.plot(chats, [1000 * int(n) / rate for n, rate in row.items()], style)
         total.set(title="All chats together", ylabel="tokens per second", yscale="log")
         each.set(title="One of the chats", ylabel="milliseconds per token", yscale="log")
         for axes in (total, each):
             axes.set(xlabel="simultaneous chats", xticks=[t.batch for t in self._throughputs])
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
             axes.grid(alpha=0.3, which="both")
-        total.legend()
+        figure.legend(loc="outside lower center", ncols=len(rows))
         figure.suptitle(f"{self.bundles[0].name}; {machine()}")
         figure.savefig(path, dpi=120)
         plt.close(figure)
@@ -105,15 +108,13 @@ class Report:
         whole = {name: rates.with_prompts for name, rates in self.rates.items()}
         ratios = {f"{COMPARED} : {name}": row for name, row in self.ratios.items()}
         memory = [
-            f"{name:<34}{rates.rss_mb or 0:>9.0f}"
-            for name, rates in self.rates.items()
-            if rates.rss_mb
+            f"{name:<42}{rates.rss_mb:>9.0f}" for name, rates in self.rates.items() if rates.rss_mb
         ]
         return [
             _rows("side by side, decoding, tokens/s", chats, decode, ".0f"),
             _rows("prompts included, tokens/s", chats, whole, ".0f"),
             _rows("times as fast, decoding", chats, ratios, ".2f"),
-            [f"{'resident memory after that, MB':<34}", *memory],
+            [f"{'resident memory after that, MB':<42}", *memory],
         ]
 
 
@@ -156,9 +157,9 @@ def _bundle_lines(item: Benchmark) -> list[str]:
         f"{facts['first_token_recomputed_ms']:.1f} ms without kept keys and values",
         f"prompts: {item.prefill:.0f} tokens/s; loaded in {item.load_s:.2f} s; "
         f"{item.rss_mb or 0:.0f} MB resident",
-        f"a step reads {facts['weights_mb']} MB of weights, at {chats[0]} "
-        f"{item.bandwidth * item.bus_share / 1e9:.1f} GB/s; memory gives {facts['memory_gb_s']} "
-        f"GB/s ({item.bus_share:.0%})",
+        f"a step reads {facts['weights_mb']} MB of weights: decoding {chats[0]} at once, "
+        f"{item.bandwidth * item.bus_share / 1e9:.1f} GB/s of the {facts['memory_gb_s']} GB/s "
+        f"that memory gives ({item.bus_share:.0%})",
     ]
 
 

@@ -8,7 +8,7 @@ the rounds counts, because other work on a machine only ever adds time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,20 +16,11 @@ from statistics import median
 
 from inference.benchmark import BenchmarkOptions
 from inference.cores import usable_cores
+from training.bench.peers import KINDS
 from training.bench.program import Program
 
 PROMPT_TOKENS = 64
 ROUNDS = 3
-
-
-@dataclass(slots=True)
-class Rates:
-    """Tokens per second by number of chats, decoding alone and with the prompts' time, and the
-    memory that its process had after that. What noise hides has no entry."""
-
-    decode: dict[str, float] = field(default_factory=dict)
-    with_prompts: dict[str, float] = field(default_factory=dict)
-    rss_mb: float | None = None
 
 
 @dataclass(slots=True)
@@ -46,6 +37,25 @@ class Times:
         return seconds if seconds > 2 * max(_noise(self.whole), _noise(self.prompts)) else None
 
 
+@dataclass(slots=True)
+class Rates:
+    """Tokens per second by number of chats, decoding alone and with the prompts' time, and the
+    memory that its process had after that. What noise hides has no entry."""
+
+    decode: dict[str, float] = field(default_factory=dict)
+    with_prompts: dict[str, float] = field(default_factory=dict)
+    rss_mb: float | None = None
+
+    def enter(self, chats: int, tokens: int, times: Times) -> None:
+        """Count these rounds, unless noise hides them or better ones were entered."""
+        if times.decoding is None:
+            return
+        rate = round(chats * (tokens - 1) / times.decoding, 1)
+        if rate > self.decode.get(str(chats), 0):
+            self.decode[str(chats)] = rate
+            self.with_prompts[str(chats)] = round(chats * tokens / min(times.whole), 1)
+
+
 def measure(
     programs: Mapping[str, tuple[str, Path]],
     options: BenchmarkOptions,
@@ -55,24 +65,19 @@ def measure(
 
     `programs` has a kind (a key of `peers.KINDS`) and a path for each name.
     """
-    threads = options.threads or usable_cores()
-    most = max(options.batches)
     with ExitStack() as stack:
         say(f"loading {', '.join(programs)}")
-        started = [
-            stack.enter_context(Program(name, kind, path, threads, most))
-            for name, (kind, path) in programs.items()
-        ]
+        started = [stack.enter_context(program) for program in _start(programs, options)]
         for program in started:
             program.wait()
-            if program.problem:
-                say(f"{program.name}: left out, {program.problem}")
         running = [program for program in started if not program.problem]
+        for name, problem in {p.name: p.problem for p in started if p.problem}.items():
+            say(f"{name}: left out, {problem}")
         rates = {program.name: Rates() for program in running}
         for chats in options.batches:
-            say(f"side by side, {chats} chats: {', '.join(rates)}")
-            for name, times in _rounds(running, chats, options.tokens).items():
-                _enter(rates[name], chats, options.tokens, times)
+            say(f"side by side, chats: {chats}")
+            for program, times in _rounds(running, chats, options.tokens):
+                rates[program.name].enter(chats, options.tokens, times)
         for program in running:
             rates[program.name].rss_mb = program.rss_mb
             if program.problem:
@@ -80,24 +85,26 @@ def measure(
     return rates
 
 
-def _rounds(running: Sequence[Program], chats: int, tokens: int) -> dict[str, Times]:
+def _start(
+    programs: Mapping[str, tuple[str, Path]], options: BenchmarkOptions
+) -> Iterator[Program]:
+    threads, most = options.threads or usable_cores(), max(options.batches)
+    for name, (kind, path) in programs.items():
+        for environment in KINDS[kind].environments:
+            yield Program(name, (kind, path, threads, most), environment)
+
+
+def _rounds(running: Sequence[Program], chats: int, tokens: int) -> Iterator[tuple[Program, Times]]:
     """Times of all programs that answered each time."""
-    times = {program.name: Times() for program in running}
+    times = [Times() for _ in running]
     for number in range(ROUNDS + 1):
-        for program in running:
+        for program, found in zip(running, times, strict=True):
             whole = program.seconds(chats, PROMPT_TOKENS, tokens)
             prompts = program.seconds(chats, PROMPT_TOKENS, 1)
             if number:  # the first round warms up
-                times[program.name].whole.append(whole)
-                times[program.name].prompts.append(prompts)
-    return {program.name: times[program.name] for program in running if not program.problem}
-
-
-def _enter(rates: Rates, chats: int, tokens: int, times: Times) -> None:
-    if times.decoding is None:
-        return
-    rates.decode[str(chats)] = round(chats * (tokens - 1) / times.decoding, 1)
-    rates.with_prompts[str(chats)] = round(chats * tokens / min(times.whole), 1)
+                found.whole.append(whole)
+                found.prompts.append(prompts)
+    return (pair for pair in zip(running, times, strict=True) if not pair[0].problem)
 
 
 def _noise(times: Sequence[float]) -> float:
