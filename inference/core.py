@@ -43,7 +43,7 @@ class EngineCore:
     ) -> None:
         self.scheduler: Scheduler[Reply] = Scheduler(config.max_batch)
         self.line = WaitingLine(self.scheduler, emit)
-        self.cache = KVCache(config.kv_cache_mb * 2**20)
+        self.cache = KVCache(config.kv_cache_bytes)
         self._runner = model.runner
         self._totals = totals
         self._emit = emit

@@ -1,9 +1,10 @@
-"""How many cores this process may use."""
+"""How many cores, and how much memory, this process may use."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -18,12 +19,26 @@ def usable_cores(root: Path = Path("/")) -> int:
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    quotas = [quota for group in _groups(root) if (quota := _quota(group))]
+    quotas = [quota for group in _groups(root, "cpu") if (quota := _quota(group))]
     return max(1, int(min([cores, *quotas])))
 
 
-def _groups(root: Path) -> Iterator[Path]:
-    """The directories of the process's groups and of all above them, the CPU controller's only.
+def usable_memory_mb(root: Path = Path("/")) -> int | None:
+    """The machine's memory in MiB, or the lowest limit of the process's control groups.
+
+    None where neither can be seen. Source: memory.max of cgroup v2, memory.limit_in_bytes of v1.
+    """
+    try:
+        total = int((root / "proc/meminfo").read_text().split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        return None
+    groups = _groups(root, "memory")
+    limits = [limit for group in groups if (limit := _memory_limit(group))]
+    return min([total, *limits]) // 2**20
+
+
+def _groups(root: Path, controller: str) -> Iterator[Path]:
+    """The directories of the process's groups and of all above them, one controller's only.
 
     Inside a container the path that the kernel names may not be there; its root then is the group.
     """
@@ -36,8 +51,8 @@ def _groups(root: Path) -> Iterator[Path]:
         _, controllers, path = line.split(":", 2)
         if not controllers:
             base = mount
-        elif "cpu" in controllers.split(","):
-            base = mount / controllers if (mount / controllers).is_dir() else mount / "cpu"
+        elif controller in controllers.split(","):
+            base = mount / controllers if (mount / controllers).is_dir() else mount / controller
         else:
             continue
         group = base / path.strip("/")
@@ -58,3 +73,10 @@ def _number_pair(*files: Path) -> float | None:
         return int(quota) / int(period) if int(quota) > 0 else None
     except (OSError, ValueError):  # no such file, or "max"
         return None
+
+
+def _memory_limit(group: Path) -> int | None:
+    for name in ("memory.max", "memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # no such file, or "max"
+            return int((group / name).read_text())
+    return None

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from inference.cores import usable_memory_mb
+
 TOP_K_LIMIT = 64
 """The graph of a bundle returns the logits of so many candidates; no sampling looks further."""
 
@@ -68,7 +70,8 @@ class EngineConfig:
 
     max_batch: chats decoded together; max_queue: requests that may wait beside them.
     threads: of the numeric library; 0 takes the cores this process may use.
-    kv_cache_mb: memory for the key-value caches of recent conversations, in MiB; 0 keeps none.
+    kv_cache_mb: memory for the key-value caches of recent conversations, in MiB; 0 keeps none, None
+        takes a sixteenth of what this process may use, at most 2048.
 
     Raises ValueError with the field, the value and what is allowed.
     """
@@ -77,13 +80,23 @@ class EngineConfig:
     max_batch: int = 32
     max_queue: int = 256
     threads: int = 0
-    kv_cache_mb: int = 64
+    kv_cache_mb: int | None = None
 
     def __post_init__(self) -> None:
         _whole("max_batch", self.max_batch, 1, 1024)
         _whole("max_queue", self.max_queue, 0, 1_000_000)
         _whole("threads", self.threads, 0, 1024)
-        _whole("kv_cache_mb", self.kv_cache_mb, 0, 1_048_576)
+        if self.kv_cache_mb is not None:
+            _whole("kv_cache_mb", self.kv_cache_mb, 0, 1_048_576)
+
+    @property
+    def kv_cache_bytes(self) -> int:
+        """`kv_cache_mb` with the default filled in. A thousand conversations take about 1 GiB."""
+        megabytes = self.kv_cache_mb
+        if megabytes is None:
+            memory = usable_memory_mb()
+            megabytes = 64 if memory is None else min(memory // 16, 2048)
+        return megabytes * 2**20
 
 
 def _whole(name: str, value: object, low: int, high: int) -> None:

@@ -1,4 +1,4 @@
-"""The cores that a process may use."""
+"""The cores and the memory that a process may use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.cores import usable_cores
+from inference.cores import usable_cores, usable_memory_mb
 
 CORES = len(os.sched_getaffinity(0))
 
@@ -65,3 +65,28 @@ def test_without_a_quota_all_cores_are_used(
 def test_where_there_are_no_control_groups(tmp_path: Path) -> None:
     assert usable_cores(tmp_path) == CORES
     assert 1 <= usable_cores() <= CORES
+
+
+MEMINFO = "MemTotal:        8388608 kB\nMemFree:         4194304 kB\n"
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "megabytes"),
+    [
+        ("0::/app\n", {"app__memory.max": "1073741824\n"}, 1024),
+        ("0::/app\n", {"app__memory.max": "max\n", "memory.max": "2147483648\n"}, 2048),
+        ("3:memory:/app\n", {"memory__app__memory.limit_in_bytes": "536870912\n"}, 512),
+        ("3:memory:/\n", {"memory__memory.limit_in_bytes": "9223372036854771712\n"}, 8192),
+        ("0::/\n", {}, 8192),
+    ],
+)
+def test_memory_is_the_machines_or_the_groups(
+    tmp_path: Path, groups: str, files: dict[str, str], megabytes: int
+) -> None:
+    root = machine(tmp_path, groups, **files)
+    (root / "proc/meminfo").write_text(MEMINFO)
+    assert usable_memory_mb(root) == megabytes
+
+
+def test_where_memory_cannot_be_seen(tmp_path: Path) -> None:
+    assert usable_memory_mb(tmp_path) is None

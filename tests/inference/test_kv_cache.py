@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from inference.kv_cache import Entry, KVCache
+from inference.params import EngineConfig
 from inference.runner import KVSnapshot
 
 
@@ -46,3 +49,9 @@ def test_a_budget_of_nothing_keeps_nothing() -> None:
     cache = KVCache(0)
     cache.put("a", entry(1))
     assert len(cache) == 0
+
+
+def test_without_a_size_it_takes_a_part_of_the_memory() -> None:
+    sizes = [EngineConfig(Path(), kv_cache_mb=size).kv_cache_bytes for size in (0, 64, None)]
+    assert sizes[:2] == [0, 64 * 2**20]
+    assert 0 < sizes[2] <= 2**31
