@@ -52,6 +52,23 @@ def test_whoever_is_over_the_limit_is_told_how_long_to_wait() -> None:
     assert "conversations" in refusal.value.detail
 
 
+def test_in_memory_a_window_moves_and_an_empty_one_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr("conversations.services.limits.time.time", lambda: now)
+    memory = limits.QuietMemory()
+    assert [memory.acquire_entry("ada", 2, 60) for _ in range(3)] == [True, True, False]
+    assert memory.get_moving_window("ada", 2, 60) == (1_000.0, 2)
+    now = 1_030.0
+    assert not memory.acquire_entry("ada", 2, 60)
+    now = 1_061.0
+    assert memory.acquire_entry("grace", 2, 60)
+    assert list(memory._windows) == ["grace"]
+    assert memory.get_moving_window("ada", 2, 60) == (now, 0)
+    assert memory.acquire_entry("ada", 2, 60)
+
+
 @pytest.mark.parametrize(
     ("addresses", "shared"),
     [
