@@ -36,8 +36,8 @@ from conversations.services.replies import (
     ReplyUnknown,
     conversation_renew,
     message_post,
+    reply_batches,
     reply_stop,
-    reply_stream,
 )
 from conversations.services.rooms import Rooms
 
@@ -179,12 +179,14 @@ class ChatSocket:
     async def _stream(self, reply_id: int, after_seq: int) -> None:
         live = Rooms.here().live(reply_id)
         client_id = str(live.client_id) if live and live.client_id else None
-        async with aclosing(reply_stream(reply_id=reply_id, after_seq=after_seq)) as events:
-            async for event in events:
-                if isinstance(event, ReplyEnded) and event.status == Status.FAILED:
-                    failure = protocol.reply_failure(event)
-                    await self.outlet.send(protocol.build_error(failure, client_id=client_id))
-                await self.outlet.send(protocol.build_reply(reply_id, event))
+        async with aclosing(reply_batches(reply_id=reply_id, after_seq=after_seq)) as batches:
+            async for batch in batches:
+                frames = [protocol.build_reply(reply_id, event) for event in batch]
+                last = batch[-1]
+                if isinstance(last, ReplyEnded) and last.status == Status.FAILED:
+                    failure = protocol.reply_failure(last)
+                    frames.insert(-1, protocol.build_error(failure, client_id=client_id))
+                await self.outlet.send(*frames)
 
     async def _handle(self, text: str | None) -> None:
         client_id = None

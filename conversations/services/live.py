@@ -110,23 +110,28 @@ class LiveReply:
         if self.version == seen:
             await self._changed.wait()
 
-    async def events(self, after_seq: int = 0) -> AsyncGenerator[ReplyEvent, None]:
-        """What happens from now on and every piece after `after_seq`, until the reply has ended."""
+    async def batches(self, after_seq: int = 0) -> AsyncGenerator[list[ReplyEvent], None]:
+        """What happens from now on and every piece after `after_seq`, until the reply has ended.
+
+        What can be told at once comes together.
+        """
         position, started = 0, after_seq > 0
         while True:
+            batch: list[ReplyEvent] = []
             if self.position not in {position, 0} and not self.started and not started:
                 position = self.position
-                yield ReplyQueued(position)
-            elif self.started and not started:
+                batch.append(ReplyQueued(position))
+            if self.started and not started:
                 started = True
-                yield ReplyStarted()
-            elif pieces := self.take(after_seq):
-                for text in pieces:
-                    after_seq += 1
-                    yield ReplyToken(after_seq, text)
-            elif self.ended:
-                yield self.ended
+                batch.append(ReplyStarted())
+            pieces = self.take(after_seq)
+            batch += [ReplyToken(seq, text) for seq, text in enumerate(pieces, after_seq + 1)]
+            after_seq += len(pieces)
+            if self.ended:
+                yield [*batch, self.ended]
                 return
+            if batch:
+                yield batch
             else:
                 await self.change(self.version)
 
@@ -145,7 +150,7 @@ class LiveReply:
 
 
 def stored_events(reply: Message, after_seq: int = 0) -> Iterator[ReplyEvent]:
-    """What `LiveReply.events` would have given, for a reply that has ended."""
+    """What `LiveReply.batches` would have given, for a reply that has ended."""
     if reply.token_ends and after_seq == 0:
         yield ReplyStarted()
     starts = [0, *reply.token_ends]

@@ -7,6 +7,7 @@ A reply belongs to the server. `reply_begin` puts it to work and whoever likes f
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import timedelta
 from uuid import UUID
 
@@ -114,18 +115,27 @@ async def reply_stream(*, reply_id: int, after_seq: int = 0) -> AsyncGenerator[R
 
     Begins the reply if nobody has. Raises ReplyUnknown.
     """
+    async with aclosing(reply_batches(reply_id=reply_id, after_seq=after_seq)) as batches:
+        async for batch in batches:
+            for event in batch:
+                yield event
+
+
+async def reply_batches(
+    *, reply_id: int, after_seq: int = 0
+) -> AsyncGenerator[list[ReplyEvent], None]:
+    """`reply_stream` for those who can pass on at once what comes together."""
     live = Rooms.here().live(reply_id)
     if live is None:
         reply = await db_read(_reply, reply_id)
         if reply.status not in UNFINISHED:
-            for stored in stored_events(reply, after_seq):
-                yield stored
+            yield list(stored_events(reply, after_seq))
             return
         room = Rooms.here().open(reply.conversation_id)
         live = room.reply(reply_id, reply.reply_to.client_id if reply.reply_to else None)
         room.work()
-    async for event in live.events(after_seq):
-        yield event
+    async for batch in live.batches(after_seq):
+        yield batch
 
 
 async def reply_stop(*, reply_id: int) -> None:

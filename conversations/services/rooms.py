@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 # How often to look after a reply that another process writes when nothing is heard of it.
 LOOK_SECONDS = 2.0
-PACE_FOR_EACH_REPLY = 0.002
+PACE_FOR_EACH_REPLY = 0.004
 SLOWEST_PACE = 0.04
 STORE_RETRY_SECONDS = (0.5, 1, 2, 5, 10, 30)
 

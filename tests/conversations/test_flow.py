@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from autobahn.websocket.protocol import WebSocketProtocol
+from websockets.client import ClientProtocol
+from websockets.frames import Frame
+from websockets.protocol import State
+from websockets.uri import parse_uri
 
 from conversations.consumers import MAX_WAITING_EVENTS, ChatSocket
 from conversations.flow import FRAMES_AT_ONCE, FrameBudget, Outlet
@@ -29,6 +35,10 @@ class Transport:
     def __init__(self) -> None:
         self.producer: Any = None
         self.reading = True
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: N802
         assert streaming
@@ -48,7 +58,8 @@ class Transport:
 
 
 class Protocol:
-    def __init__(self) -> None:
+    def __init__(self, state: int = WebSocketProtocol.STATE_CONNECTING) -> None:
+        self.state = state
         self.transport = Transport()
         self.sent: list[str] = []
 
@@ -86,6 +97,20 @@ async def test_who_waits_for_a_lost_connection_is_let_go() -> None:
     assert protocol.sent == []
 
 
+async def test_frames_that_come_together_are_written_at_once() -> None:
+    protocol = Protocol(WebSocketProtocol.STATE_OPEN)
+    texts = ["", "ü", "a" * 125, "b" * 126, "c" * 65_535, "d" * 65_536]
+    with Outlet(partial(handle_reply, protocol)) as outlet:
+        await outlet.send(*texts)
+        protocol.state = WebSocketProtocol.STATE_CLOSING
+        await outlet.send("late")
+    assert protocol.sent == ["late"]
+    [written] = protocol.transport.written
+    reader = Messages()
+    reader.receive_data(written)
+    assert reader.texts() == texts
+
+
 async def test_with_another_server_frames_are_just_sent() -> None:
     sent: list[dict[str, Any]] = []
 
@@ -110,13 +135,31 @@ def test_a_flood_of_frames_is_slowed_down() -> None:
     assert waits[-1] > waits[0]
 
 
+class Messages(ClientProtocol):
+    """The client's side of a connection, by a library that none of us wrote."""
+
+    def __init__(self) -> None:
+        super().__init__(parse_uri("ws://localhost/"), state=State.OPEN, max_size=None)
+
+    def texts(self) -> list[str]:
+        frames = self.events_received()
+        assert all(isinstance(frame, Frame) and frame.fin for frame in frames)
+        return [bytes(frame.data).decode() for frame in frames if isinstance(frame, Frame)]
+
+
+async def stream(live: LiveReply) -> AsyncGenerator[ReplyEvent, None]:
+    async for batch in live.batches():
+        for event in batch:
+            yield event
+
+
 @pytest.fixture
 def live() -> LiveReply:
     return LiveReply(reply_id=1, conversation_id=uuid4(), client_id=None)
 
 
 async def test_a_reader_that_is_behind_gets_fewer_and_longer_pieces(live: LiveReply) -> None:
-    events = live.events()
+    events = stream(live)
     live.append("a")
     assert await anext(events) == ReplyStarted()
     assert await anext(events) == ReplyToken(1, "a")
@@ -129,7 +172,7 @@ async def test_a_reader_that_is_behind_gets_fewer_and_longer_pieces(live: LiveRe
 
 
 async def test_all_readers_get_the_same_numbers(live: LiveReply) -> None:
-    quick, slow = live.events(), live.events()
+    quick, slow = stream(live), stream(live)
     assert not live.pieces
     for text in ("I", " am", " here"):
         live.append(text)
@@ -160,7 +203,7 @@ async def test_a_reader_that_stays_behind_is_asked_to_come_again() -> None:
 
 async def test_with_many_replies_at_once_tokens_share_frames() -> None:
     live = LiveReply(reply_id=1, conversation_id=uuid4(), client_id=None, pace=lambda: 60.0)
-    events = live.events()
+    events = stream(live)
     live.append("one")
     assert [await anext(events), await anext(events)] == [ReplyStarted(), ReplyToken(1, "one")]
     waiting = asyncio.ensure_future(anext(events))
