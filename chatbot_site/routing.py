@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from channels.routing import ProtocolTypeRouter, URLRouter
-from django.core.asgi import get_asgi_application
 
+from chatbot_site.handler import SiteHandler
 from chatbot_site.origins import OriginCheck
 from conversations.routing import websocket_urlpatterns
 
 application = ProtocolTypeRouter(
     {
-        "http": get_asgi_application(),
+        "http": SiteHandler(),
         # The chat looks up the session itself, together with the conversation.
         "websocket": OriginCheck(URLRouter(websocket_urlpatterns)),
     }

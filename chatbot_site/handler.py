@@ -1,0 +1,43 @@
+"""Django under ASGI, with one change of threads for each request.
+
+Every middleware here and most views are synchronous. In an asynchronous request Django goes to a
+thread and back for each half of each middleware, which for a page took longer than the page. So all
+but static files is one synchronous call; an asynchronous view in it runs in the event loop still.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.decorators import sync_and_async_middleware
+from servestatic.middleware import ServeStaticMiddleware
+
+
+class SiteHandler(ASGIHandler):
+    """What `django.core.asgi.get_asgi_application` returns, but for the change of threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._synchronous = _SynchronousHandler()
+
+    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path_info.startswith(settings.STATIC_URL):
+            return await super().get_response_async(request)
+        return await sync_to_async(self._synchronous.get_response)(request)
+
+
+class _SynchronousHandler(ASGIHandler):
+    def load_middleware(self, is_async: bool = False) -> None:
+        super().load_middleware(is_async=False)
+
+
+@sync_and_async_middleware
+def static_files(get_response: Any) -> Any:
+    """Static files, where requests are asynchronous; elsewhere nobody asks for any."""
+    return (
+        ServeStaticMiddleware(get_response) if iscoroutinefunction(get_response) else get_response
+    )
