@@ -30,7 +30,13 @@ def engine() -> Engine:
 
 
 def engine_config() -> EngineConfig:
-    """What the settings say about the engine."""
+    """What the settings say about the engine.
+
+    One core is left to everything around the model: its threads wait for each other at every
+    operator, so one that has lost its core holds all of them up. Of 1,000 people on two cores, two
+    threads fall ever further behind, one has half a core to spare.
+    """
+    from inference.cores import usable_cores
     from inference.params import EngineConfig
 
     env = settings.ENV
@@ -38,7 +44,7 @@ def engine_config() -> EngineConfig:
         bundle_dir=env.bundle,
         max_batch=env.max_batch,
         max_queue=env.max_queue,
-        threads=env.threads,
+        threads=env.threads or max(1, usable_cores() - 1),
         kv_cache_mb=env.kv_cache_mb,
     )
 
