@@ -53,12 +53,14 @@ def unshown_tokens(pieces: list[Piece]) -> list[int]:
 
 def unspoken_tokens(pieces: list[Piece]) -> list[int]:
     """Ids that no character says: special tokens, and brackets, which in dialogue data are the sign
-    of a gap that its authors left ("my name is [name]")."""
+    of a gap that its authors left ("my name is [name]", "(user 1's name)"). Smileys are said."""
     return [token for token, piece in enumerate(pieces) if not piece or _is_gap(piece)]
 
 
 def _is_gap(piece: Piece) -> bool:
-    return isinstance(piece, str) and not _GAP.isdisjoint(piece)
+    if isinstance(piece, bytes):
+        return False
+    return not _GAP.isdisjoint(piece) or piece.lstrip().startswith("(")
 
 
 def _piece(raw: bytes) -> Piece:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.casing import CaseRestorer, names_in
-from inference.detokenizer import Detokenizer, token_pieces
+from inference.detokenizer import Detokenizer, token_pieces, unspoken_tokens
 from inference.prompt import PromptRenderer
 
 
@@ -61,3 +61,11 @@ def test_capitals_come_back_however_the_text_is_cut(spoken: str, written: str) -
 def test_names_that_the_conversation_writes_so_are_written_so() -> None:
     case = CaseRestorer(names_in(["My cat is called Admiral, you know.", "I met Olga there."]))
     assert case.add("admiral likes olga. ") + case.finish() == "Admiral likes Olga. "
+
+
+@pytest.mark.parametrize(
+    ("piece", "said"),
+    [(" hello", True), (":)", True), (" [", False), ("}", False), (" (", False), ("(user", False)],
+)
+def test_gaps_that_authors_left_are_not_said(piece: str, said: bool) -> None:
+    assert unspoken_tokens(["", " hi", piece]) == ([0] if said else [0, 2])
