@@ -174,7 +174,8 @@ async def reply_generate(outcome: Outcome, claim: Claim) -> None:
     try:
         async with asyncio.timeout(settings.ENV.reply_timeout) as scope:
             loop = asyncio.get_running_loop()
-            live.cancel = lambda: scope.reschedule(loop.time())
+            # Asked twice, or as the time is up, the scope is already on its way out.
+            live.cancel = lambda: None if scope.expired() else scope.reschedule(loop.time())
             if live.stop_requested:
                 live.stop()
             await _write(outcome, claim)

@@ -24,6 +24,7 @@ from conversations.services.replies import (
     reply_stop,
     reply_stream,
 )
+from conversations.services.rooms import Rooms
 from tests.fakes import FakeEngine
 
 pytestmark = [
@@ -109,6 +110,20 @@ async def test_unknown_replies(conversation: Conversation) -> None:
             await anext(reply_stream(reply_id=reply_id))
         with pytest.raises(ReplyUnknown):
             await reply_stop(reply_id=reply_id)
+
+
+async def test_a_reply_that_is_being_stopped_can_be_stopped_again(
+    conversation: Conversation, fake_engine: FakeEngine
+) -> None:
+    fake_engine.play("Hello", asyncio.Event())
+    reply = (await send(conversation)).reply
+    stream = reply_stream(reply_id=reply.pk)
+    await anext(stream)
+    live = Rooms.here().replies[reply.pk]
+    for _ in range(3):
+        live.stop()
+        await asyncio.sleep(0)
+    assert [event async for event in stream][-1] == ReplyEnded("Hello", Status.STOPPED)
 
 
 async def test_a_deleted_conversation_ends_its_reply(
