@@ -7,6 +7,8 @@ but static files is one synchronous call; an asynchronous view in it runs in the
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import nullcontext
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
@@ -16,6 +18,13 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 from servestatic.middleware import ServeStaticMiddleware
 
+# So many requests that only read, and so never wait for the model, run at once. Django has a thread
+# for each; when hundreds come together, their threads leave the event loop next to nothing.
+READING_AT_ONCE = 4
+READING = {"GET", "HEAD"}
+# A server that is full is alive all the same, and has to say so in time.
+PROBES = {"/healthz", "/readyz", "/metrics"}
+
 
 class SiteHandler(ASGIHandler):
     """What `django.core.asgi.get_asgi_application` returns, but for the change of threads."""
@@ -23,11 +32,14 @@ class SiteHandler(ASGIHandler):
     def __init__(self) -> None:
         super().__init__()
         self._synchronous = _SynchronousHandler()
+        self._reading = asyncio.Semaphore(READING_AT_ONCE)
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         if request.path_info.startswith(settings.STATIC_URL):
             return await super().get_response_async(request)
-        return await sync_to_async(self._synchronous.get_response)(request)
+        in_turn = request.method in READING and request.path_info not in PROBES
+        async with self._reading if in_turn else nullcontext():
+            return await sync_to_async(self._synchronous.get_response)(request)
 
 
 class _SynchronousHandler(ASGIHandler):
