@@ -28,7 +28,7 @@ def small(tmp_path: Path) -> Bundle:
 @pytest.fixture
 def absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No peer is installed as far as workers can see."""
-    for package in ("ctranslate2", "xllamacpp", "keras_hub"):
+    for package in ("ctranslate2", "gguf", "xllamacpp", "keras_hub"):
         text = f"raise ModuleNotFoundError(name={package!r})\n"
         (tmp_path / f"{package}.py").write_text(text)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -68,7 +68,7 @@ def test_peers_that_are_not_installed_are_left_out(small: Bundle, tmp_path: Path
     assert line["side_by_side"].keys() == {"ours int8", "ours int4"}
     assert line["side_by_side"]["ours int8"]["rss_mb"] > 0
     assert line["peers"] == line["ratios"] == {}
-    for name, package in (("ctranslate2",) * 2, ("llama.cpp", "xllamacpp")):
+    for name, package in (("ctranslate2",) * 2, ("llama.cpp", "gguf")):
         assert f"{name}: left out, the package {package} is missing" in said
     assert picture.read_bytes().startswith(b"\x89PNG")
 
