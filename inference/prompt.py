@@ -185,6 +185,10 @@ class PromptRenderer:
         # What no prompt can hold need not be looked at; its end counts.
         return self._encode_text(text[-_LONGEST_TOKEN * self._n_ctx :])
 
+    def head_length(self, persona: Sequence[Tokens]) -> int:
+        """How many tokens stand before the mark of the first turn."""
+        return len(self._head(persona))
+
     def normalize(self, text: str) -> str:
         """Text as the model has seen text: one line, plain quotes, no space before punctuation."""
         text = _CONTROL.sub(" ", unicodedata.normalize("NFC", text).translate(_CURLY))

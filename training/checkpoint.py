@@ -73,7 +73,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     if not path.is_dir():
         raise ExportError(f"{path}: no such checkpoint directory.")
-    config = _read_config(path / CONFIG_FILE)
+    config = read_config(path / CONFIG_FILE)
     weights = _read_weights(path / WEIGHTS_FILE)
     for name, shape in expected_shapes(config).items():
         if name not in weights:
@@ -137,7 +137,8 @@ def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     return shapes | {"ln_f.weight": (width,), "ln_f.bias": (width,)}
 
 
-def _read_config(path: Path) -> Config:
+def read_config(path: Path) -> Config:
+    """The shape that a `config.json` states. Raises ExportError for what is no GPT-2."""
     values = read_json(path)
     if values.get("model_type") != "gpt2":
         raise ExportError(

@@ -46,11 +46,11 @@ def tiny_checkpoint(directory: Path, *, width: int = 32, layers: int = 2) -> Pat
         "activation_function": "gelu_new",
     }
     (directory / "config.json").write_text(json.dumps(config))
-    from training.checkpoint import _read_config
+    from training.checkpoint import read_config
 
     random = np.random.default_rng(0)
     weights = {}
-    for name, shape in expected_shapes(_read_config(directory / "config.json")).items():
+    for name, shape in expected_shapes(read_config(directory / "config.json")).items():
         kind = np.ones if "ln_" in name and name.endswith("weight") else np.zeros
         start = (
             kind(shape) if "ln_" in name or name.endswith("bias") else random.normal(0, 0.1, shape)

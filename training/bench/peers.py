@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from training.bench import ctranslate2_peer, llama_cpp_peer, ours_peer, tensorflow_peer
+from training.bench.report import OURS
 
 
 class Peer(Protocol):
@@ -34,9 +35,8 @@ class Kind:
 # GNU's OpenMP lets threads spin while they wait for each other. That is fastest on idle cores; on
 # cores that are shared with other work it takes fifty times as long as threads that sleep.
 OPENMP: Sequence[Mapping[str, str]] = ({}, {"OMP_WAIT_POLICY": "passive"})
-OURS = "ours"  # reads a bundle
 KINDS = {
-    OURS: Kind(ours_peer.load),
+    OURS: Kind(ours_peer.load),  # reads a bundle
     "ctranslate2": Kind(ctranslate2_peer.load, ctranslate2_peer.convert, OPENMP),
     "llama.cpp": Kind(llama_cpp_peer.load, llama_cpp_peer.convert, OPENMP),
     "tensorflow": Kind(tensorflow_peer.load, tensorflow_peer.convert),

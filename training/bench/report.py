@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inference.benchmark import Benchmark
+from inference.benchmark import Benchmark, Throughput
 from inference.machine import machine
 
 if TYPE_CHECKING:
     from training.bench.side_by_side import Rates
 
 Row = Mapping[str, float]
-OURS_PREFIX = "ours "
-COMPARED = "ours int8"
+# How our own programs are named, with their quantization.
+OURS = "ours"
+COMPARED = f"{OURS} int8"
 
 
 @dataclass(slots=True)
@@ -32,7 +33,7 @@ class Report:
     @property
     def peers(self) -> dict[str, Row]:
         """Decoded tokens per second of other programs by number of chats."""
-        return {n: r.decode for n, r in self.rates.items() if not n.startswith(OURS_PREFIX)}
+        return {n: r.decode for n, r in self.rates.items() if not _is_ours(n)}
 
     @property
     def ratios(self) -> dict[str, Row]:
@@ -78,12 +79,12 @@ class Report:
         from matplotlib.ticker import LogFormatter
 
         rows: dict[str, Row] = {name: rates.decode for name, rates in self.rates.items()} or {
-            f"{OURS_PREFIX}{item.quantization}": _decode(item) for item in self.bundles
+            f"{OURS} {item.quantization}": _decode(item) for item in self.bundles
         }
         figure, (total, each) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
         for name, row in rows.items():
             chats = [int(n) for n in row]
-            style = "-o" if name.startswith(OURS_PREFIX) else "--s"
+            style = "-o" if _is_ours(name) else "--s"
             total.plot(chats, list(row.values()), style, label=name)
             each.plot(chats, [1000 * int(n) / rate for n, rate in row.items()], style)
         total.set(title="All chats together", ylabel="tokens per second", yscale="log")
@@ -99,7 +100,7 @@ class Report:
         plt.close(figure)
 
     @property
-    def _throughputs(self) -> Sequence[Any]:
+    def _throughputs(self) -> Sequence[Throughput]:
         return self.bundles[0].throughputs
 
     def _comparison(self) -> list[list[str]]:
@@ -116,6 +117,10 @@ class Report:
             _rows("times as fast, decoding", chats, ratios, ".2f"),
             [f"{'resident memory after that, MB':<42}", *memory],
         ]
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(f"{OURS} ")
 
 
 def _facts(item: Benchmark) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from training.checkpoint import CONFIG_FILE
+from training.checkpoint import CONFIG_FILE, read_config
 
 
 class TensorFlowPeer:
@@ -44,14 +43,14 @@ def load(directory: Path, threads: int, chats: int) -> TensorFlowPeer:
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    config = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    config = read_config(directory / CONFIG_FILE)
     backbone = keras_hub.models.GPT2Backbone(
-        vocabulary_size=config["vocab_size"],
-        num_layers=config["n_layer"],
-        num_heads=config["n_head"],
-        hidden_dim=config["n_embd"],
-        intermediate_dim=config["n_inner"],
-        max_sequence_length=config["n_positions"],
+        vocabulary_size=config.vocab_size,
+        num_layers=config.n_layer,
+        num_heads=config.n_head,
+        hidden_dim=config.n_embd,
+        intermediate_dim=config.n_inner,
+        max_sequence_length=config.n_ctx,
     )
     model = keras_hub.models.GPT2CausalLM(backbone=backbone, preprocessor=None)
     model.compile(sampler=keras_hub.samplers.TopKSampler(k=20))

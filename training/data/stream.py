@@ -58,12 +58,12 @@ class Stream:
             for _ in range(_times(data.repeat, random))
         ]
         random.shuffle(order)
+        limit = min(self.max_dialogue, self.shape.row_length)
+        targets = min(limit, self.shape.targets_per_row)
         for source, index, bot in order:
             dialogue = self.sources[source].dialogues[index]
             lines = dialogue.personas[bot]
             random.shuffle(lines)
-            limit = min(self.max_dialogue, self.shape.row_length)
-            targets = min(limit, self.shape.targets_per_row)
             turns = dialogue.turns_for(bot)
             yield from encode(self.renderer, lines, turns, limit, targets, self.person_coef)
 
@@ -79,8 +79,8 @@ def encode(
     """The dialogue as one example, or in halves where it has more tokens than `limit` or more to
     learn than `targets`."""
     ids, mask = renderer.render_tokens(lines, turns)
-    # Behind the persona and the mark of the first turn.
-    spoken_from = 3 + sum(map(len, lines))
+    # The mark of the first turn is always given.
+    spoken_from = renderer.head_length(lines) + 1
     example = Example.from_mask(ids, mask, spoken_from=spoken_from, person_coef=person_coef)
     if len(example.ids) <= limit and example.replies and example.targets <= targets:
         yield example

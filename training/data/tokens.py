@@ -9,13 +9,12 @@ a change of any of them makes another one, and all can be deleted at any time.
 from __future__ import annotations
 
 import hashlib
-import shutil
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from uuid import uuid4
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -127,14 +126,13 @@ def read_tokens(
 
 def _write(directory: Path, found: TokenDialogues, damaged: str) -> None:
     """Write beside the place and rename, so that a kill leaves all of it or nothing."""
-    fresh = directory.with_name(f".{uuid4().hex}")
-    try:
-        fresh.mkdir(parents=True)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".", dir=directory.parent) as temporary:
+        fresh = Path(temporary) / directory.name
+        fresh.mkdir()
         found.save(fresh)
         (fresh / DAMAGE_FILE).write_text(damaged, encoding="utf-8")
         fresh.rename(directory)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _key(path: str, renderer: PromptRenderer) -> str:

@@ -17,7 +17,7 @@ from conversations.management.base import ManualCommand
 from inference.benchmark import BenchmarkOptions, run_benchmark
 from inference.bundle import Bundle, load_bundle
 from inference.errors import EngineError
-from training.bench.report import Report
+from training.bench.report import OURS, Report
 
 if TYPE_CHECKING:
     from training.bench.side_by_side import Rates
@@ -115,7 +115,7 @@ examples:
         self, bundles: dict[str, Bundle], checkpoint: Path, chosen: BenchmarkOptions
     ) -> dict[str, Rates]:
         from training.bench.checkpoint import size_of
-        from training.bench.peers import OURS, PEERS
+        from training.bench.peers import PEERS
         from training.bench.side_by_side import measure
 
         if not checkpoint.exists():
