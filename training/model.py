@@ -58,7 +58,8 @@ class Block(keras.layers.Layer):
         split = ops.reshape(projected, (batch, row, 3, self.heads, self.head_width))
         query, key, value = ops.unstack(ops.transpose(split, (2, 0, 3, 1, 4)), 3)
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
-        scores = ops.cast(scores, "float32") * self.head_width**-0.5 + mask
+        # Keras casts a layer's inputs to its precision, the mask too.
+        scores = ops.cast(scores, "float32") * self.head_width**-0.5 + ops.cast(mask, "float32")
         weights = ops.cast(ops.softmax(scores), value.dtype)
         joined = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
         return ops.reshape(joined, (batch, row, self.heads * self.head_width))

@@ -104,5 +104,6 @@ def draw_losses(out: Path) -> None:
         right = axes.twinx()
         right.plot(*zip(*checks, strict=True), "o-", color="black", label="validation")
         right.set_ylabel("validation perplexity per word")
-    axes.legend()
+    if axes.lines:  # not before the first loss is logged
+        axes.legend()
     figure.savefig(out / PLOT_FILE, dpi=100)

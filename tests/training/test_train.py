@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,30 @@ def test_muon_learns_what_the_person_says_too(options: dict[str, Any], tmp_path:
     run_training(tmp_path / "run", given, resume=False, quiet=True)
     losses = [entry["lm"] for entry in log(tmp_path / "run") if "lm" in entry]
     assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.fixture
+def full_precision_after() -> Iterator[None]:
+    """A run's precision is Keras' global policy, which would meet the tests that follow."""
+    yield
+    keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.mark.usefixtures("full_precision_after")
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_learns_and_is_validated(
+    options: dict[str, Any], tmp_path: Path, precision: str
+) -> None:
+    validation = tiny_dialogues(tmp_path / "held_out.jsonl", 12)
+    given = {**options, "steps": 40, "evaluate_steps": 20, "validation": validation}
+    given["precision"] = precision
+    result = run_training(tmp_path / "run", given, resume=False, quiet=True)
+    losses = [entry["lm"] for entry in log(tmp_path / "run") if "lm" in entry]
+    assert losses[-1] < 0.5 * losses[0]
+    assert result["best"]["ppl_token"] < 30
+    assert {array.dtype.name for array in weights(tmp_path / "run" / "last").values()} == {
+        "float32"
+    }
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
