@@ -35,6 +35,7 @@ from training.checkpoint import (
 )
 from training.equalize import CACHE_SCALE, equalize
 from training.network import Network
+from training.ranges import measure_ranges
 from training.vocabulary import Vocabulary, fit_embeddings, is_lower_case, read_vocabulary
 from training.weights import FloatMatrices, Int4Matrices, Int8Matrices
 
@@ -145,7 +146,6 @@ def _network(checkpoint: Checkpoint, vocabulary: Vocabulary, manifest: dict[str,
     if quantization == "none":
         return Network(checkpoint, FloatMatrices(checkpoint), None)
     config = checkpoint.config
-    matrices = Int4Matrices if quantization == "int4" else Int8Matrices
     renderer = PromptRenderer(
         vocabulary.tokenizer,
         vocabulary.special_tokens,
@@ -154,7 +154,10 @@ def _network(checkpoint: Checkpoint, vocabulary: Vocabulary, manifest: dict[str,
     )
     texts = calibration_texts(renderer, vocab_size=config.vocab_size, n_ctx=config.n_ctx)
     checkpoint = equalize(checkpoint, texts)
-    return Network(checkpoint, matrices(checkpoint), CACHE_SCALE)
+    if quantization == "int4":
+        return Network(checkpoint, Int4Matrices(checkpoint), CACHE_SCALE)
+    inputs = measure_ranges(checkpoint, texts).inputs
+    return Network(checkpoint, Int8Matrices(checkpoint, inputs), CACHE_SCALE)
 
 
 def _write_files(directory: Path, network: Network, vocabulary: Vocabulary) -> None:

@@ -76,7 +76,7 @@ class GraphBuilder:
         self._inputs.append(_value_info(name, dtype, shape))
         return name
 
-    def output(self, name: str, dtype: npt.DTypeLike, shape: list[str | int]) -> str:
+    def output(self, name: str, dtype: npt.DTypeLike, shape: list[str | int] | None) -> str:
         self._outputs.append(_value_info(name, dtype, shape))
         return name
 
@@ -112,7 +112,9 @@ class GraphBuilder:
         )
 
 
-def _value_info(name: str, dtype: npt.DTypeLike, shape: list[str | int]) -> onnx.ValueInfoProto:
+def _value_info(
+    name: str, dtype: npt.DTypeLike, shape: list[str | int] | None
+) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(
         name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape
     )

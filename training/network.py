@@ -44,16 +44,13 @@ class Network:
         as it ends with that token.
         """
         build = GraphBuilder(self.weights)
-        hidden, _ = self._blocks(build, last_only=True)
+        hidden = self._blocks(build, last_only=True)
         first = build.constant("first", 0, np.int64)
         final = build.node("Gather", [hidden, first], "final", axis=1)
-        logits, factor = self._matrices.head(build, final)
+        logits = self._matrices.head(build, final)
         top_k = min(top_k, self._config.vocab_size)
         count = build.constant("top_k", [top_k], np.int64)
-        values = "top_unscaled" if factor else "top_values"
-        build.node("TopK", [logits, count], values, "top_ids")
-        if factor:
-            build.node("Mul", [values, factor], "top_values")
+        build.node("TopK", [logits, count], "top_values", "top_ids")
         build.output("top_values", np.float32, ["batch", top_k])
         build.output("top_ids", np.int64, ["batch", top_k])
         self._choice(build, final, "batch")
@@ -66,12 +63,8 @@ class Network:
         Of a checkpoint with a second head also choice_score float32 (B * S).
         """
         build = GraphBuilder(self.weights)
-        hidden, _ = self._blocks(build)
-        rows = build.constant("rows", [-1, self._config.n_embd], np.int64)
-        final = build.node("Reshape", [hidden, rows], "final")
-        logits, factor = self._matrices.head(build, final)
-        if factor:
-            logits = build.node("Mul", [logits, factor], "logits.scaled")
+        final = self._every_position(build)
+        logits = self._matrices.head(build, final)
         targets = build.input("targets", np.int64, ["batch", "sequence"])
         column = build.constant("column", [-1, 1], np.int64)
         targets = build.node("Reshape", [targets, column], "targets.column")
@@ -83,13 +76,16 @@ class Network:
         self._choice(build, final, "positions")
         return build.model()
 
-    def observer(self) -> tuple[onnx.ModelProto, list[str]]:
-        """A graph for calibration, and its outputs: what enters each block's two wide matrices."""
+    def observed(self) -> GraphBuilder:
+        """The network as far as its logits, to which a caller adds the outputs it wants to see."""
         build = GraphBuilder(self.weights)
-        _, norms = self._blocks(build)
-        for name in norms:
-            build.output(name, np.float32, ["batch", "sequence", self._config.n_embd])
-        return build.model(), norms
+        self._matrices.head(build, self._every_position(build))
+        return build
+
+    def _every_position(self, build: GraphBuilder) -> str:
+        """The final hidden states (B * S, n_embd)."""
+        rows = build.constant("rows", [-1, self._config.n_embd], np.int64)
+        return build.node("Reshape", [self._blocks(build), rows], "final")
 
     def _choice(self, build: GraphBuilder, final: str, rows: str) -> None:
         """The second head's score of each row of `final` (rows, n_embd), where there is a head."""
@@ -98,8 +94,8 @@ class Network:
             build.node("MatMul", [final, head], "choice_score")
             build.output("choice_score", np.float32, [rows])
 
-    def _blocks(self, build: GraphBuilder, *, last_only: bool = False) -> tuple[str, list[str]]:
-        """The transformer up to its final norm, and the norms that each block starts with.
+    def _blocks(self, build: GraphBuilder, *, last_only: bool = False) -> str:
+        """The transformer up to its final norm.
 
         With `last_only` the result holds each sequence's last position only: after the last
         attention no other is needed.
@@ -112,21 +108,19 @@ class Network:
         places = build.node("Gather", [table, "position_ids"], "places")
         embedded = self._matrices.embed(build, "input_ids")
         stream = build.node("Add", [embedded, places], "stream")
-        norms: list[str] = []
         for layer in range(self._config.n_layer):
             name = f"h.{layer}"
-            norms.append(self._norm(build, f"{name}.ln_1", stream))
-            attended = self._attention(build, layer, norms[-1])
+            attended = self._attention(build, layer, self._norm(build, f"{name}.ln_1", stream))
             if last_only and layer == self._config.n_layer - 1:
                 last = build.constant("last_position", [-1], np.int64)
                 attended = build.node("Gather", [attended, last], "attended.last", axis=1)
                 stream = build.node("Gather", [stream, last], "stream.last", axis=1)
             change = self._matrices.linear(build, f"{name}.attn.c_proj", attended)
             stream = build.node("Add", [stream, change], f"{name}.middle")
-            norms.append(self._norm(build, f"{name}.ln_2", stream))
-            change = self._feed_forward(build, f"{name}.mlp", norms[-1])
+            middle = self._norm(build, f"{name}.ln_2", stream)
+            change = self._feed_forward(build, f"{name}.mlp", middle)
             stream = build.node("Add", [stream, change], f"{name}.stream")
-        return self._norm(build, "ln_f", stream), norms
+        return self._norm(build, "ln_f", stream)
 
     def _norm(self, build: GraphBuilder, name: str, given: str) -> str:
         scale = build.weight(f"{name}.weight", self._checkpoint.weights[f"{name}.weight"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,9 +16,14 @@ from training.quantize import (
     FloatArray,
     QuantizedBlocks,
     QuantizedRows,
+    Range,
+    activation_codes,
     quantize_blocks,
     quantize_rows,
 )
+
+# The name under which the logits' matrix is asked about; its weights are lm_head's or wte's.
+HEAD = "head"
 
 
 class Matrices(ABC):
@@ -35,12 +42,8 @@ class Matrices(ABC):
         """`given` (B, S, in) times the matrix `name`.weight (in, out), plus its bias."""
 
     @abstractmethod
-    def head(self, build: GraphBuilder, given: str) -> tuple[str, str]:
-        """Logits (R, vocab_size) of `given` (R, n_embd).
-
-        The second name is empty, or a positive factor (R, 1) that the logits have yet to be
-        multiplied by: it does not change their order, so few of them need it.
-        """
+    def head(self, build: GraphBuilder, given: str) -> str:
+        """Logits (R, vocab_size) of `given` (R, n_embd)."""
 
     def _bias(self, build: GraphBuilder, name: str) -> str:
         return build.weight(f"{name}.bias", self._weights[f"{name}.bias"])
@@ -58,23 +61,37 @@ class FloatMatrices(Matrices):
             return product
         return build.node("Add", [product, self._bias(build, name)], f"{name}.biased")
 
-    def head(self, build: GraphBuilder, given: str) -> tuple[str, str]:
-        return build.node("Gemm", [given, self._matrix(build, self._head)], "logits", transB=1), ""
+    def head(self, build: GraphBuilder, given: str) -> str:
+        return build.node("Gemm", [given, self._matrix(build, self._head)], "logits", transB=1)
 
     def _matrix(self, build: GraphBuilder, name: str) -> str:
         return build.weight(f"{name}.weight", self._weights[f"{name}.weight"])
 
 
-class Int8Matrices(Matrices):
-    """8-bit products: weights with a scale per output, activations with a scale per token.
+@dataclass(frozen=True, slots=True)
+class _Entering:
+    """Names in a graph: codes uint8, how wide a code is, which of them is 0, and a factor for each
+    token by which products have yet to be multiplied, or nothing."""
 
-    A token's scale is computed as the graph runs, from that token alone, so that a sequence gives
-    the same logits whatever it shares a batch with; ONNX Runtime's own dynamic quantisation has
-    one scale for the whole batch. Scheme: Yao et al. 2022, "ZeroQuant", section 4.
+    codes: str
+    width: str
+    zero: str
+    factor: str
+
+
+class Int8Matrices(Matrices):
+    """8-bit products: weights with a scale per output, activations with one scale per matrix.
+
+    `inputs` is what enters each matrix, measured beforehand, so that nothing is looked for as the
+    graph runs. One scale is enough once channels are even (Xiao et al. 2023, "SmoothQuant", O3);
+    where it is not, each token has its own (Yao et al. 2022, "ZeroQuant", section 4). Either way a
+    sequence gives the same logits whatever it shares a batch with; ONNX Runtime's own dynamic
+    quantisation has one scale for the whole batch.
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, inputs: Mapping[str, Range]) -> None:
         super().__init__(checkpoint)
+        self._inputs = inputs
         self._quantized: dict[str, QuantizedRows] = {}
 
     def embed(self, build: GraphBuilder, ids: str) -> str:
@@ -89,22 +106,27 @@ class Int8Matrices(Matrices):
         matrix = self._rows(name, transpose=True)
         codes = build.weight(f"{name}.codes", matrix.codes.T)
         scales = build.weight(f"{name}.scales", matrix.scales)
-        quantized, factor = self._quantize(build, name, given)
-        step, zero = self._activation(build)
-        inputs = [quantized, codes, step, scales, zero]
+        entering = self._quantize(build, name, given)
+        inputs = [entering.codes, codes, entering.width, scales, entering.zero]
+        if not entering.factor:
+            inputs += ["", self._bias(build, name)] if bias else []
+            return build.node("MatMulIntegerToFloat", inputs, f"{name}.product")
         product = build.node("MatMulIntegerToFloat", inputs, f"{name}.unscaled")
-        product = build.node("Mul", [product, factor], f"{name}.product")
+        product = build.node("Mul", [product, entering.factor], f"{name}.product")
         if not bias:
             return product
         return build.node("Add", [product, self._bias(build, name)], f"{name}.biased")
 
-    def head(self, build: GraphBuilder, given: str) -> tuple[str, str]:
-        quantized, factor = self._quantize(build, "head", given)
+    def head(self, build: GraphBuilder, given: str) -> str:
         codes, scales = self._table(build, self._head)
         zeros = np.zeros(len(self._rows(self._head).scales), np.int8)
-        inputs = [quantized, *self._activation(build), codes, scales]
+        entering = self._quantize(build, HEAD, given)
+        inputs = [entering.codes, entering.width, entering.zero, codes, scales]
         inputs.append(build.weight(f"{self._head}.zeros", zeros))
-        return build.node("QGemm", inputs, "logits", transB=1), factor
+        if not entering.factor:
+            return build.node("QGemm", inputs, "logits", transB=1)
+        product = build.node("QGemm", inputs, "logits.unscaled", transB=1)
+        return build.node("Mul", [product, entering.factor], "logits")
 
     def _rows(self, name: str, *, transpose: bool = False) -> QuantizedRows:
         if name not in self._quantized:
@@ -116,20 +138,21 @@ class Int8Matrices(Matrices):
         codes = build.weight(f"{name}.codes", self._rows(name).codes)
         return codes, build.weight(f"{name}.scales", self._rows(name).scales)
 
-    def _quantize(self, build: GraphBuilder, name: str, given: str) -> tuple[str, str]:
-        """Codes uint8 of each token's vector, and its largest magnitude."""
-        axis = build.constant("last_axis", [-1], np.int64)
-        magnitude = build.node("Abs", [given], f"{name}.magnitude")
-        largest = build.node("ReduceMax", [magnitude, axis], f"{name}.largest", keepdims=1)
-        ratio = build.node("Div", [given, largest], f"{name}.ratio")
-        inputs = [ratio, *self._activation(build)]
-        return build.node("QuantizeLinear", inputs, f"{name}.quantized"), largest
-
-    def _activation(self, build: GraphBuilder) -> tuple[str, str]:
-        return (
-            build.constant("activation.scale", 1 / 127, np.float32),
-            build.constant("activation.zero", 128, np.uint8),
-        )
+    def _quantize(self, build: GraphBuilder, name: str, given: str) -> _Entering:
+        """What enters the matrix `name` in 8 bits."""
+        fitting = activation_codes(self._inputs[name])
+        width = fitting[0] if fitting else 1 / 127
+        zero = fitting[1] if fitting else 128
+        step = build.constant(f"{name}.width", width, np.float32)
+        middle = build.constant(f"{name}.zero", zero, np.uint8)
+        largest = ""
+        if not fitting:
+            axis = build.constant("last_axis", [-1], np.int64)
+            magnitude = build.node("Abs", [given], f"{name}.magnitude")
+            largest = build.node("ReduceMax", [magnitude, axis], f"{name}.largest", keepdims=1)
+            given = build.node("Div", [given, largest], f"{name}.ratio")
+        codes = build.node("QuantizeLinear", [given, step, middle], f"{name}.quantized")
+        return _Entering(codes, step, middle, largest)
 
 
 class Int4Matrices(Matrices):
@@ -164,9 +187,9 @@ class Int4Matrices(Matrices):
             inputs += ["", "", self._bias(build, name)]
         return self._product(build, inputs, f"{name}.product", self._weights[f"{name}.weight"].T)
 
-    def head(self, build: GraphBuilder, given: str) -> tuple[str, str]:
+    def head(self, build: GraphBuilder, given: str) -> str:
         inputs = [given, *self._stored(build, self._head)]
-        return self._product(build, inputs, "logits", self._weights[f"{self._head}.weight"]), ""
+        return self._product(build, inputs, "logits", self._weights[f"{self._head}.weight"])
 
     def _stored(
         self, build: GraphBuilder, name: str, *, transpose: bool = False

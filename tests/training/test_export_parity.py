@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from inference.bundle import load_bundle
@@ -159,6 +159,24 @@ def test_quantised_logits_are_close_to_kerashubs(
     assert np.corrcoef(logits.ravel(), reference.ravel())[0, 1] > correlation
     assert (logits.argmax(1) == reference.argmax(1)).mean() >= agreement
     runner.close()
+
+
+def test_a_token_far_larger_than_all_others_costs_them_nothing(
+    tmp_path: Path, ids: npt.NDArray[np.int64]
+) -> None:
+    """As the first token is in pretrained GPT-2s: one scale for all would round the rest to 0."""
+    checkpoint = make_checkpoint(tmp_path / "gpt2", SHAPES[0])
+    weights = load_file(checkpoint / "model.safetensors")
+    first = weights["transformer.wte.weight"][0] = np.sign(weights["transformer.wte.weight"][1])
+    weights["transformer.h.0.mlp.c_fc.weight"][:, 0] = 20 * first
+    weights["transformer.h.0.mlp.c_proj.weight"][0] = 0
+    save_file(weights, checkpoint / "model.safetensors")
+    ids = np.concatenate([[0], 2 + ids[1:] % (VOCABULARY - 2)])  # token 0 comes once
+
+    exact, quantised = (
+        positions(make_runner(checkpoint, tmp_path / name, name), ids) for name in ("none", "int8")
+    )
+    assert np.corrcoef(exact[1:].ravel(), quantised[1:].ravel())[0, 1] > 0.98
 
 
 @pytest.mark.parametrize("quantization", ["none", "int8"])
