@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from random import Random
 
@@ -105,6 +106,21 @@ def test_filling_leaves_little_padding() -> None:
     ]
     batches = list(pack(items, SHAPE))[:-2]
     assert np.mean([np.mean(batch["segments"] > 0) for batch in batches]) > 0.9
+
+
+def test_wrong_candidates_come_from_the_same_source() -> None:
+    """Another source's replies would be told by their manner."""
+    mixed = [
+        replace(example, source=n % 2, ids=example.ids % 1000 + 1000 * (n % 2))
+        for n, example in enumerate(examples(200))
+    ]
+    groups = 0
+    for batch in pack(add_candidates(mixed, Random(0), SHAPE, share=1.0), SHAPE):
+        for candidates, weight in zip(batch["choice_index"], batch["choice_weight"], strict=True):
+            if weight:
+                groups += 1
+                assert len(set(batch["ids"].ravel()[candidates] // 1000)) == 1
+    assert groups > 50
 
 
 def test_wrong_candidates_stand_where_the_reply_stands() -> None:

@@ -7,7 +7,7 @@ seen by nobody else. So four candidates cost three short replies, not four whole
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -25,12 +25,14 @@ RECENT_REPLIES = 512
 class Example:
     """Token ids of one dialogue and the spans of its replies, the token that ends each included.
 
-    `weights` says of every token how much its loss counts; 0 is not learnt.
+    `weights` says of every token how much its loss counts; 0 is not learnt. `source` numbers where
+    the dialogue comes from.
     """
 
     ids: IntArray
     replies: tuple[tuple[int, int], ...]
     weights: FloatArray
+    source: int = 0
 
     @classmethod
     def from_mask(
@@ -83,12 +85,14 @@ class Segment:
 def add_candidates(
     examples: Iterable[Example], random: Random, shape: BatchShape, *, share: float
 ) -> Iterator[Segment]:
-    """Give a share of the examples wrong candidates for one reply, drawn from earlier examples.
+    """Give a share of the examples wrong candidates for one reply, drawn from earlier examples of
+    the same source: those of another would be told by their manner alone.
 
     An example that would not fit a row with them goes without.
     """
-    recent: deque[IntArray] = deque(maxlen=RECENT_REPLIES)
+    known: defaultdict[int, deque[IntArray]] = defaultdict(lambda: deque(maxlen=RECENT_REPLIES))
     for example in examples:
+        recent = known[example.source]
         wrong: list[IntArray] = []
         reply = example.replies[random.randrange(len(example.replies))]
         if random.random() < share and len(recent) >= 8 * shape.candidates:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from random import Random
 
@@ -65,7 +65,8 @@ class Stream:
             lines = dialogue.personas[bot]
             random.shuffle(lines)
             turns = dialogue.turns_for(bot)
-            yield from encode(self.renderer, lines, turns, limit, targets, self.person_coef)
+            for example in encode(self.renderer, lines, turns, limit, targets, self.person_coef):
+                yield replace(example, source=source)
 
 
 def encode(
