@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 from training.config import TrainConfig, TrainError
 from training.report import RunReport
 from training.state import read_meta
-from training.train import LAST, prepare
+from training.train import LAST, Trainer, prepare
 
 PATHS = ("out", "validation")
 
@@ -25,8 +27,9 @@ def run_training(
 ) -> dict[str, Any]:
     """Train until the run ends. With `resume` what is not given stays as the run had it.
 
-    Returns steps, tokens, seconds and the best validation figures. Raises TrainError, DataError or
-    ExportError.
+    Returns steps, tokens, seconds, the best validation figures, and whether the run was `stopped`
+    by SIGINT (Ctrl-C) or SIGTERM, which end it after the update in hand and save it. Raises
+    TrainError, DataError or ExportError.
     """
     before = read_meta(out / LAST).get("run", {}) if resume else {}
     run = config_from({**before, **given, "out": out})
@@ -34,7 +37,8 @@ def run_training(
     characters = make_characters(run.characters) if run.grammar and run.characters else ()
     trainer = prepare(run, resume=resume, report=report, characters=characters)
     try:
-        state = trainer.train()
+        with _stopped_by_signals(trainer):
+            state = trainer.train()
     except MemoryError as error:
         raise _out_of_memory(run) from error
     except Exception as error:
@@ -50,7 +54,30 @@ def run_training(
         "tokens": state.tokens,
         "seconds": round(state.seconds),
         "best": best,
+        "stopped": trainer.stopping,
     }
+
+
+@contextmanager
+def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
+    """The first SIGINT or SIGTERM lets the update in hand end; the next one does not wait."""
+
+    def stop(number: int, frame: object) -> None:
+        trainer.stopping = True
+        trainer.report.line("stopping after this step; once more to stop at once")
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        restore()
 
 
 def config_from(values: Mapping[str, Any]) -> TrainConfig:

@@ -54,14 +54,21 @@ class Trainer:
     report: RunReport
     state: RunState
     losses: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    stopping: bool = False
 
     def train(self) -> RunState:
-        """Train to the end of the run. Raises TrainError when it cannot go on."""
+        """Train to the end of the run, or until `stopping` is set; then only the state is saved.
+
+        Raises TrainError when it cannot go on.
+        """
         began, before = time.monotonic(), self.state.seconds
         saved = began
         for batch in self._batches():
             self._update(batch)
             self.state.seconds = before + time.monotonic() - began
+            if self.stopping:
+                self.save(LAST)
+                return self.state
             progress = self.run.progress(self.state.step, self.state.seconds)
             if self.state.step % REPORT_STEPS == 0:
                 self._report_losses(progress)

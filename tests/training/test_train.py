@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -132,6 +133,27 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     assert whole.keys() == cut.keys()
     for name in whole:
         np.testing.assert_allclose(whole[name], cut[name], rtol=0, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_is_saved_where_it_was(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    update = Trainer._update
+
+    def stopped(self: Trainer, batch: Any) -> None:
+        if self.state.step == 2:
+            os.kill(os.getpid(), number)
+        update(self, batch)
+
+    monkeypatch.setattr(Trainer, "_update", stopped)
+    given = {**options, "save_minutes": 60}
+    result = run_training(tmp_path / "run", given, resume=False, quiet=True)
+    assert (result["stopped"], result["steps"]) == (True, 3)
+    state = json.loads((tmp_path / "run" / "last" / "state.json").read_text())
+    assert (state["step"], state["batch"]) == (3, 3)
+    result = run_training(tmp_path / "run", {}, resume=True, quiet=True)
+    assert (result["stopped"], result["steps"]) == (False, SMALL["steps"])
 
 
 def test_accumulation_updates_every_other_batch(options: dict[str, Any], tmp_path: Path) -> None:

@@ -146,6 +146,11 @@ examples:
             raise CommandError(str(error)) from error
         if options["json"]:
             self.stdout.write(json.dumps(result))
+        elif result["stopped"]:
+            self.stdout.write(
+                f"stopped after {result['steps']} steps: "
+                f"manage.py train --resume --out {options['out']} goes on"
+            )
         else:
             self.stdout.write(
                 f"{result['steps']} steps, {result['tokens']} tokens: {options['out']}/best"
