@@ -18,9 +18,6 @@ from training.data.stream import encode
 from training.data.tokens import TokenDialogue
 from training.objective import Trainee
 
-# Held-out dialogues are read whole wherever a checkpoint can hold them.
-ROW_LENGTH = 384
-
 
 @dataclass(frozen=True, slots=True)
 class Validation:
@@ -33,14 +30,19 @@ class Validation:
     def from_file(
         cls, path: Path, renderer: PromptRenderer, run: TrainConfig, n_ctx: int
     ) -> Validation:
-        """The second speaker's replies in the first `evaluate_dialogues` dialogues of a file."""
+        """The second speaker's replies in the first `evaluate_dialogues` dialogues of a file.
+
+        Dialogues longer than the run's are cut as they are in training: what a model makes of
+        positions that it is never trained on says nothing of how it is served.
+        """
         dialogues = islice(read_dialogues(path), run.evaluate_dialogues)
         shape = validation_shape(run)
         examples: list[Example] = []
         words = 0
         for dialogue in dialogues:
             words += sum(len(text.split()) for text in dialogue.turns[1::2])
-            limit, targets = min(shape.row_length, n_ctx), shape.targets_per_row
+            limit = min(run.max_dialogue, shape.row_length, n_ctx)
+            targets = min(limit, shape.targets_per_row)
             tokens = TokenDialogue.of(dialogue, renderer)
             turns = tokens.turns_for(1)
             examples += encode(renderer, tokens.personas[1], turns, limit, targets)
@@ -63,13 +65,9 @@ class Validation:
 
 
 def validation_shape(run: TrainConfig) -> BatchShape:
-    """Batches of about the size of a training batch, in rows long enough for whole dialogues."""
-    length = max(run.row_length, ROW_LENGTH) if run.row_length >= 256 else run.row_length
-    rows = max(1, run.rows * run.row_length // length)
+    """A training batch in which all that is learnt has room, and a choice every 64 tokens."""
     return replace(
         run.shape,
-        rows=rows,
-        row_length=length,
-        targets_per_row=int(length * 0.75),
-        choices_per_row=max(1, length // 64),
+        targets_per_row=int(run.row_length * 0.75),
+        choices_per_row=max(1, run.row_length // 64),
     )
