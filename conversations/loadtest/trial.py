@@ -7,8 +7,8 @@ import csv
 import os
 import re
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,13 @@ Sample = dict[str, float]
 async def trial_run(
     plan: Plan, *, pid: int | None = None, sampled: Callable[[Sample], None] | None = None
 ) -> dict[str, Any]:
-    """Play a plan; the report. `pid` is the server's; `sampled` is called every ten seconds.
+    """Play a plan; the report. `pid` is the server's; `sampled` is called every ten seconds,
+    in a short run four times.
 
     What it costs is what was spent in the measured window; people come before and leave after it.
     """
     tally = Tally()
-    watcher = asyncio.create_task(_watch(tally, pid, sampled)) if sampled else None
+    watcher = asyncio.create_task(_watch(plan, tally, pid, sampled)) if sampled else None
     late: list[float] = []
     try:
         async with Crowd(plan, tally) as crowd:
@@ -109,18 +110,32 @@ def plot_write(samples: list[Sample], path: Path) -> bool:
     return True
 
 
-def samples_write(samples: list[Sample], path: Path) -> None:
-    """The samples as CSV."""
+@contextmanager
+def samples_kept(samples: list[Sample], path: Path | None) -> Iterator[Callable[[Sample], None]]:
+    """What takes samples in: into the list, and into a CSV file as they come, for a soak may be
+    cut short."""
+    if path is None:
+        yield samples.append
+        return
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(samples[0]) if samples else [])
-        writer.writeheader()
-        writer.writerows(samples)
+
+        def keep(sample: Sample) -> None:
+            writer = csv.DictWriter(file, fieldnames=list(sample))
+            if not samples:
+                writer.writeheader()
+            writer.writerow(sample)
+            file.flush()
+            samples.append(sample)
+
+        yield keep
 
 
-async def _watch(tally: Tally, pid: int | None, sampled: Callable[[Sample], None]) -> None:
+async def _watch(
+    plan: Plan, tally: Tally, pid: int | None, sampled: Callable[[Sample], None]
+) -> None:
     began, seen = time.perf_counter(), 0
     while True:
-        await asyncio.sleep(_SAMPLE_SECONDS)
+        await asyncio.sleep(min(_SAMPLE_SECONDS, plan.seconds / 4))
         first, reply = tally.first_token[seen:], tally.reply[seen:]
         seen = len(tally.reply)
         sampled(

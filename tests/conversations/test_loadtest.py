@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,20 @@ def test_three_people_chat_and_text(open_server: Server) -> None:
     assert 0 < report["first_token_ms"]["p50"] <= report["reply_ms"]["p99"]
     assert report["server_rss_mb"] > 50
     assert report["tokens_s"] > 0
+
+
+def test_a_soak_is_recorded_and_drawn(open_server: Server, tmp_path: Path) -> None:
+    table, picture = tmp_path / "soak.csv", tmp_path / "soak.png"
+    status, _, error = loadtest(
+        open_server, "--seconds", "2", "--csv", str(table), "--plot", str(picture)
+    )
+    assert status == 0, error
+    with table.open(newline="") as file:
+        samples = list(csv.DictReader(file))
+    assert len(samples) > 3
+    assert all(float(sample["rss_mb"]) > 50 for sample in samples)
+    assert int(samples[-1]["sent"]) > 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_rate_limits_are_named(server_template: Path, tmp_path: Path) -> None:

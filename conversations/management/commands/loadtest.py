@@ -17,7 +17,7 @@ from conversations.loadtest.plan import Plan, SmsPlan
 from conversations.loadtest.trial import (
     Sample,
     plot_write,
-    samples_write,
+    samples_kept,
     trial_run,
     trial_search,
 )
@@ -76,20 +76,18 @@ Above 900 people raise the limit of open files (ulimit -n 4096), the server's to
                 raise CommandError("The server holds no crowd of any size that was tried.")
         else:
             samples: list[Sample] = []
-            report = asyncio.run(trial_run(plan, pid=pid, sampled=samples.append))
-            self._keep(samples, options)
+            with samples_kept(samples, options["csv"]) as keep:
+                report = asyncio.run(trial_run(plan, pid=pid, sampled=keep))
+            if options["plot"] and not plot_write(samples, options["plot"]):
+                self.stderr.write(
+                    "No picture: matplotlib is not installed (uv pip install matplotlib)"
+                )
         if options["json"]:
             self.stdout.write(json.dumps(report))
         else:
             self._tell(report)
         if report["failed"] or report["lost"] or report["problems"] or not report["sent"]:
             raise CommandError(_complaint(report))
-
-    def _keep(self, samples: list[Sample], options: dict[str, Any]) -> None:
-        if options["csv"]:
-            samples_write(samples, options["csv"])
-        if options["plot"] and not plot_write(samples, options["plot"]):
-            self.stderr.write("No picture: matplotlib is not installed (uv pip install matplotlib)")
 
     def _tell(self, report: dict[str, Any]) -> None:
         first, reply = report["first_token_ms"], report["reply_ms"]
