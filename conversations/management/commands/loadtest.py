@@ -40,7 +40,8 @@ examples:
   manage.py loadtest --people 500 --find                   the most people that it holds
   manage.py loadtest --people 200 --minutes 20 --csv soak.csv --plot soak.png
   manage.py loadtest --people 100 --sms-share 0.3          a third of them text (TWILIO_AUTH_TOKEN,
-                        and CHATBOT_SMS_GLOBAL_RATE=1000000/minute for the server)
+                        and CHATBOT_SMS_RATE, CHATBOT_SMS_GLOBAL_RATE=1000000/minute and
+                        CHATBOT_SMS_DAILY_CAP=1000000 for the server)
 
 A server holds a crowd when 95 of 100 first tokens come within 300 ms and replies within 1.5 s, and
 nothing fails or is lost. That is measured when all have come and settled; how long the page and the
