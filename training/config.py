@@ -90,6 +90,11 @@ class TrainConfig:
             raise TrainError("No data: give files of dialogues, or a number of grammar dialogues.")
 
     @property
+    def window(self) -> int:
+        """Tokens of the longest dialogue that is trained on whole."""
+        return min(self.max_dialogue, self.row_length)
+
+    @property
     def shape(self) -> BatchShape:
         second_task = self.candidates > 1 and self.choice_share > 0 and self.choice_coef > 0
         return BatchShape(

@@ -22,7 +22,7 @@ MASKED = -1e9
 class Block(keras.layers.Layer):
     """One pre-norm transformer block: (batch, row, width) to the same shape.
 
-    `mask` is (batch, 1, row, row): 0 where a token may look, a large negative number elsewhere.
+    `mask` is (batch, 1, row, row), true where a token may look.
     """
 
     def __init__(self, config: Config, dropout: float, **kwargs: Any) -> None:
@@ -58,8 +58,7 @@ class Block(keras.layers.Layer):
         split = ops.reshape(projected, (batch, row, 3, self.heads, self.head_width))
         query, key, value = ops.unstack(ops.transpose(split, (2, 0, 3, 1, 4)), 3)
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
-        # Keras casts a layer's inputs to its precision, the mask too.
-        scores = ops.cast(scores, "float32") * self.head_width**-0.5 + ops.cast(mask, "float32")
+        scores = ops.where(mask, ops.cast(scores, "float32") * self.head_width**-0.5, MASKED)
         weights = ops.cast(ops.softmax(scores), value.dtype)
         joined = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
         return ops.reshape(joined, (batch, row, self.heads * self.head_width))
@@ -111,7 +110,7 @@ class DialogueModel(keras.Model):
 
 
 def attention_mask(batch: Mapping[str, Any]) -> Any:
-    """(batch, 1, row, row): 0 where a token may look, a large negative number elsewhere.
+    """(batch, 1, row, row), true where a token may look.
 
     A token sees what came before it in its own dialogue; a token of a candidate reply sees that
     candidate, and of the dialogue only what came before the reply.
@@ -126,7 +125,7 @@ def attention_mask(batch: Mapping[str, Any]) -> Any:
         branches[:, None, :] == 0, batch["positions"][:, None, :] < batch["starts"][:, :, None]
     )
     seen = ops.logical_and(ops.logical_and(before[None], same), ops.logical_or(own, shared))
-    return ops.where(seen, 0.0, MASKED)[:, None]
+    return seen[:, None]
 
 
 def weight_variables(model: DialogueModel) -> dict[str, Any]:

@@ -155,7 +155,7 @@ class Trainer:
     def _facts(self) -> dict[str, Any]:
         return {
             "name": self.run.out.name,
-            "prompt": {"options": {"window": min(self.run.max_dialogue, self.run.row_length)}},
+            "prompt": {"options": {"window": self.run.window}},
             "source": {
                 "trained_from": (
                     checkpoint_name(self.run.checkpoint) if self.run.checkpoint else "nothing"
@@ -189,7 +189,7 @@ def prepare(
     vocabulary = read_vocabulary(directory)
     checkpoint = fit_embeddings(read_checkpoint(directory), vocabulary)
     n_ctx = checkpoint.config.n_ctx
-    if min(run.max_dialogue, run.row_length) > n_ctx:
+    if run.window > n_ctx:
         raise TrainError(
             f"max_dialogue {run.max_dialogue} is more than the checkpoint's {n_ctx} positions."
         )
@@ -209,13 +209,13 @@ def prepare(
         renderer=renderer,
         shape=run.shape,
         seed=run.seed,
-        max_dialogue=run.max_dialogue,
+        window=run.window,
         choice_share=run.choice_share,
         person_coef=run.person_coef,
     )
     validation = None
     if run.validation is not None:
-        validation = Validation.from_file(run.validation, renderer, run, n_ctx)
+        validation = Validation.from_file(run.validation, renderer, run)
     state = RunState()
     if resume and (run.out / LAST).exists():
         state = load_state(run.out / LAST, model, model.optimizer)

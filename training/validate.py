@@ -27,9 +27,7 @@ class Validation:
     words: int
 
     @classmethod
-    def from_file(
-        cls, path: Path, renderer: PromptRenderer, run: TrainConfig, n_ctx: int
-    ) -> Validation:
+    def from_file(cls, path: Path, renderer: PromptRenderer, run: TrainConfig) -> Validation:
         """The second speaker's replies in the first `evaluate_dialogues` dialogues of a file.
 
         Dialogues longer than the run's are cut as they are in training: what a model makes of
@@ -41,11 +39,9 @@ class Validation:
         words = 0
         for dialogue in dialogues:
             words += sum(len(text.split()) for text in dialogue.turns[1::2])
-            limit = min(run.max_dialogue, shape.row_length, n_ctx)
-            targets = min(limit, shape.targets_per_row)
             tokens = TokenDialogue.of(dialogue, renderer)
-            turns = tokens.turns_for(1)
-            examples += encode(renderer, tokens.personas[1], turns, limit, targets)
+            lines, turns = tokens.personas[1], tokens.turns_for(1)
+            examples += encode(renderer, lines, turns, run.window, shape.targets_per_row)
         segments = add_candidates(examples, Random("validation"), shape, share=1.0)
         return cls(tuple(pack(segments, shape, fill=False)), words)
 

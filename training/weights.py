@@ -48,6 +48,9 @@ class Matrices(ABC):
     def _bias(self, build: GraphBuilder, name: str) -> str:
         return build.weight(f"{name}.bias", self._weights[f"{name}.bias"])
 
+    def _add_bias(self, build: GraphBuilder, name: str, product: str) -> str:
+        return build.node("Add", [product, self._bias(build, name)], f"{name}.biased")
+
 
 class FloatMatrices(Matrices):
     """Plain float32: the reference, and what needs no integer kernels."""
@@ -57,9 +60,7 @@ class FloatMatrices(Matrices):
 
     def linear(self, build: GraphBuilder, name: str, given: str, *, bias: bool = True) -> str:
         product = build.node("MatMul", [given, self._matrix(build, name)], f"{name}.product")
-        if not bias:
-            return product
-        return build.node("Add", [product, self._bias(build, name)], f"{name}.biased")
+        return self._add_bias(build, name, product) if bias else product
 
     def head(self, build: GraphBuilder, given: str) -> str:
         return build.node("Gemm", [given, self._matrix(build, self._head)], "logits", transB=1)
@@ -113,9 +114,7 @@ class Int8Matrices(Matrices):
             return build.node("MatMulIntegerToFloat", inputs, f"{name}.product")
         product = build.node("MatMulIntegerToFloat", inputs, f"{name}.unscaled")
         product = build.node("Mul", [product, entering.factor], f"{name}.product")
-        if not bias:
-            return product
-        return build.node("Add", [product, self._bias(build, name)], f"{name}.biased")
+        return self._add_bias(build, name, product) if bias else product
 
     def head(self, build: GraphBuilder, given: str) -> str:
         codes, scales = self._table(build, self._head)
@@ -141,8 +140,8 @@ class Int8Matrices(Matrices):
     def _quantize(self, build: GraphBuilder, name: str, given: str) -> _Entering:
         """What enters the matrix `name` in 8 bits."""
         fitting = activation_codes(self._inputs[name])
-        width = fitting[0] if fitting else 1 / 127
-        zero = fitting[1] if fitting else 128
+        # A token's vector over its own largest magnitude lies within 1.
+        width, zero = fitting or (1 / 127, 128)
         step = build.constant(f"{name}.width", width, np.float32)
         middle = build.constant(f"{name}.zero", zero, np.uint8)
         largest = ""

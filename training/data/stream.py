@@ -24,13 +24,13 @@ class Source:
 @dataclass(frozen=True, slots=True)
 class Stream:
     """Endless batches over epochs. Both sides of a dialogue are the bot in turn; a fresh order of
-    dialogues and of persona lines every epoch."""
+    dialogues and of persona lines every epoch. A dialogue of more than `window` tokens is cut."""
 
     sources: Sequence[Source]
     renderer: PromptRenderer
     shape: BatchShape
     seed: int
-    max_dialogue: int
+    window: int
     choice_share: float
     person_coef: float = 0.0
 
@@ -58,14 +58,13 @@ class Stream:
             for _ in range(_times(data.repeat, random))
         ]
         random.shuffle(order)
-        limit = min(self.max_dialogue, self.shape.row_length)
-        targets = min(limit, self.shape.targets_per_row)
+        limits = (self.window, self.shape.targets_per_row)
         for source, index, bot in order:
             dialogue = self.sources[source].dialogues[index]
             lines = dialogue.personas[bot]
             random.shuffle(lines)
             turns = dialogue.turns_for(bot)
-            for example in encode(self.renderer, lines, turns, limit, targets, self.person_coef):
+            for example in encode(self.renderer, lines, turns, *limits, self.person_coef):
                 yield replace(example, source=source)
 
 
