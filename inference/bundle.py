@@ -79,6 +79,10 @@ class Bundle:
         return self.path / MODEL_FILE
 
     @property
+    def weights_path(self) -> Path:
+        return self.path / MODEL_DATA_FILE
+
+    @property
     def tokenizer_path(self) -> Path:
         return self.path / TOKENIZER_FILE
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,8 +22,46 @@ def resident_mb(pid: int) -> float | None:
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
 
 
+def memory_give_back() -> None:
+    """Return to the system what the C library keeps of freed memory; nothing where it is not glibc.
+
+    Takes some milliseconds, in which other Python threads run on. Source: malloc_trim(3).
+    """
+    if trim := _malloc_trim():
+        trim(0)
+
+
+@cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # another C library, another system
+        return None
+
+
+def mapped_file_let_go(path: Path) -> None:
+    """Make what this process maps of a file, and has not written to, no longer resident.
+
+    What is used again comes back from the page cache. Does nothing elsewhere than on Linux. Source:
+    madvise(2), proc(5).
+    """
+    try:
+        name, libc = str(path.resolve()), ctypes.CDLL(None)
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except (OSError, TypeError):
+        return
+    for line in lines:
+        addresses, *_, mapped = f"{line} ".split(" ", maxsplit=5)
+        if mapped.strip() == name:
+            start, end = (int(address, 16) for address in addresses.split("-"))
+            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
+
+
 def call_apart(function: Callable[..., T], *args: Any) -> T:
     """Call a function in a fresh process: what it leaves in memory is not this one's, nor the
     reverse. Function, arguments, result and exceptions must be picklable."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *args).result()

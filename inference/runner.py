@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from inference.bundle import Bundle
 from inference.errors import BundleError
+from inference.process import mapped_file_let_go
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -202,11 +203,15 @@ def _create_session(bundle: Bundle, threads: int) -> ort.InferenceSession:
     # fused SkipLayerNormalization is several times slower than what it replaces).
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
-        return ort.InferenceSession(
+        session = ort.InferenceSession(
             str(bundle.model_path), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:
         raise BundleError(f"{bundle.model_path}: ONNX Runtime cannot load it ({error}).") from error
+    # It maps the weights and has packed the matrices anew, without writing to what it mapped; of
+    # the file only embeddings are used again, and of those a few rows.
+    mapped_file_let_go(bundle.weights_path)
+    return session
 
 
 def _lazy_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:

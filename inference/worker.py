@@ -21,6 +21,7 @@ from inference.errors import EngineBusy, EngineError, EngineStopped
 from inference.events import EngineStats, Finished, Totals
 from inference.model import Model
 from inference.params import EngineConfig
+from inference.process import memory_give_back
 from inference.request import Item, Request
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 # How long a thread that wants the interpreter waits until another has to give it up. The engine's
 # wants it after every step: with Python's 5 ms, a busy event loop takes a third of the throughput.
 SWITCH_SECONDS = 0.0002
+# With nothing to do for so long, what runs of the model have borrowed goes back to the system.
+QUIET_SECONDS = 1.0
 
 Delivery = tuple[Request, Item]
 
@@ -135,11 +138,12 @@ class Worker:
 
     def _take_in(self, core: EngineCore) -> bool:
         """Wait until there is something to do; False when it is to end."""
-        if not (core.is_idle or self._arrived or self._left or self._closing):
+        if not (core.is_idle or self._has_news()):
             return True
+        if core.is_idle and not self._wait(QUIET_SECONDS):
+            memory_give_back()
+            self._wait()
         with self._changed:
-            while core.is_idle and not (self._arrived or self._left or self._closing):
-                self._changed.wait()
             while self._arrived:
                 core.add(self._arrived.popleft())
             left, self._left = self._left, deque()
@@ -147,6 +151,14 @@ class Worker:
         for request in left:
             self._let_go(core, request)
         return not closing
+
+    def _wait(self, seconds: float | None = None) -> bool:
+        """Until there is news, or so long; whether there is."""
+        with self._changed:
+            return self._changed.wait_for(self._has_news, seconds)
+
+    def _has_news(self) -> bool:
+        return bool(self._arrived or self._left or self._closing)
 
     def _let_go(self, core: EngineCore, request: Request) -> None:
         if core.abandon(request):

@@ -18,7 +18,6 @@ from limits import RateLimitItem, parse_many
 from limits.errors import StorageError
 from limits.storage import MemoryStorage, Storage, storage_from_string
 from limits.strategies import MovingWindowRateLimiter
-from redis.exceptions import RedisError
 
 from conversations.services.errors import RateLimited
 from conversations.services.owners import Owner
@@ -60,7 +59,7 @@ def _hit(limit: RateLimitItem, action: str, key: str) -> None:
         if _limiter().hit(limit, action, key):
             return
         reset_at = _limiter().get_window_stats(limit, action, key).reset_time
-    except (RedisError, StorageError):
+    except StorageError:
         # Better a chat without limits for a while than none.
         logger.exception("rate limits cannot be counted; %s let through", action)
         return
@@ -93,7 +92,7 @@ def _network(address: str) -> str:
 def _limiter() -> MovingWindowRateLimiter:
     if not settings.ENV.redis_url:
         return MovingWindowRateLimiter(QuietMemory())
-    storage = storage_from_string(settings.ENV.redis_url)
+    storage = storage_from_string(settings.ENV.redis_url, wrap_exceptions=True)
     assert isinstance(storage, Storage)  # noqa: S101 - the asynchronous ones have other schemes
     return MovingWindowRateLimiter(storage)
 
