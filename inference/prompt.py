@@ -100,7 +100,7 @@ class PromptRenderer:
             (special_tokens.persona, special_tokens.person, special_tokens.bot, special_tokens.end)
         )
         self._n_ctx = n_ctx
-        self._window = min(n_ctx, window or n_ctx)
+        self.window = min(n_ctx, window or n_ctx)
         self.lowercase = lowercase
         self._encode_cached = lru_cache(_CACHED_TEXTS)(self._encode_text)
 
@@ -132,17 +132,17 @@ class PromptRenderer:
         PromptTooLong when the persona leaves no room for a turn.
         """
         head = self._head([self.encode(line) for line in persona])
-        reserve = min(reserve, self._window // 2)
+        reserve = min(reserve, self.window // 2)
         widest = self._n_ctx - reserve - len(head) - 1
         if widest < MIN_TURN_TOKENS:
             raise PromptTooLong(
                 f"The character's description is {len(head)} tokens long, which leaves no room "
                 f"for a conversation in the model's {self._n_ctx}. Shorten it."
             )
-        room = min(widest, max(MIN_ROOM, self._window - reserve - len(head) - 1))
+        room = min(widest, max(MIN_ROOM, self.window - reserve - len(head) - 1))
         spoken = [(turn.speaker, self.encode(turn.text)) for turn in turns]
         pieces = self._pieces(spoken, longest=room * 3 // 4)
-        first = _first_kept(pieces, room, step=max(1, self._window // 4))
+        first = _first_kept(pieces, room, step=max(1, self.window // 4))
         ids = [*head, *(token for piece in pieces[first:] for token in piece.ids)]
         ids.append(self._special.bot)
         own = [piece.ids for piece in pieces if piece.is_bot]
@@ -150,7 +150,7 @@ class PromptRenderer:
             ids=tuple(ids),
             own_turns=tuple(own[-OWN_TURNS:]),
             dropped_turns=sum(piece.turns for piece in pieces[:first]),
-            reply_room=max(reserve, self._window - len(ids)),
+            reply_room=max(reserve, self.window - len(ids)),
         )
 
     def render_dialogue(

@@ -64,6 +64,7 @@ class TrainConfig:
     precision: str = "float32"
     seed: int = 0
     save_minutes: float = 10.0
+    keep_steps: int = 0
     evaluate_steps: int = 200
     evaluate_dialogues: int = 40
     patience: int = 0

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.prompt import PromptRenderer, Turn
-from training.checkpoint import CHOICE_WEIGHT, read_checkpoint
+from training.checkpoint import CHOICE_WEIGHT, FACTS_FILE, read_checkpoint, read_json
 from training.data.examples import BatchShape, Example, IntArray, Segment
 from training.data.packing import pack
 from training.model import DialogueModel, load_weights
@@ -30,24 +30,25 @@ class CheckpointScorer:
         self.model = DialogueModel(checkpoint.config)
         load_weights(self.model, checkpoint.weights)
         self.model.compile(jit_compile=False)
-        self.n_ctx = checkpoint.config.n_ctx
         head = checkpoint.weights.get(CHOICE_WEIGHT)
         self.has_head = head is not None
         self.renderer = PromptRenderer(
             vocabulary.tokenizer,
             vocabulary.special_tokens,
-            n_ctx=self.n_ctx,
+            n_ctx=checkpoint.config.n_ctx,
             lowercase=is_lower_case(vocabulary.tokenizer),
+            window=_window(directory),
         )
         self._alone = lru_cache(maxsize=4096)(self._alone_nats)
 
     def reply_nats(self, persona: Sequence[str], turns: Sequence[Turn]) -> tuple[float, int]:
         """Negative log-likelihood of the bot's turns, and the number of their tokens.
 
-        A dialogue longer than the context is scored turn by turn, with what still fits before.
+        A dialogue longer than the window is scored turn by turn, with what the model would be given
+        before each.
         """
         example = Example.from_mask(*self.renderer.render_dialogue(persona, turns))
-        if len(example.ids) <= self.n_ctx:
+        if len(example.ids) <= self.renderer.window:
             items = [_branched(example.ids[:1], [example.ids[1:]], example)]
         else:
             items = [self._turn_segment(persona, turns, i) for i in bot_turns(turns)]
@@ -72,7 +73,7 @@ class CheckpointScorer:
         )
 
     def _turn_segment(self, persona: Sequence[str], turns: Sequence[Turn], index: int) -> Segment:
-        reply = reply_ids(self.renderer, turns[index].text)[: self.n_ctx // 2]
+        reply = reply_ids(self.renderer, turns[index].text)[: self.renderer.window // 2]
         prompt = self.renderer.render(persona, turns[:index], reserve=len(reply))
         return _branched(np.asarray(prompt.ids, np.int32), [reply])
 
@@ -96,6 +97,15 @@ class CheckpointScorer:
         batch = next(pack([item], shape, fill=False))
         logits, scores = self.model.predict_on_batch(batch)
         return logits[: len(item.target_ids)], scores
+
+
+def _window(directory: Path) -> int | None:
+    """What the checkpoint says that a conversation should use of the context."""
+    if not (directory / FACTS_FILE).exists():
+        return None
+    options = read_json(directory / FACTS_FILE).get("prompt", {}).get("options", {})
+    window: int | None = options.get("window")
+    return window
 
 
 def _branched(

@@ -48,7 +48,6 @@ class BundleScorer:
         options.log_severity_level = 3
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
         self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self._n_ctx = bundle.n_ctx
         self.renderer = PromptRenderer.from_bundle(bundle)
         inputs = {item.name: item for item in self._session.get_inputs()}
         shape = (1, bundle.n_head, 0, bundle.n_embd // bundle.n_head)
@@ -62,16 +61,17 @@ class BundleScorer:
     def reply_nats(self, persona: Sequence[str], turns: Sequence[Turn]) -> tuple[float, int]:
         """Negative log-likelihood of the bot's turns, and the number of their tokens.
 
-        A dialogue longer than the context is scored turn by turn, with what still fits before.
+        A dialogue longer than the window is scored turn by turn, with what the model would be given
+        before each.
         """
         example = Example.from_mask(*self.renderer.render_dialogue(persona, turns))
-        if len(example.ids) <= self._n_ctx:
+        if len(example.ids) <= self.renderer.window:
             wanted = np.concatenate([np.arange(*span) for span in example.replies])
             values, _, _ = self._run(example.ids[:-1], example.ids[1:], self._empty)
             return float(-values[wanted - 1].sum()), len(wanted)
         nats, tokens = 0.0, 0
         for index in bot_turns(turns):
-            ids = reply_ids(self.renderer, turns[index].text)[: self._n_ctx // 2]
+            ids = reply_ids(self.renderer, turns[index].text)[: self.renderer.window // 2]
             prompt = self.renderer.render(persona, turns[:index], reserve=len(ids)).ids
             nats -= self._after(prompt, [ids])[0][0].sum()
             tokens += len(ids)

@@ -35,7 +35,7 @@ from training.vocabulary import (
     read_vocabulary,
 )
 
-LAST, BEST = "last", "best"
+LAST, BEST, KEPT = "last", "best", "steps"
 # Mean losses are reported over this many updates.
 REPORT_STEPS = 10
 
@@ -74,6 +74,8 @@ class Trainer:
                 self._report_losses(progress)
             if self.state.step % self.run.evaluate_steps == 0 and self._evaluate():
                 break
+            if self.run.keep_steps and self.state.step % self.run.keep_steps == 0:
+                self.save(f"{KEPT}/{self.state.step}")
             if time.monotonic() - saved > 60 * self.run.save_minutes:
                 self.save(LAST)
                 saved = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from io import StringIO
@@ -117,6 +118,30 @@ def test_a_bundle_and_its_checkpoint_have_the_same_figures(
         assert ours[name] == pytest.approx(theirs[name], rel=1e-3), name
     # 400 tokens and nothing learnt: every one is about as likely.
     assert 100 < ours["ppl_token"] < 1000
+
+
+def test_perplexity_is_that_of_what_a_conversation_s_window_shows(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("keras")
+    turns = [f"i have {number} dogs named rex" for number in range(24)]
+    dialogue = {"source": "t", "personas": [["i love tea"], ["i am nurse"]], "turns": turns}
+    data = tmp_path / "long.jsonl"
+    data.write_text(json.dumps(dialogue))
+    figures = []
+    for window in (64, 512):
+        given = Path(shutil.copytree(checkpoint, tmp_path / f"window {window}"))
+        facts = {"prompt": {"options": {"window": window}}}
+        (given / "chatbot.json").write_text(json.dumps(facts))
+        bundle = tmp_path / f"bundle {window}"
+        named = ("--checkpoint", str(given), "--out", str(bundle), "--quantization", "none")
+        call_command("export_bundle", *named, "--lowercase")
+        options = ("--data", data, "--replies", 0, "--chats", 0)
+        figures.append(evaluate("--bundle", bundle, *options)["ppl_token"])
+        assert evaluate("--checkpoint", given, *options)["ppl_token"] == pytest.approx(
+            figures[-1], rel=1e-3
+        )
+    assert figures[0] != pytest.approx(figures[1], rel=1e-3)
 
 
 def test_a_table_and_samples_for_people(bundle: Path, data: Path, tmp_path: Path) -> None:

@@ -156,6 +156,14 @@ def test_a_stopped_run_is_saved_where_it_was(
     assert (result["stopped"], result["steps"]) == (False, SMALL["steps"])
 
 
+def test_copies_along_the_run_stay(options: dict[str, Any], tmp_path: Path) -> None:
+    run_training(tmp_path / "run", {**options, "keep_steps": 3}, resume=False, quiet=True)
+    kept = sorted((tmp_path / "run" / "steps").iterdir())
+    assert [path.name for path in kept] == ["3", "6"]
+    name = "transformer.wte.weight"
+    assert (weights(kept[0])[name] != weights(kept[1])[name]).any()
+
+
 def test_accumulation_updates_every_other_batch(options: dict[str, Any], tmp_path: Path) -> None:
     given = {**options, "accumulation": 2, "steps": 4}
     assert run_training(tmp_path / "run", given, resume=False, quiet=True)["steps"] == 4

@@ -37,6 +37,7 @@ NUMBERS: dict[str, tuple[type, str]] = {
     "choice_share": (float, "share of the dialogues that take part in the second task"),
     "seed": (int, "decides data order, dropout and distractors"),
     "save_minutes": (float, "between checkpoints"),
+    "keep_steps": (int, "between copies that stay in OUT/steps, for a mean of them; 0: none"),
     "evaluate_steps": (int, "between evaluations"),
     "evaluate_dialogues": (int, "validation dialogues"),
     "patience": (int, "stop after N evaluations without a better one; 0: never"),

@@ -1,0 +1,45 @@
+"""`manage.py average_checkpoints`: several checkpoints of one model become one."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from conversations.management.base import ManualCommand
+from training.average import average_checkpoints
+from training.checkpoint import ExportError
+
+
+class Command(ManualCommand):
+    help = """Writes the mean of several checkpoints of one model, which is often better than each.
+
+A temperature makes the mean less sure of itself (above 1) or more (below): choose the one with the
+lowest perplexity in `manage.py evaluate`, on dialogues that are not those of your final figures.
+
+examples:
+  manage.py average_checkpoints runs/one/steps/800 runs/one/steps/1200 runs/one/last --out runs/mean
+  manage.py average_checkpoints runs/one/best --temperature 1.2 --out runs/calibrated"""
+
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("checkpoints", nargs="+", type=Path, metavar="DIR")
+        parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+        parser.add_argument(
+            "--temperature",
+            type=float,
+            default=1.0,
+            metavar="N",
+            help="what logits are divided by (default: %(default)s)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        paths: list[Path] = options["checkpoints"]
+        try:
+            average_checkpoints(paths, options["out"], temperature=options["temperature"])
+        except ExportError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"{options['out']}: the mean of {len(paths)} checkpoints")

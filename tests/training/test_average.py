@@ -1,0 +1,62 @@
+"""Several checkpoints become one, and a temperature goes into the weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+
+from inference.bundle import load_bundle
+from inference.runner import Runner
+from tests.training.tiny import tiny_checkpoint
+from training.checkpoint import read_checkpoint, write_checkpoint
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> list[Path]:
+    """Two of one model, the second with all of its weights doubled."""
+    first = tiny_checkpoint(tmp_path / "first")
+    second = tiny_checkpoint(tmp_path / "second")
+    read = read_checkpoint(second)
+    doubled = {name: 2 * values for name, values in read.weights.items()}
+    write_checkpoint(second, read.config, doubled, end=0)
+    return [first, second]
+
+
+def average(paths: list[Path], out: Path, *options: object) -> None:
+    call_command("average_checkpoints", *map(str, paths), "--out", str(out), *map(str, options))
+
+
+def test_the_mean_of_two_checkpoints(checkpoints: list[Path], tmp_path: Path) -> None:
+    average(checkpoints, tmp_path / "mean")
+    first, mean = read_checkpoint(checkpoints[0]), read_checkpoint(tmp_path / "mean")
+    for name, values in first.weights.items():
+        np.testing.assert_allclose(mean.weights[name], 1.5 * values, rtol=1e-6)
+
+
+def test_a_temperature_divides_the_logits(checkpoints: list[Path], tmp_path: Path) -> None:
+    values = []
+    for number, temperature in enumerate((1, 2)):
+        out = tmp_path / f"at {temperature}"
+        average(checkpoints[:1], out, "--temperature", temperature)
+        bundle = tmp_path / f"bundle {number}"
+        options = ["--checkpoint", str(out), "--out", str(bundle), "--quantization", "none"]
+        call_command("export_bundle", *options)
+        runner = Runner(load_bundle(bundle), slots=1, threads=1)
+        values.append(runner.prefill(0, [5, 6, 7], 0).values.copy())
+        runner.close()
+    np.testing.assert_allclose(values[1], values[0] / 2, rtol=1e-4)
+
+
+def test_what_has_no_mean_is_one_line(checkpoints: list[Path], tmp_path: Path) -> None:
+    wide = tiny_checkpoint(tmp_path / "wide", width=64)
+    with pytest.raises(CommandError, match="only checkpoints of one model"):
+        average([checkpoints[0], wide], tmp_path / "mean")
+    with pytest.raises(CommandError, match="no such checkpoint"):
+        average([tmp_path / "nowhere"], tmp_path / "mean")
+    with pytest.raises(CommandError, match="temperature must be above 0"):
+        average(checkpoints, tmp_path / "mean", "--temperature", 0)
+    with pytest.raises(CommandError, match="exists already"):
+        average(checkpoints, checkpoints[0])

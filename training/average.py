@@ -1,0 +1,67 @@
+"""The mean of several checkpoints of one run, and a temperature for what comes out.
+
+Weights along a run average well (Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima and
+Better Generalization"). Logits divided by one number, the same for all, say how sure the model
+should be (Guo et al. 2017, "On Calibration of Modern Neural Networks"): the norm before the head
+takes that number in, so that no graph changes.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from inference.bundle import TOKENIZER_FILE
+from training.checkpoint import (
+    CONFIG_FILE,
+    FACTS_FILE,
+    Checkpoint,
+    ExportError,
+    read_checkpoint,
+    write_checkpoint,
+)
+from training.vocabulary import read_vocabulary
+
+
+def average_checkpoints(paths: Sequence[Path], out: Path, *, temperature: float = 1.0) -> None:
+    """Write the mean of the checkpoints to the new directory `out`, its logits divided by
+    `temperature`. A tensor that one of them lacks is left out; tokenizer and facts are the last
+    one's.
+
+    Raises ExportError when they do not fit together, or `out` exists.
+    """
+    if out.exists():
+        raise ExportError(f"{out}: exists already; choose another directory.")
+    if temperature <= 0:
+        raise ExportError(f"temperature must be above 0, not {temperature}.")
+    checkpoints = [read_checkpoint(path) for path in paths]
+    last = checkpoints[-1]
+    for checkpoint in checkpoints:
+        _check_fits(checkpoint, last)
+    names = set.intersection(*(set(checkpoint.weights) for checkpoint in checkpoints))
+    weights = {
+        name: np.mean([checkpoint.weights[name] for checkpoint in checkpoints], axis=0)
+        for name in sorted(names)
+    }
+    for name in ("ln_f.weight", "ln_f.bias"):
+        weights[name] = weights[name] / np.float32(temperature)
+    try:
+        out.mkdir(parents=True)
+        end = read_vocabulary(last.path).special_tokens.end
+        write_checkpoint(out, last.config, weights, end=end)
+        for name in (TOKENIZER_FILE, FACTS_FILE):
+            if (last.path / name).exists():
+                shutil.copy(last.path / name, out)
+    except OSError as error:
+        raise ExportError(f"{out}: cannot be written ({error.strerror}).") from error
+
+
+def _check_fits(checkpoint: Checkpoint, other: Checkpoint) -> None:
+    if checkpoint.config != other.config:
+        raise ExportError(
+            f"{checkpoint.path / CONFIG_FILE}: another shape than that of {other.path}; "
+            "only checkpoints of one model have a mean."
+        )
