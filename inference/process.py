@@ -6,7 +6,7 @@ import ctypes
 import mmap
 import os
 from collections.abc import Callable
-from functools import cache
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,16 +27,8 @@ def memory_give_back() -> None:
 
     Takes some milliseconds, in which other Python threads run on. Source: malloc_trim(3).
     """
-    if trim := _malloc_trim():
-        trim(0)
-
-
-@cache
-def _malloc_trim() -> Callable[[int], int] | None:
-    try:
-        return ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):  # another C library, another system
-        return None
+    with suppress(AttributeError, OSError, TypeError):  # another C library, another system
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def mapped_file_let_go(path: Path) -> None:
@@ -51,8 +43,8 @@ def mapped_file_let_go(path: Path) -> None:
     except (OSError, TypeError):
         return
     for line in lines:
-        addresses, *_, mapped = f"{line} ".split(" ", maxsplit=5)
-        if mapped.strip() == name:
+        addresses, *_, mapped = line.split(maxsplit=5)
+        if mapped == name:
             start, end = (int(address, 16) for address in addresses.split("-"))
             libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
 

@@ -14,15 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.bundle import TOKENIZER_FILE
 from training.checkpoint import (
     CONFIG_FILE,
-    FACTS_FILE,
     Checkpoint,
     ExportError,
     read_checkpoint,
     write_checkpoint,
 )
+from training.hub import FILES
 from training.vocabulary import read_vocabulary
 
 
@@ -52,8 +51,8 @@ def average_checkpoints(paths: Sequence[Path], out: Path, *, temperature: float 
         out.mkdir(parents=True)
         end = read_vocabulary(last.path).special_tokens.end
         write_checkpoint(out, last.config, weights, end=end)
-        for name in (TOKENIZER_FILE, FACTS_FILE):
-            if (last.path / name).exists():
+        for name in FILES:
+            if (last.path / name).exists() and not (out / name).exists():
                 shutil.copy(last.path / name, out)
     except OSError as error:
         raise ExportError(f"{out}: cannot be written ({error.strerror}).") from error

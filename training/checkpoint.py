@@ -193,6 +193,18 @@ def _config_json(config: Config, end: int) -> dict[str, Any]:
     }
 
 
+def read_facts(path: Path) -> dict[str, Any]:
+    """The `chatbot.json` that training leaves beside the weights; ExportError when it is wrong."""
+    facts = read_json(path)
+    kinds = {"name": str, "prompt": dict, "sampling": dict, "source": dict, "metrics": dict}
+    for name, value in facts.items():
+        if name not in kinds:
+            raise ExportError(f"{path}: unknown field {name}; known: {', '.join(kinds)}.")
+        if not isinstance(value, kinds[name]):
+            raise ExportError(f"{path}: {name} must be a {kinds[name].__name__}, not {value!r}.")
+    return facts
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file of the checkpoint; ExportError when it is not one."""
     try:

@@ -31,7 +31,6 @@ from training.checkpoint import (
     Checkpoint,
     ExportError,
     read_checkpoint,
-    read_json,
 )
 from training.equalize import CACHE_SCALE, equalize
 from training.network import Network
@@ -87,18 +86,6 @@ def export_bundle(checkpoint_dir: Path, out: Path, options: ExportOptions) -> Bu
     except OSError as error:
         raise ExportError(f"{out}: cannot be written ({error.strerror}).") from error
     return load_bundle(out)
-
-
-def read_facts(path: Path) -> dict[str, Any]:
-    """The `chatbot.json` that training leaves beside the weights; ExportError when it is wrong."""
-    facts = read_json(path)
-    kinds = {"name": str, "prompt": dict, "sampling": dict, "source": dict, "metrics": dict}
-    for name, value in facts.items():
-        if name not in kinds:
-            raise ExportError(f"{path}: unknown field {name}; known: {', '.join(kinds)}.")
-        if not isinstance(value, kinds[name]):
-            raise ExportError(f"{path}: {name} must be a {kinds[name].__name__}, not {value!r}.")
-    return facts
 
 
 def _check_target(out: Path, *, overwrite: bool) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.prompt import PromptRenderer, Turn
-from training.checkpoint import CHOICE_WEIGHT, FACTS_FILE, read_checkpoint, read_json
+from training.checkpoint import CHOICE_WEIGHT, FACTS_FILE, read_checkpoint, read_facts
 from training.data.examples import BatchShape, Example, IntArray, Segment
 from training.data.packing import pack
 from training.model import DialogueModel, load_weights
@@ -103,7 +103,7 @@ def _window(directory: Path) -> int | None:
     """What the checkpoint says that a conversation should use of the context."""
     if not (directory / FACTS_FILE).exists():
         return None
-    options = read_json(directory / FACTS_FILE).get("prompt", {}).get("options", {})
+    options = read_facts(directory / FACTS_FILE).get("prompt", {}).get("options", {})
     window: int | None = options.get("window")
     return window
 

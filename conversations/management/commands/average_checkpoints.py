@@ -11,6 +11,7 @@ from django.core.management.base import CommandError
 from conversations.management.base import ManualCommand
 from training.average import average_checkpoints
 from training.checkpoint import ExportError
+from training.hub import checkpoint_directory
 
 
 class Command(ManualCommand):
@@ -26,7 +27,7 @@ examples:
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("checkpoints", nargs="+", type=Path, metavar="DIR")
+        parser.add_argument("checkpoints", nargs="+", metavar="DIR", help="or hf://owner/name")
         parser.add_argument("--out", type=Path, required=True, metavar="DIR")
         parser.add_argument(
             "--temperature",
@@ -37,8 +38,8 @@ examples:
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        paths: list[Path] = options["checkpoints"]
         try:
+            paths = [checkpoint_directory(name) for name in options["checkpoints"]]
             average_checkpoints(paths, options["out"], temperature=options["temperature"])
         except ExportError as error:
             raise CommandError(str(error)) from error

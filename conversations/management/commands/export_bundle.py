@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 
 from conversations.management.base import ManualCommand
 from inference.bundle import QUANTIZATIONS, Bundle
-from training.checkpoint import FACTS_FILE, ExportError
+from training.checkpoint import FACTS_FILE, ExportError, read_facts
 from training.hub import checkpoint_directory
 
 
@@ -107,7 +107,7 @@ def _export(
     choice_head: bool,
     **_: Any,
 ) -> Bundle:
-    from training.export import ExportOptions, export_bundle, read_facts
+    from training.export import ExportOptions, export_bundle
 
     directory = checkpoint_directory(checkpoint)
     facts_path = facts or directory / FACTS_FILE
