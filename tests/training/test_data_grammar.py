@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from itertools import islice
+from collections import Counter
+from itertools import islice, pairwise, product
 from random import Random
 
 from training.data.dialogue import Dialogue
+from training.data.sources import words_to_copy
 from training.grammar.generator import grammar_dialogues
 from training.grammar.lines import PersonaMaker
 from training.grammar.rules import load_rules, plain
@@ -68,6 +70,48 @@ def test_given_words_fill_open_slots() -> None:
     assert 20 < sum("xyzzy" in persona for persona in personas) < 110
 
 
+def test_words_to_copy_are_common_and_rare_ones() -> None:
+    letters = product("abcdefghij", repeat=3)
+    counts = Counter({"".join(word): 1000 - i for i, word in enumerate(islice(letters, 600))})
+    counts.update({"rex!": 500, "ab": 400, "typo": 1, "edinburgh": 3})
+    words = words_to_copy(counts)
+    assert "edinburgh" in words
+    assert not {"rex!", "ab", "typo", counts.most_common()[0][0]} & set(words)
+
+
+def test_a_named_pet_is_asked_for_its_name() -> None:
+    pool = [("I have a hedgehog.", "My cat is named Kazimo.", "I am single.")]
+    turns = [
+        pair
+        for dialogue in grammar_dialogues(200, seed=2, pools=[pool])
+        for pair in pairwise(dialogue.turns)
+        if re.search("(called|name of your cat)[?]$", pair[0])
+    ]
+    answers = [answer for _, answer in turns if "kazimo" in answer]
+    assert len(answers) > 5
+
+
+def test_whoever_is_single_denies_a_husband_and_whoever_is_married_does_not() -> None:
+    denials = 0
+    for dialogue in made(800):
+        for asked, answer in pairwise(dialogue.turns):
+            if asked.endswith("are you married?"):
+                answerer = dialogue.personas[1 - dialogue.turns.index(asked) % 2]
+                text = " ".join(plain(line) for line in answerer)
+                if re.search(r"i am (single|divorced|a widow)", text):
+                    denials += 1
+                    assert "i am married" not in answer
+                elif re.search(r"my (wife|husband)\b|i am married", text):
+                    assert "not married" not in answer
+                    assert "i am single" not in answer
+    assert denials > 5
+
+
+def test_animals_one_lives_with_are_pets_and_where_one_lives() -> None:
+    topics = [fact.topic for fact in load_rules().facts(["I live on a farm with six goats."])]
+    assert topics == ["pet", "home", "self"]
+
+
 def test_lines_are_understood() -> None:
     rules = load_rules()
     expected = {
@@ -80,6 +124,12 @@ def test_lines_are_understood() -> None:
         "I am married.": "partner",
         "I hate spiders.": "dislike",
         "I play the violin.": "music",
+        "I have played the harp since I was six.": "music",
+        "I am a retired night watchman.": "job",
+        "I don't drive.": "car",
+        "I do not have any pets.": "pet",
+        "I am a widower.": "partner",
+        "My wife and I garden.": "partner",
     }
     for line, topic in expected.items():
         assert rules.facts([line])[0].topic == topic, line

@@ -45,11 +45,15 @@ def _grammar_dialogues(run: TrainConfig, characters: Sequence[Sequence[str]]) ->
             personas += [p for p in dialogue.personas if p and not held_out.knows(p)]
             counts.update(word for turn in dialogue.turns for word in turn.lower().split())
     return grammar_dialogues(
-        run.grammar, seed=run.seed, pools=[personas, characters], words=common_words(counts)
+        run.grammar, seed=run.seed, pools=[personas, characters], words=words_to_copy(counts)
     )
 
 
-def common_words(counts: Counter[str]) -> list[str]:
-    """Words that are neither rare nor everywhere, for grammar dialogues to fill in."""
+def words_to_copy(counts: Counter[str]) -> list[str]:
+    """Words for grammar dialogues to fill in: neither everywhere nor seen only by accident.
+
+    Two of three are rare enough to be several tokens, as most names are: to say such a word, each
+    of its tokens must be read off the persona, where the first alone may be a lucky guess.
+    """
     words = [w for w, _ in counts.most_common() if w.isascii() and w.isalpha() and len(w) > 2]
-    return [word for word in words[300:6500] if counts[word] > 3]
+    return [word for word in words[300:20_000] if counts[word] > 2]

@@ -20,6 +20,8 @@ SOURCE = "grammar"
 MIN_TURNS, MAX_TURNS = 6, 12
 # Share of the personas that come from elsewhere, where there is an elsewhere.
 DRAWN_SHARE = 0.3
+# Share of the questions about a line with `pairs` that are one of them.
+PAIRS_SHARE = 0.4
 
 
 @dataclass(slots=True)
@@ -152,6 +154,9 @@ def _question(you: Speaker, rules: Rules, random: Random) -> Question:
         fact = random.choice(denied)
         return Question(random.choice(fact.ask_other), fact.topic, fact.say_other)
     fact = random.choice(known if known and kind < 0.88 else you.facts)
+    if fact.pairs and random.random() < PAIRS_SHARE:
+        ask, say = random.choice(fact.pairs)
+        return Question(ask, fact.topic, [say], fact.more)
     return Question(random.choice(fact.ask), fact.topic, fact.say, fact.more)
 
 

@@ -12,7 +12,18 @@ LINES_FILE = Path(__file__).with_name("lines.toml")
 _SLOT = re.compile(r"\{(a )?(\w+)\}")
 SIZES = (3, 4, 4, 5, 5)
 # Subjects that most people mention, so that training sees them most.
-FREQUENT = {"hobby": 4, "job": 3, "pet": 3, "favorite": 3, "home": 2, "kids": 2}
+FREQUENT = {
+    "hobby": 4,
+    "job": 3,
+    "pet": 3,
+    "favorite": 3,
+    "home": 2,
+    "kids": 2,
+    "siblings": 2,
+    "partner": 2,
+    "age": 2,
+    "music": 2,
+}
 
 
 # Of the slots that take any word, so many get one, where words are given.

@@ -26,6 +26,7 @@ class Fact:
     ask: tuple[str, ...]
     say: tuple[str, ...]
     more: tuple[tuple[str, str], ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
     ask_other: tuple[str, ...] = ()
     say_other: tuple[str, ...] = ()
 
@@ -48,7 +49,8 @@ class Rules:
     talk: dict[str, list[str]]
 
     def facts(self, lines: Sequence[str]) -> list[Fact]:
-        """What the lines answer: the first rule that fits each line, and the one for any line."""
+        """What the lines answer: the first rule that fits each line, those that stand beside it,
+        and the one for any line."""
         found = []
         for line in lines:
             fitting = (
@@ -59,7 +61,8 @@ class Rules:
             for rule, match in fitting:
                 if rule["topic"] != ANY_TOPIC:
                     found.append(_fact(rule, line, match))
-                    break
+                    if not rule.get("beside"):
+                        break
             found.append(_fact(self.rules[-1][1], line, self.rules[-1][0].fullmatch(plain(line))))
         return found
 
@@ -99,11 +102,8 @@ def _fact(rule: dict[str, Any], line: str, match: re.Match[str] | None) -> Fact:
         line=stated,
         ask=_fill_all(rule["ask"], values),
         say=_fill_all(rule["say"], values),
-        more=tuple(
-            pair
-            for pair in (_fill_all(pair, values) for pair in rule.get("more", []))
-            if len(pair) == 2
-        ),
+        more=_fill_pairs(rule.get("more", []), values),
+        pairs=_fill_pairs(rule.get("pairs", []), values),
         ask_other=tuple(
             text.replace("{other}", other)
             for text in filled
@@ -126,3 +126,10 @@ def _fill_all(texts: Sequence[str], values: dict[str, str], *, keep: str = "") -
         for text in texts
         if known.issuperset(_SLOT.findall(text))
     )
+
+
+def _fill_pairs(
+    pairs: Sequence[Sequence[str]], values: dict[str, str]
+) -> tuple[tuple[str, str], ...]:
+    filled = (_fill_all(pair, values) for pair in pairs)
+    return tuple((pair[0], pair[1]) for pair in filled if len(pair) == 2)
