@@ -104,7 +104,7 @@ def test_whoever_is_single_denies_a_husband_and_whoever_is_married_does_not() ->
                 elif re.search(r"my (wife|husband)\b|i am married", text):
                     assert "not married" not in answer
                     assert "i am single" not in answer
-    assert denials > 5
+    assert denials > 2
 
 
 def test_animals_one_lives_with_are_pets_and_where_one_lives() -> None:

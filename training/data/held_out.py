@@ -1,4 +1,5 @@
-"""Keeps made dialogues away from the personas that a model is measured with.
+"""Keeps made dialogues away from the personas that a model is measured with: those of the validation
+dialogues, and those that are asked about themselves (`consistency.toml`).
 
 Corpora share personas: most of ConvAI2's are in Synthetic-Persona-Chat too, with other punctuation.
 """
@@ -10,20 +11,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.consistency import persona_questions
 from training.data.readers import read_dialogues
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Persona lines of the validation dialogues, without case and punctuation."""
+    """Persona lines without case and punctuation."""
 
     lines: frozenset[str]
 
     @classmethod
     def of_file(cls, path: Path | None) -> HeldOut:
-        """Every persona line in a file of dialogues; none without a file. Raises DataError."""
+        """Every persona line in a file of dialogues, and those asked about. Raises DataError."""
         dialogues = read_dialogues(path) if path else ()
-        personas = (lines for dialogue in dialogues for lines in dialogue.personas)
+        personas = [lines for dialogue in dialogues for lines in dialogue.personas]
+        personas += [question.lines for question in persona_questions()]
         return cls(frozenset(plain(line) for lines in personas for line in lines))
 
     def knows(self, persona: Iterable[str]) -> bool:

@@ -36,8 +36,9 @@ def load_sources(
 
 
 def _grammar_dialogues(run: TrainConfig, characters: Sequence[Sequence[str]]) -> Iterator[Dialogue]:
-    """Made of the files' personas and words; not of personas that the run is measured with."""
+    """Made of the files' personas and words, and of characters; not of what the run is measured with."""
     held_out = HeldOut.of_file(run.validation)
+    characters = [lines for lines in characters if not held_out.knows(lines)]
     personas: list[Sequence[str]] = []
     counts: Counter[str] = Counter()
     for path, _ in run.data:

@@ -18,6 +18,9 @@ from training.data.dialogue import DataError
 from training.evaluation import EvaluateOptions, Evaluation, EvaluationError, gate, table
 from training.hub import checkpoint_directory
 
+# Seed of the characters who chat with themselves: `train --characters` draws with the default one.
+UNSEEN = 1
+
 
 class Command(ManualCommand):
     help = """Measures the bot as the second speaker of dialogues it has not been trained on.
@@ -82,7 +85,8 @@ examples:
         try:
             if options["checkpoint"]:
                 target = checkpoint_directory(options["checkpoint"])
-            personas = [character.lines for character in characters(count=chosen.chats)]
+            unseen = characters(count=chosen.chats, seed=UNSEEN)
+            personas = [character.lines for character in unseen]
             evaluation = Evaluation.run(target, options["data"], chosen, personas)
             failed = gate(evaluation, live, options["data"], chosen) if options["gate"] else []
         except (DataError, EvaluationError, EngineError, ExportError) as error:
