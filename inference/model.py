@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -66,12 +66,33 @@ def load_model(config: EngineConfig, runner_factory: RunnerFactory | None) -> Mo
     except ValueError as error:
         raise BundleError(f"{bundle.path}: sampling: {error}.") from error
     renderer = PromptRenderer.from_bundle(bundle)
+    check_tokenizer(bundle, renderer)
     pieces = token_pieces(renderer.tokenizer)
     runner = (runner_factory or _onnx_runner)(
         bundle, slots=config.max_batch, threads=config.threads or usable_cores()
     )
     spared = frozenset(spared_tokens(pieces))
     return Model(bundle, renderer, sampling, pieces, spared, runner, monotonic() - began)
+
+
+def check_tokenizer(bundle: Bundle, renderer: PromptRenderer) -> None:
+    """Whether tokenizer and model know the same tokens. Raises BundleError."""
+    tokens = renderer.tokenizer.get_vocab_size(with_added_tokens=True)
+    if tokens > bundle.vocab_size:
+        raise BundleError(
+            f"{bundle.tokenizer_path}: {tokens} tokens, but the model has {bundle.vocab_size}."
+        )
+    special = {
+        token_id
+        for token_id, token in renderer.tokenizer.get_added_tokens_decoder().items()
+        if token.special
+    }
+    for role, token_id in asdict(bundle.special_tokens).items():
+        if token_id not in special:
+            raise BundleError(
+                f"{bundle.tokenizer_path}: id {token_id}, the {role} token of bundle.json, "
+                "is not a special token there."
+            )
 
 
 def _onnx_runner(bundle: Bundle, *, slots: int, threads: int) -> ModelRunner:

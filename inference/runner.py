@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from inference.bundle import Bundle
+from inference.bundle import MANIFEST_FILE, Bundle
 from inference.errors import BundleError
 from inference.process import mapped_file_let_go
 
@@ -67,10 +67,24 @@ class Runner:
         if slots < 1 or threads < 1:
             raise ValueError(f"slots and threads must be 1 or more, not {slots} and {threads}")
         self._session = _create_session(bundle, threads)
-        inputs = {item.name: item for item in self._session.get_inputs()}
-        outputs = {item.name: item for item in self._session.get_outputs()}
         self.slots = slots
         self.n_ctx = bundle.n_ctx
+        try:
+            self._bind(bundle)
+            # The last position there is: what the graph has no room for fails now, not in a chat.
+            self._prefill(0, [0], self.n_ctx - 1)
+        except Exception as error:
+            reason = str(error).partition("\n")[0]
+            raise BundleError(
+                f"{bundle.model_path}: is no model of the shape and kind that {MANIFEST_FILE} "
+                f"states ({type(error).__name__}: {reason})."
+            ) from error
+
+    def _bind(self, bundle: Bundle) -> None:
+        """Memory for everything that goes in and out, and its bindings."""
+        slots = self.slots
+        inputs = {item.name: item for item in self._session.get_inputs()}
+        outputs = {item.name: item for item in self._session.get_outputs()}
         self.top_k = int(outputs["top_ids"].shape[1])
         self._layers = bundle.n_layer
         self._cache_dtype = _CACHE_DTYPES[inputs["past_key_0"].type]
@@ -91,8 +105,6 @@ class Runner:
         self._values = np.zeros((slots, self.top_k), np.float32)
         self._top_ids = np.zeros((slots, self.top_k), np.int64)
         self.choice_scores = np.zeros(slots, np.float32) if bundle.choice_head else None
-        if bundle.choice_head and "choice_score" not in outputs:
-            raise BundleError(f"{bundle.model_path}: no choice_score, but choice_head is true.")
         self._prefill_bindings = [self._bind_cache(slot, 1) for slot in range(slots)]
         self._decode_bindings = [self._bind_decode(batch) for batch in range(1, slots + 1)]
 

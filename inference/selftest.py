@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from inference.bundle import Bundle, load_bundle
 from inference.errors import BundleError
+from inference.model import check_tokenizer
 from inference.prompt import Prompt, PromptRenderer, Turn
 from inference.runner import Runner
 
@@ -38,7 +39,7 @@ def selftest(path: Path, *, threads: int) -> SelfTest:
     """
     bundle = load_bundle(path)
     renderer = PromptRenderer.from_bundle(bundle)
-    _check_tokenizer(bundle, renderer)
+    check_tokenizer(bundle, renderer)
     prompt = renderer.render(_PERSONA, _TURNS, reserve=_STEPS)
     start = perf_counter()
     runner = Runner(bundle, slots=2, threads=threads)
@@ -53,25 +54,6 @@ def selftest(path: Path, *, threads: int) -> SelfTest:
         load_seconds=load_seconds,
         reply=renderer.tokenizer.decode(reply).strip(),
     )
-
-
-def _check_tokenizer(bundle: Bundle, renderer: PromptRenderer) -> None:
-    tokens = renderer.tokenizer.get_vocab_size(with_added_tokens=True)
-    if tokens > bundle.vocab_size:
-        raise BundleError(
-            f"{bundle.tokenizer_path}: {tokens} tokens, but the model has {bundle.vocab_size}."
-        )
-    special = {
-        token_id
-        for token_id, token in renderer.tokenizer.get_added_tokens_decoder().items()
-        if token.special
-    }
-    for role, token_id in asdict(bundle.special_tokens).items():
-        if token_id not in special:
-            raise BundleError(
-                f"{bundle.tokenizer_path}: id {token_id}, the {role} token of bundle.json, "
-                "is not a special token there."
-            )
 
 
 def _speak(bundle: Bundle, runner: Runner, prompt: Prompt) -> list[int]:

@@ -205,6 +205,12 @@ def read_facts(path: Path) -> dict[str, Any]:
     return facts
 
 
+def checkpoint_facts(directory: Path) -> dict[str, Any]:
+    """What `read_facts` gives for a checkpoint directory; nothing where it has no such file."""
+    path = directory / FACTS_FILE
+    return read_facts(path) if path.is_file() else {}
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file of the checkpoint; ExportError when it is not one."""
     try:

@@ -70,7 +70,10 @@ class TrainConfig:
     patience: int = 0
 
     def __post_init__(self) -> None:
-        numbers = ("rows", "row_length", "accumulation", "learning_rate", "clip_norm", "candidates")
+        numbers = (
+            *("rows", "row_length", "max_dialogue", "target_share", "accumulation"),
+            *("learning_rate", "clip_norm", "candidates", "evaluate_steps", "evaluate_dialogues"),
+        )
         for name in numbers:
             if getattr(self, name) <= 0:
                 raise TrainError(f"{name} must be above 0, not {getattr(self, name)}.")

@@ -24,7 +24,7 @@ from inference.rerank import Candidate, Judge
 from training import metrics
 from training.consistency import persona_questions, shares
 from training.data.dialogue import DataError, Dialogue
-from training.data.readers import read_dialogues
+from training.data.readers import VALID, read_dialogues
 from training.replies import Answers, Ask, answer_all, self_chats
 
 CANDIDATES = 20
@@ -32,6 +32,17 @@ CHAT_TURNS = 8
 # A character should not say the same again within so many of its turns.
 RECENT = 3
 Report = Callable[[str], None]
+
+
+class ReplyNats(Protocol):
+    """Negative log-likelihood of replies, and how many tokens and whitespace words they are."""
+
+    @property
+    def nats(self) -> float: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def words(self) -> int: ...
 
 
 class RankScores(Protocol):
@@ -48,7 +59,7 @@ class RankScores(Protocol):
 class Scorer(Protocol):
     """Probabilities of given replies."""
 
-    def reply_nats(self, persona: Sequence[str], turns: Sequence[Turn]) -> tuple[float, int]: ...
+    def reply_nats(self, persona: Sequence[str], turns: Sequence[Turn]) -> ReplyNats: ...
 
     def rank(
         self, persona: Sequence[str], turns: Sequence[Turn], candidates: Sequence[str]
@@ -70,19 +81,19 @@ class EvaluateOptions:
 
 def read_evaluation_data(path: Path, limit: int) -> list[Dialogue]:
     """The first `limit` dialogues of a file (0: all). Raises DataError."""
-    dialogues = list(islice(read_dialogues(path), limit or None))
+    dialogues = list(islice(read_dialogues(path, split=VALID), limit or None))
     if not any(turn for dialogue in dialogues for turn in dialogue.turns[1::2]):
         raise DataError(f"{path}: no dialogue has a reply of its second speaker.")
     return dialogues
 
 
 def perplexity(scorer: Scorer, dialogues: Sequence[Dialogue]) -> dict[str, float]:
-    """Per token, and per whitespace word of the replies as the file has them."""
-    nats, tokens, words = 0.0, 0, 0
-    for dialogue in dialogues:
-        loss, count = scorer.reply_nats(dialogue.personas[1], dialogue.turns_for(1))
-        nats, tokens = nats + loss, tokens + count
-        words += sum(len(text.split()) for text in dialogue.turns[1::2])
+    """Per token, and per whitespace word of the replies as the file has them. Raises DataError."""
+    scored = [scorer.reply_nats(d.personas[1], d.turns_for(1)) for d in dialogues]
+    nats = sum(item.nats for item in scored)
+    tokens, words = sum(item.tokens for item in scored), sum(item.words for item in scored)
+    if not words:
+        raise DataError("Every reply is longer than half of what the model can read.")
     return {"ppl_token": math.exp(nats / tokens), "ppl_word": math.exp(nats / words)}
 
 
@@ -93,7 +104,8 @@ def hits(
     likelihood without context (Li et al. 2016), `_head` is the second head's choice, and `_judge`
     that of the engine's judge of candidates, which it is told `_pmi`'s likelihood.
 
-    The first `count` dialogues are ranked; wrong replies are drawn with the seed from all others.
+    The first `count` dialogues are ranked. Wrong replies are the file's own where it has as many,
+    else drawn with the seed from all other dialogues.
     """
     random = Random(seed)
     pool = [(i, text) for i, d in enumerate(dialogues) for text in d.turns[1::2]]
@@ -101,7 +113,11 @@ def hits(
     for number, dialogue in enumerate(dialogues[:count]):
         turns = dialogue.turns_for(1)
         for index in range(1, len(turns), 2):
-            candidates = [turns[index].text, *_wrong(pool, number, turns[index].text, random)]
+            truth = turns[index].text
+            own = dialogue.wrong_for(index)[1 - CANDIDATES :]
+            if len(own) < CANDIDATES - 1:
+                own = tuple(_wrong(pool, number, truth, random))
+            candidates = [truth, *own]
             scores = scorer.rank(dialogue.personas[1], turns[:index], candidates)
             surprise = scores.likelihood - scores.unconditional
             rankings = {"": scores.likelihood, "_pmi": surprise}
@@ -194,6 +210,7 @@ GATED = {
     "f1": True,
     "distinct_2": True,
     "persona_consistent": True,
+    "persona_contradiction": False,
     "chats_without_repetition": True,
 }
 

@@ -12,6 +12,7 @@ from inference.bundle import MANIFEST_FILE, load_bundle
 from inference.cores import usable_cores
 from inference.engine import Engine
 from inference.params import EngineConfig, SamplingParams
+from inference.prompt import PromptRenderer
 from training import evaluate
 from training.consistency import persona_questions
 from training.evaluate import EvaluateOptions, Scorer, worse
@@ -122,7 +123,7 @@ def _models(target: Path) -> Iterator[tuple[Scorer, Engine]]:
     if not (target / "config.json").is_file():
         raise EvaluationError(f"{target}: neither a bundle nor a checkpoint directory.")
     try:
-        from training.checkpoint import ExportError
+        from training.checkpoint import ExportError, checkpoint_facts
         from training.export import ExportOptions, export_bundle
         from training.keras_scoring import CheckpointScorer
     except ModuleNotFoundError as error:
@@ -133,11 +134,12 @@ def _models(target: Path) -> Iterator[tuple[Scorer, Engine]]:
     with tempfile.TemporaryDirectory() as directory:
         bundle = Path(directory) / "bundle"
         try:
-            export_bundle(target, bundle, ExportOptions(quantization="none"))
+            facts = checkpoint_facts(target)
+            export_bundle(target, bundle, ExportOptions(quantization="none", facts=facts))
         except ExportError as error:
             raise EvaluationError(str(error)) from error
         with _engine(bundle) as engine:
-            yield CheckpointScorer(target), engine
+            yield CheckpointScorer(target, PromptRenderer.from_bundle(engine.bundle)), engine
 
 
 @contextmanager

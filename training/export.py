@@ -104,8 +104,7 @@ def _manifest(
     lower_case = options.lower_case
     if lower_case is None:
         lower_case = is_lower_case(vocabulary.tokenizer)
-    prompt = {"version": PROMPT_VERSION, "options": {"lowercase": lower_case}}
-    prompt["options"] = {"lowercase": lower_case, **facts.get("prompt", {}).get("options", {})}
+    options_of_prompt = {"lowercase": lower_case, **facts.get("prompt", {}).get("options", {})}
     source = {"checkpoint": checkpoint.path.resolve().name, **facts.get("source", {})}
     if vocabulary.added:
         source["added_special_tokens"] = list(vocabulary.added)
@@ -115,7 +114,7 @@ def _manifest(
         "architecture": "gpt2",
         "quantization": options.quantization,
         "special_tokens": dataclasses.asdict(vocabulary.special_tokens),
-        "prompt": prompt,
+        "prompt": {"version": PROMPT_VERSION, "options": options_of_prompt},
         "sampling": facts.get("sampling", {}),
         "source": source,
         "metrics": facts.get("metrics", {}),

@@ -10,21 +10,29 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.prompt import PromptRenderer, Turn
-from training.checkpoint import CHOICE_WEIGHT, FACTS_FILE, read_checkpoint, read_facts
+from training.checkpoint import CHOICE_WEIGHT, read_checkpoint
 from training.data.examples import BatchShape, Example, IntArray, Segment
 from training.data.packing import pack
 from training.model import DialogueModel, load_weights
-from training.scoring import FloatVector, Scores, bot_turns, reply_ids
-from training.vocabulary import fit_embeddings, is_lower_case, read_vocabulary
+from training.scoring import (
+    FloatVector,
+    ReplyNats,
+    Scores,
+    bot_turns,
+    count_words,
+    ranked_ids,
+    reply_ids,
+)
+from training.vocabulary import fit_embeddings, read_vocabulary
 
 # Room for one context and twenty candidates; a multiple that most fit in.
 ROW_STEP = 512
 
 
 class CheckpointScorer:
-    """A checkpoint directory in Keras. `renderer` is the one its bundle would use."""
+    """A checkpoint directory in Keras. `renderer` is that of its bundle."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, renderer: PromptRenderer) -> None:
         vocabulary = read_vocabulary(directory)
         checkpoint = fit_embeddings(read_checkpoint(directory), vocabulary)
         self.model = DialogueModel(checkpoint.config)
@@ -32,34 +40,29 @@ class CheckpointScorer:
         self.model.compile(jit_compile=False)
         head = checkpoint.weights.get(CHOICE_WEIGHT)
         self.has_head = head is not None
-        self.renderer = PromptRenderer(
-            vocabulary.tokenizer,
-            vocabulary.special_tokens,
-            n_ctx=checkpoint.config.n_ctx,
-            lowercase=is_lower_case(vocabulary.tokenizer),
-            window=_window(directory),
-        )
+        self.renderer = renderer
         self._alone = lru_cache(maxsize=4096)(self._alone_nats)
 
-    def reply_nats(self, persona: Sequence[str], turns: Sequence[Turn]) -> tuple[float, int]:
-        """Negative log-likelihood of the bot's turns, and the number of their tokens.
-
-        A dialogue longer than the window is scored turn by turn, with what the model would be given
-        before each.
-        """
+    def reply_nats(self, persona: Sequence[str], turns: Sequence[Turn]) -> ReplyNats:
+        """As `BundleScorer.reply_nats`."""
         example = Example.from_mask(*self.renderer.render_dialogue(persona, turns))
+        said = list(bot_turns(turns))
         if len(example.ids) <= self.renderer.window:
             items = [_branched(example.ids[:1], [example.ids[1:]], example)]
         else:
-            items = [self._turn_segment(persona, turns, i) for i in bot_turns(turns)]
+            room = self.renderer.window // 2
+            replies = {index: reply_ids(self.renderer, turns[index].text) for index in said}
+            said = [index for index in said if len(replies[index]) <= room]
+            items = [self._turn_segment(persona, turns[:i], replies[i]) for i in said]
         nats = [self._nats(item) for item in items]
-        return float(sum(value.sum() for value in nats)), sum(map(len, nats))
+        words = count_words(turns[index].text for index in said)
+        return ReplyNats(float(sum(value.sum() for value in nats)), sum(map(len, nats)), words)
 
     def rank(
         self, persona: Sequence[str], turns: Sequence[Turn], candidates: Sequence[str]
     ) -> Scores:
         """Scores of the candidates as the bot's next turn; all in one pass over the context."""
-        spans = [reply_ids(self.renderer, text) for text in candidates]
+        spans = [ranked_ids(self.renderer, text) for text in candidates]
         longest = max(map(len, spans))
         prompt = self.renderer.render(persona, turns, reserve=longest)
         item = _branched(np.asarray(prompt.ids, np.int32), spans)
@@ -72,14 +75,15 @@ class CheckpointScorer:
             head=scores[0, : len(spans)].astype(np.float64) if self.has_head else None,
         )
 
-    def _turn_segment(self, persona: Sequence[str], turns: Sequence[Turn], index: int) -> Segment:
-        reply = reply_ids(self.renderer, turns[index].text)[: self.renderer.window // 2]
-        prompt = self.renderer.render(persona, turns[:index], reserve=len(reply))
+    def _turn_segment(
+        self, persona: Sequence[str], before: Sequence[Turn], reply: IntArray
+    ) -> Segment:
+        prompt = self.renderer.render(persona, before, reserve=len(reply))
         return _branched(np.asarray(prompt.ids, np.int32), [reply])
 
     def _alone_nats(self, text: str) -> float:
         prompt = self.renderer.render([], [], reserve=1)
-        item = _branched(np.asarray(prompt.ids, np.int32), [reply_ids(self.renderer, text)])
+        item = _branched(np.asarray(prompt.ids, np.int32), [ranked_ids(self.renderer, text)])
         return float(self._nats(item).mean())
 
     def _nats(self, item: Segment) -> FloatVector:
@@ -97,15 +101,6 @@ class CheckpointScorer:
         batch = next(pack([item], shape, fill=False))
         logits, scores = self.model.predict_on_batch(batch)
         return logits[: len(item.target_ids)], scores
-
-
-def _window(directory: Path) -> int | None:
-    """What the checkpoint says that a conversation should use of the context."""
-    if not (directory / FACTS_FILE).exists():
-        return None
-    options = read_facts(directory / FACTS_FILE).get("prompt", {}).get("options", {})
-    window: int | None = options.get("window")
-    return window
 
 
 def _branched(

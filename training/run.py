@@ -11,7 +11,7 @@ from typing import Any
 
 from training.config import TrainConfig, TrainError
 from training.report import RunReport
-from training.state import read_meta
+from training.state import read_meta, undo_half_save
 from training.train import LAST, Trainer, prepare
 
 PATHS = ("out", "validation")
@@ -31,6 +31,7 @@ def run_training(
     by SIGINT (Ctrl-C) or SIGTERM, which end it after the update in hand and save it. Raises
     TrainError, DataError or ExportError.
     """
+    undo_half_save(out / LAST)
     before = read_meta(out / LAST).get("run", {}) if resume else {}
     run = config_from({**before, **given, "out": out})
     report = RunReport(out, quiet=quiet)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,14 @@ class Scores:
     likelihood: FloatVector
     unconditional: FloatVector
     head: FloatVector | None = None
+
+
+class ReplyNats(NamedTuple):
+    """Negative log-likelihood of replies, and how many tokens and whitespace words they are."""
+
+    nats: float
+    tokens: int
+    words: int
 
 
 class BundleScorer:
@@ -58,30 +67,33 @@ class BundleScorer:
         self._present = [f"present_{name}" for name in names]
         self._alone = lru_cache(maxsize=4096)(self._alone_mean)
 
-    def reply_nats(self, persona: Sequence[str], turns: Sequence[Turn]) -> tuple[float, int]:
-        """Negative log-likelihood of the bot's turns, and the number of their tokens.
+    def reply_nats(self, persona: Sequence[str], turns: Sequence[Turn]) -> ReplyNats:
+        """How surprising the bot's turns are.
 
         A dialogue longer than the window is scored turn by turn, with what the model would be given
-        before each.
+        before each; replies of more than half a window are left out.
         """
+        texts = [turns[index].text for index in bot_turns(turns)]
         example = Example.from_mask(*self.renderer.render_dialogue(persona, turns))
         if len(example.ids) <= self.renderer.window:
             wanted = np.concatenate([np.arange(*span) for span in example.replies])
             values, _, _ = self._run(example.ids[:-1], example.ids[1:], self._empty)
-            return float(-values[wanted - 1].sum()), len(wanted)
-        nats, tokens = 0.0, 0
+            return ReplyNats(float(-values[wanted - 1].sum()), len(wanted), count_words(texts))
+        nats, tokens, said = 0.0, 0, []
         for index in bot_turns(turns):
-            ids = reply_ids(self.renderer, turns[index].text)[: self.renderer.window // 2]
-            prompt = self.renderer.render(persona, turns[:index], reserve=len(ids)).ids
-            nats -= self._after(prompt, [ids])[0][0].sum()
-            tokens += len(ids)
-        return float(nats), tokens
+            ids = reply_ids(self.renderer, turns[index].text)
+            if len(ids) <= self.renderer.window // 2:
+                prompt = self.renderer.render(persona, turns[:index], reserve=len(ids)).ids
+                nats -= self._after(prompt, [ids])[0][0].sum()
+                tokens += len(ids)
+                said.append(turns[index].text)
+        return ReplyNats(float(nats), tokens, count_words(said))
 
     def rank(
         self, persona: Sequence[str], turns: Sequence[Turn], candidates: Sequence[str]
     ) -> Scores:
         """Scores of the candidates as the bot's next turn; the context is run once."""
-        replies = [reply_ids(self.renderer, text) for text in candidates]
+        replies = [ranked_ids(self.renderer, text) for text in candidates]
         prompt = self.renderer.render(persona, turns, reserve=max(map(len, replies))).ids
         scored = self._after(prompt, replies)
         heads = [head for _, head in scored if head is not None]
@@ -93,7 +105,7 @@ class BundleScorer:
 
     def _alone_mean(self, text: str) -> float:
         prompt = self.renderer.render([], [], reserve=1).ids
-        return float(self._after(prompt, [reply_ids(self.renderer, text)])[0][0].mean())
+        return float(self._after(prompt, [ranked_ids(self.renderer, text)])[0][0].mean())
 
     def _after(
         self, prompt: Sequence[int], replies: Sequence[IntArray]
@@ -135,6 +147,16 @@ def reply_ids(renderer: PromptRenderer, text: str) -> IntArray:
     example = Example.from_mask(*renderer.render_dialogue([], [Turn("bot", text)]))
     start, stop = example.replies[0]
     return example.ids[start:stop]
+
+
+def ranked_ids(renderer: PromptRenderer, text: str) -> IntArray:
+    """The tokens of a candidate, of which so many count as leave half of the window to what was
+    said before."""
+    return reply_ids(renderer, text)[: renderer.window // 2]
+
+
+def count_words(texts: Iterable[str]) -> int:
+    return sum(len(text.split()) for text in texts)
 
 
 def bot_turns(turns: Iterable[Turn]) -> Iterator[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from training.scratch import Size, write_new_checkpoint
 START = "start"
 
 
-def starting_point(run: TrainConfig) -> Path:
+def starting_point(run: TrainConfig, *, resume: bool) -> Path:
     """The checkpoint directory that a run starts from; one of stated size is written to
-    `out`/start first, which alone needs the data.
+    `out`/start first, which alone needs the data, unless a run that is resumed has it.
 
     Raises ExportError, TrainError and DataError.
     """
@@ -28,8 +29,13 @@ def starting_point(run: TrainConfig) -> Path:
         vocabulary=run.vocabulary,
         lowercase=not run.natural_case,
     )
-    if not directory.exists():
-        write_new_checkpoint(directory, size, _texts(run), seed=run.seed)
+    if resume and directory.exists():
+        return directory
+    fresh = directory.with_name(f".{START}.new")
+    for old in (fresh, directory):
+        shutil.rmtree(old, ignore_errors=True)
+    write_new_checkpoint(fresh, size, _texts(run), seed=run.seed)
+    fresh.rename(directory)
     return directory
 
 

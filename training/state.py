@@ -1,7 +1,7 @@
 """Checkpoints of a run: weights in Hugging Face's layout, and what an exact resume needs beside.
 
 A checkpoint directory is written beside its place and renamed into it, so that a kill at any
-moment leaves the old one or the new one.
+moment leaves the old one or the new one, if need be under the name that `undo_half_save` knows.
 """
 
 from __future__ import annotations
@@ -44,12 +44,14 @@ def save_model(
     model: DialogueModel,
     vocabulary: Vocabulary,
     *,
+    choice_head: bool,
     meta: Mapping[str, Any],
     facts: Mapping[str, Any],
     state: RunState | None = None,
     optimizer: Any = None,
 ) -> None:
-    """Write a checkpoint directory; `export_bundle` and transformers read it.
+    """Write a checkpoint directory; `export_bundle` and transformers read it. A second head that
+    is not trained is of no use and left out (`choice_head` False).
 
     Raises TrainError when the disk does not take it.
     """
@@ -57,8 +59,7 @@ def save_model(
     try:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        # A run with one candidate does not train the second head: what it holds is of no use.
-        _write(fresh, model, vocabulary, head=meta.get("run", {}).get("candidates") != 1)
+        _write(fresh, model, vocabulary, choice_head=choice_head)
         _write_json(fresh / META_FILE, meta)
         _write_json(fresh / FACTS_FILE, facts)
         if state is not None:
@@ -68,7 +69,7 @@ def save_model(
             }
             np.savez(fresh / OPTIMIZER_FILE, **saved)
             _write_json(fresh / STATE_FILE, dataclasses.asdict(state))
-        old = directory.with_name(f".{directory.name}.old")
+        old = _replaced(directory)
         shutil.rmtree(old, ignore_errors=True)
         if directory.exists():
             directory.rename(old)
@@ -79,6 +80,16 @@ def save_model(
             f"{directory}: the checkpoint cannot be written ({error.strerror}); "
             "free space or choose another --out, then run again with --resume."
         ) from error
+
+
+def undo_half_save(directory: Path) -> None:
+    """Put back what a save had moved away when it was killed, if it got no further."""
+    if not directory.exists() and _replaced(directory).exists():
+        _replaced(directory).rename(directory)
+
+
+def _replaced(directory: Path) -> Path:
+    return directory.with_name(f".{directory.name}.old")
 
 
 def load_state(directory: Path, model: DialogueModel, optimizer: Any) -> RunState:
@@ -106,9 +117,11 @@ def read_meta(directory: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _write(directory: Path, model: DialogueModel, vocabulary: Vocabulary, *, head: bool) -> None:
+def _write(
+    directory: Path, model: DialogueModel, vocabulary: Vocabulary, *, choice_head: bool
+) -> None:
     weights = read_weights(model)
-    if not head:
+    if not choice_head:
         del weights[CHOICE_WEIGHT]
     write_checkpoint(directory, model.config, weights, end=vocabulary.special_tokens.end)
     vocabulary.tokenizer.save(str(directory / TOKENIZER_FILE))

@@ -94,6 +94,7 @@ class Trainer:
             self.run.out / name,
             self.model,
             self.vocabulary,
+            choice_head=self.model.has_choices,
             meta=self._meta(),
             facts=self._facts(),
             state=self.state if name == LAST else None,
@@ -112,10 +113,11 @@ class Trainer:
         logs = self.model.train_on_batch(batch, return_dict=True)
         self.losses.append({name: float(value) for name, value in logs.items()})
         if not math.isfinite(self.losses[-1]["loss"]):
+            last = self.run.out / LAST
             raise TrainError(
                 f"The loss is not a number at step {self.state.step}: try a lower learning rate "
-                f"than {self.run.learning_rate}, or precision float32; "
-                f"{self.run.out / LAST} holds the last good state."
+                f"than {self.run.learning_rate}, or precision float32"
+                + (f"; {last} holds the state last saved." if last.exists() else ".")
             )
         self.state.step += 1
         self.state.tokens += int(np.count_nonzero(batch["segments"]))
@@ -187,7 +189,7 @@ def prepare(
     keras.mixed_precision.set_global_policy(run.precision)
 
     # The data last: a wrong checkpoint is told before two hundred megabytes are read.
-    directory = starting_point(run)
+    directory = starting_point(run, resume=resume)
     vocabulary = read_vocabulary(directory)
     checkpoint = fit_embeddings(read_checkpoint(directory), vocabulary)
     n_ctx = checkpoint.config.n_ctx

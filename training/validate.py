@@ -11,9 +11,10 @@ from random import Random
 
 from inference.prompt import PromptRenderer
 from training.config import TrainConfig
+from training.data.dialogue import DataError
 from training.data.examples import BatchShape, Example, add_candidates
 from training.data.packing import Batch, pack
-from training.data.readers import read_dialogues
+from training.data.readers import VALID, read_dialogues
 from training.data.stream import encode
 from training.data.tokens import TokenDialogue
 from training.objective import Trainee
@@ -31,18 +32,26 @@ class Validation:
         """The second speaker's replies in the first `evaluate_dialogues` dialogues of a file.
 
         Dialogues longer than the run's are cut as they are in training: what a model makes of
-        positions that it is never trained on says nothing of how it is served.
+        positions that it is never trained on says nothing of how it is served. One with a reply
+        that fits nowhere is left out. Raises DataError.
         """
-        dialogues = islice(read_dialogues(path), run.evaluate_dialogues)
+        dialogues = islice(read_dialogues(path, split=VALID), run.evaluate_dialogues)
         shape = validation_shape(run)
         examples: list[Example] = []
         words = 0
         for dialogue in dialogues:
-            words += sum(len(text.split()) for text in dialogue.turns[1::2])
             tokens = TokenDialogue.of(dialogue, renderer)
             lines, turns = tokens.personas[1], tokens.turns_for(1)
-            examples += encode(renderer, lines, turns, run.window, shape.targets_per_row)
-        segments = add_candidates(examples, Random("validation"), shape, share=1.0)
+            found = list(encode(renderer, lines, turns, run.window, shape.targets_per_row))
+            replies = dialogue.turns[1::2]
+            if sum(len(example.replies) for example in found) == len(replies):
+                examples += found
+                words += sum(len(text.split()) for text in replies)
+        if not examples:
+            raise DataError(f"{path}: no dialogue fits {run.window} tokens; raise max_dialogue.")
+        segments = add_candidates(
+            examples, Random("validation"), shape, share=1.0, window=run.window
+        )
         return cls(tuple(pack(segments, shape, fill=False)), words)
 
     def figures(self, model: Trainee) -> dict[str, float]:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from argparse import RawDescriptionHelpFormatter
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
+
+
+def whole_number(text: str) -> int:
+    """The type of an option that counts something."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is not a number from 0 up")
+    return int(text)
 
 
 class ManualCommand(BaseCommand):

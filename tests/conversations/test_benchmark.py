@@ -11,6 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from inference.bundle import Bundle
+from tests.training.tiny import tiny_checkpoint
 from training.bench.checkpoint import write_random_checkpoint
 from training.bench.side_by_side import Times
 from training.export import ExportOptions, export_bundle
@@ -58,6 +59,26 @@ def test_the_table_says_the_same(small: Bundle) -> None:
     call_command("benchmark", *arguments, stdout=out, stderr=StringIO())
     for words in ("engine's own part of a step", "MB resident", "GB/s", "loaded in"):
         assert words in out.getvalue()
+
+
+def test_special_tokens_at_the_end_and_several_candidates(tmp_path: Path) -> None:
+    """As every checkpoint of the Hub is exported, and as its sampling may recommend."""
+    checkpoint = tiny_checkpoint(tmp_path / "gpt2")
+    facts = {"sampling": {"candidates": 4}}
+    bundle = export_bundle(checkpoint, tmp_path / "bundle", ExportOptions(facts=facts))
+    line, _ = benchmark("--bundle", str(bundle.path), "--chats", "1,2", "--tokens", "40")
+    assert line["decode_tok_s"]["2"] > 0
+
+
+def test_a_plot_that_cannot_be_written_loses_no_figure(small: Bundle, tmp_path: Path) -> None:
+    out = StringIO()
+    arguments = ("--bundle", str(small.path), "--chats", "1", "--tokens", "40", "--json")
+    with pytest.raises(CommandError, match=r"no/such\.png: cannot be written"):
+        call_command(
+            "benchmark", *arguments, "--plot", str(tmp_path / "no" / "such.png"),
+            stdout=out, stderr=StringIO(),
+        )  # fmt: skip
+    assert json.loads(out.getvalue())["decode_tok_s"]["1"] > 0
 
 
 @pytest.mark.usefixtures("absent")

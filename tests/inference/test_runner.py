@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,14 @@ def test_what_does_not_fit_is_refused(runner: Runner, bundle: Bundle) -> None:
         runner.load(0, runner.save(0, 10), 11)
     with pytest.raises(ValueError, match="slots and threads"):
         Runner(bundle, slots=0, threads=1)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"n_layer": 5}, {"n_layer": 7}, {"n_head": 3}, {"n_embd": 192}, {"n_ctx": 1024}]
+)
+def test_a_manifest_of_another_model_is_refused(bundle: Bundle, changes: dict[str, Any]) -> None:
+    with pytest.raises(BundleError, match=r"model\.onnx: is no model of the shape and kind"):
+        Runner(replace(bundle, **changes), slots=2, threads=1)
 
 
 def test_a_model_that_onnx_runtime_cannot_load_is_named(bundle: Bundle, tmp_path: Path) -> None:

@@ -61,15 +61,29 @@ def test_personachat_as_hugging_face_has_it(tmp_path: Path) -> None:
     assert len(dialogues) == 3
     assert dialogues[0].turns == ("hi !", "hello !", "any pets ?", "yes , a dog .")
     assert dialogues[0].personas == ((), ("i have a dog.", "i am a nurse."))
-    assert dialogues[0].candidates == ("no way .", "blue .")
+    assert dialogues[0].wrong_for(3) == ("no way .", "blue .")
+    assert dialogues[0].wrong_for(2) == ()
 
 
-def test_personachat_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.data.personachat.CHUNK", 7)
-    path = tmp_path / "personachat.json"
+def test_personachat_holds_what_is_trained_on_and_what_is_measured_with(tmp_path: Path) -> None:
+    path = tmp_path / "personachat.json.gz"
     reordered = {"valid": HUGGING_FACE["valid"], "train": HUGGING_FACE["train"]}
-    path.write_text(json.dumps(reordered, indent=1))
-    assert [dialogue.turns[0] for dialogue in read_dialogues(path)] == ["hi !"] * 3
+    path.write_bytes(gzip.compress(json.dumps(reordered, indent=1).encode()))
+    assert len(list(read_dialogues(path))) == 3
+    assert len(list(read_dialogues(path, split="valid"))) == len(HUGGING_FACE["valid"])
+    path.write_bytes(gzip.compress(json.dumps({"train": HUGGING_FACE["train"]}).encode()))
+    with pytest.raises(DataError, match="no dialogues under 'valid'"):
+        list(read_dialogues(path, split="valid"))
+
+
+def test_personachat_as_one_list_and_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "personachat.json"
+    text = json.dumps(HUGGING_FACE["train"])
+    path.write_text(text)
+    assert len(list(read_dialogues(path))) == 3
+    path.write_text(text[:-20])
+    with pytest.raises(DataError, match="after 2 dialogues"):
+        list(read_dialogues(path))
 
 
 def test_parlai_text(tmp_path: Path) -> None:
@@ -78,7 +92,7 @@ def test_parlai_text(tmp_path: Path) -> None:
     first, second = read_dialogues(path)
     assert first.personas == (("i like tea.",), ("i have a dog.",))
     assert first.turns == ("hi !", "hello !", "any pets ?", "yes , a dog .")
-    assert first.candidates == ("no",)
+    assert first.wrong_for(3) == ("no",)
     assert second.turns == ("ahoy", "ahoy !")
 
 
@@ -112,8 +126,8 @@ def test_too_much_damage_stops_with_the_first_line(tmp_path: Path) -> None:
         ("a.csv", b"", "must end in .jsonl, .json, .txt"),
         ("a.jsonl", b"", "no dialogue"),
         ("a.jsonl.gz", b"not gzip", "cannot be read"),
-        ("a.json", b'{"valid": []}', "no list named train"),
-        ("a.json", b'{"train": [{"personality"', "ends in the middle"),
+        ("a.json", b'{"valid": []}', "no dialogues under 'train'"),
+        ("a.json", b'{"train": [{"personality"', "after 0 dialogues: .*EOF"),
         ("a.txt", b"\xff\xfe", "cannot be read"),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from inference.bundle import SpecialTokens
 from inference.prompt import PromptRenderer
 from tests.training.tiny import tiny_tokenizer
-from training.data.dialogue import Dialogue
+from training.data.dialogue import DataError, Dialogue
 from training.data.examples import BatchShape, Example, add_candidates, segment
 from training.data.packing import pack
 from training.data.persona import derive_persona, describes_self
@@ -62,7 +62,7 @@ def test_a_mask_becomes_reply_spans() -> None:
 
 
 def test_every_target_is_the_next_token_of_its_row() -> None:
-    for batch in pack(add_candidates(examples(40), Random(0), SHAPE, share=1.0), SHAPE):
+    for batch in pack(add_candidates(examples(40), Random(0), SHAPE, share=1.0, window=64), SHAPE):
         ids = batch["ids"].ravel()
         real = batch["target_weight"] > 0
         index = batch["target_index"][real]
@@ -115,7 +115,7 @@ def test_wrong_candidates_come_from_the_same_source() -> None:
         for n, example in enumerate(examples(200))
     ]
     groups = 0
-    for batch in pack(add_candidates(mixed, Random(0), SHAPE, share=1.0), SHAPE):
+    for batch in pack(add_candidates(mixed, Random(0), SHAPE, share=1.0, window=64), SHAPE):
         for candidates, weight in zip(batch["choice_index"], batch["choice_weight"], strict=True):
             if weight:
                 groups += 1
@@ -133,6 +133,21 @@ def test_wrong_candidates_stand_where_the_reply_stands() -> None:
     assert item.starts[20:].tolist() == [8] * 4
     # The last token of the true reply, then of each wrong one.
     assert item.choice_index.tolist() == [[11, 22, 23]]
+
+
+def test_a_wrong_candidate_beyond_the_window_is_not_used() -> None:
+    given = [replace(e, replies=((30, 34),)) for e in examples(200, length=36)]
+    for window, some in ((64, True), (33, False)):
+        made = add_candidates(given, Random(0), SHAPE, share=1.0, window=window)
+        segments = list(made)
+        assert any(len(item.choice_index) for item in segments) is some
+        assert max(int(item.positions.max()) for item in segments) <= max(window, 35)
+
+
+def test_data_that_nowhere_fits_is_said(renderer: PromptRenderer) -> None:
+    nothing = replace(stream(renderer), window=4)
+    with pytest.raises(DataError, match="No dialogue fits 4 tokens"):
+        next(nothing.batches())
 
 
 def test_batches_go_on_where_they_stopped(renderer: PromptRenderer) -> None:

@@ -14,7 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from tests.training.tiny import tiny_checkpoint, tiny_dialogues
+from tests.training.tiny import dialogue_row, tiny_checkpoint, tiny_dialogues, write_rows
 from training import metrics
 from training.consistency import persona_questions, shares
 from training.evaluate import worse
@@ -101,6 +101,61 @@ def test_the_gate_names_what_is_worse() -> None:
         "ppl_word is 60, the live bundle's 50",
         "f1 is 0.1, the live bundle's 0.2",
     ]
+
+
+def test_wrong_replies_of_the_file_are_ranked(bundle: Path, tmp_path: Path) -> None:
+    wrong = [f"i have {number} tea" for number in range(19)]
+    said = {"history": ["hi !"], "candidates": [*wrong, "i have a dog"]}
+    valid = [{"personality": ["i have a dog ."], "utterances": [said]}]
+    data = tmp_path / "personachat.json"
+    data.write_text(json.dumps({"train": [], "valid": valid}))
+    figures = evaluate("--bundle", bundle, "--data", data, "--chats", 0)
+    assert figures["hits_at_1_of_20"] in {0, 1}
+    assert figures["n"] == 1
+
+
+def test_replies_longer_than_the_context_harm_nothing(
+    bundle: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("keras")
+    rows = [dialogue_row(turns=["hi!", f"i have {n} dog."]) for n in range(20)]
+    endless = dialogue_row(turns=["hi!", "i have a dog . " * 200])
+    data = write_rows(tmp_path / "dev.jsonl", rows)
+    more = write_rows(tmp_path / "more.jsonl", [*rows, endless])
+    for model in (("--bundle", bundle), ("--checkpoint", checkpoint)):
+        options = (*model, "--replies", 21, "--chats", 0)
+        short, long = (evaluate("--data", path, *options) for path in (data, more))
+        assert short["ppl_word"] == pytest.approx(long["ppl_word"])
+        assert "f1" in long
+
+
+def test_numbers_below_nothing_and_files_that_cannot_be(bundle: Path, data: Path) -> None:
+    options = ("--bundle", str(bundle), "--data", str(data), "--replies", "0", "--chats", "0")
+    with pytest.raises(CommandError, match="'-1' is not a number from 0 up"):
+        evaluate(*options, "--limit=-1")
+    out = StringIO()
+    with pytest.raises(CommandError, match="cannot be written"):
+        call_command("evaluate", *options, "--samples", str(data / "x.md"), stdout=out)
+    assert "ppl_word" in out.getvalue()
+
+
+def test_a_checkpoint_is_measured_as_its_bundle_will_be(checkpoint: Path, tmp_path: Path) -> None:
+    pytest.importorskip("keras")
+    given = Path(shutil.copytree(checkpoint, tmp_path / "given"))
+    options = {"lowercase": True, "window": 64}
+    sampling = {"temperature": 0, "max_tokens": 6, "candidates": 2}
+    facts = {"prompt": {"options": options}, "sampling": sampling}
+    (given / "chatbot.json").write_text(json.dumps(facts))
+    bundle = tmp_path / "bundle"
+    named = ("--checkpoint", str(given), "--out", str(bundle), "--quantization", "none")
+    call_command("export_bundle", *named)
+    asked = ("--data", tiny_dialogues(tmp_path / "dev.jsonl", 16), "--chats", 2)
+    ours = evaluate("--bundle", bundle, *asked)
+    theirs = evaluate("--checkpoint", given, *asked)
+    speed = {"tokens_per_second"}
+    assert ours.keys() == theirs.keys()
+    for name in ours.keys() - speed:
+        assert ours[name] == pytest.approx(theirs[name], rel=1e-3), name
 
 
 def test_a_bundle_and_its_checkpoint_have_the_same_figures(

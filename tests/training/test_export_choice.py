@@ -54,8 +54,9 @@ def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle
 
 
 @pytest.fixture(scope="module")
-def expected(checkpoint: Path) -> Any:
-    scores = CheckpointScorer(checkpoint).rank(PERSONA, TURNS, REPLIES)
+def expected(checkpoint: Path, bundle: Bundle) -> Any:
+    scorer = CheckpointScorer(checkpoint, PromptRenderer.from_bundle(bundle))
+    scores = scorer.rank(PERSONA, TURNS, REPLIES)
     assert scores.head is not None
     assert np.ptp(scores.head) > 0.1
     return scores
@@ -157,7 +158,7 @@ def test_a_manifest_that_promises_a_head_is_held_to_it(tmp_path: Path) -> None:
     path = plain.path / "bundle.json"
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, "choice_head": True}))
-    with pytest.raises(BundleError, match="no choice_score, but choice_head is true"):
+    with pytest.raises(BundleError, match=r"is no model of the shape and kind .*choice_score"):
         Runner(load_bundle(plain.path), slots=1, threads=1)
     path.write_text(json.dumps({**manifest, "choice_head": "yes"}))
     with pytest.raises(BundleError, match="choice_head: must be true or false"):

@@ -97,6 +97,16 @@ def test_a_model_of_stated_size_learns_from_nothing(
     assert is_lower_case(read_vocabulary(tmp_path / "run" / "last").tokenizer)
 
 
+def test_another_size_after_an_attempt_that_failed(data: tuple[str, float], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    made = ("--vocabulary", "320", "--positions", "128")
+    too_long = {**SMALL, "row_length": 256, "max_dialogue": 256}
+    with pytest.raises(CommandError, match="more than the checkpoint's 128"):
+        call_command("train", "--size", "1x32x4", *made, data=[data], out=out, **too_long)
+    call_command("train", "--size", "2x32x4", *made, data=[data], out=out, **SMALL)
+    assert read_checkpoint(out / "last").config.n_layer == 2
+
+
 @pytest.mark.parametrize("size", ["big", "2x30x4", "0x32x4"])
 def test_a_size_that_cannot_be_is_named(size: str, data: tuple[str, float], tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="size"):

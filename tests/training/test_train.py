@@ -156,6 +156,24 @@ def test_a_stopped_run_is_saved_where_it_was(
     assert (result["stopped"], result["steps"]) == (False, SMALL["steps"])
 
 
+def test_a_save_killed_between_two_renames_is_found_again(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    run_training(tmp_path / "run", {**options, "steps": 2}, resume=False, quiet=True)
+    (tmp_path / "run" / "last").rename(tmp_path / "run" / ".last.old")
+    with pytest.raises(TrainError, match="holds a run already"):
+        run_training(tmp_path / "run", options, resume=False, quiet=True)
+    assert run_training(tmp_path / "run", {"steps": 3}, resume=True, quiet=True)["steps"] == 3
+
+
+@pytest.mark.parametrize("one_task", [{"choice_coef": 0.0}, {"choice_share": 0.0}])
+def test_a_head_that_is_not_trained_is_not_saved(
+    options: dict[str, Any], tmp_path: Path, one_task: dict[str, Any]
+) -> None:
+    run_training(tmp_path / "run", {**options, "steps": 1, **one_task}, resume=False, quiet=True)
+    assert "choice_head.weight" not in weights(tmp_path / "run" / "last")
+
+
 def test_copies_along_the_run_stay(options: dict[str, Any], tmp_path: Path) -> None:
     run_training(tmp_path / "run", {**options, "keep_steps": 3}, resume=False, quiet=True)
     kept = sorted((tmp_path / "run" / "steps").iterdir())
@@ -260,6 +278,7 @@ def test_a_loss_that_is_not_a_number_says_what_to_change(
         ({"steps": 0}, "steps or minutes"),
         ({"data": (), "grammar": 0}, "No data"),
         ({"rows": 0}, "rows must be above 0"),
+        ({"evaluate_steps": 0}, "evaluate_steps must be above 0"),
         ({"dropout": 2.0}, "dropout must be from 0 to 1"),
         ({"optimizer": "sgd"}, "optimizer must be one of adamw, muon"),
         ({"precision": "int3"}, "precision must be one of"),

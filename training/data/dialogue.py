@@ -16,13 +16,18 @@ class DataError(Exception):
 class Dialogue:
     """Speakers alternate and the first one starts; either may have no persona.
 
-    `candidates` are wrong last replies that come with some data sets (PersonaChat), else empty.
+    `candidates` are, turn by turn, the wrong replies that come with some data sets (PersonaChat);
+    empty where there are none.
     """
 
     source: str
     personas: tuple[tuple[str, ...], tuple[str, ...]]
     turns: tuple[str, ...]
-    candidates: tuple[str, ...] = ()
+    candidates: tuple[tuple[str, ...], ...] = ()
+
+    def wrong_for(self, turn: int) -> tuple[str, ...]:
+        """The wrong replies that come with a turn."""
+        return self.candidates[turn] if turn < len(self.candidates) else ()
 
     def turns_for(self, bot: int) -> list[Turn]:
         """The turns with speaker `bot` (0 or 1) as the bot."""

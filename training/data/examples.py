@@ -83,12 +83,12 @@ class Segment:
 
 
 def add_candidates(
-    examples: Iterable[Example], random: Random, shape: BatchShape, *, share: float
+    examples: Iterable[Example], random: Random, shape: BatchShape, *, share: float, window: int
 ) -> Iterator[Segment]:
     """Give a share of the examples wrong candidates for one reply, drawn from earlier examples of
     the same source: those of another would be told by their manner alone.
 
-    An example that would not fit a row with them goes without.
+    An example that would not fit a row with them, or the window with one of them, goes without.
     """
     known: defaultdict[int, deque[IntArray]] = defaultdict(lambda: deque(maxlen=RECENT_REPLIES))
     for example in examples:
@@ -97,7 +97,8 @@ def add_candidates(
         reply = example.replies[random.randrange(len(example.replies))]
         if random.random() < share and len(recent) >= 8 * shape.candidates:
             wrong = random.sample(list(recent), shape.candidates - 1)
-        if len(example.ids) + sum(map(len, wrong)) > shape.row_length:
+        longest = reply[0] + max(map(len, wrong), default=0)
+        if len(example.ids) + sum(map(len, wrong)) > shape.row_length or longest > window:
             wrong = []
         yield segment(example, reply, wrong)
         recent.extend(example.ids[start:stop] for start, stop in example.replies)

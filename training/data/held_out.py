@@ -1,5 +1,6 @@
-"""Keeps made dialogues away from the personas that a model is measured with: those of the validation
-dialogues, and those that are asked about themselves (`consistency.toml`).
+"""Keeps made dialogues away from the personas that a model is measured with.
+
+They are those of the validation dialogues, and those asked about themselves (`consistency.toml`).
 
 Corpora share personas: most of ConvAI2's are in Synthetic-Persona-Chat too, with other punctuation.
 """
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.consistency import persona_questions
-from training.data.readers import read_dialogues
+from training.data.readers import VALID, read_dialogues
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class HeldOut:
     @classmethod
     def of_file(cls, path: Path | None) -> HeldOut:
         """Every persona line in a file of dialogues, and those asked about. Raises DataError."""
-        dialogues = read_dialogues(path) if path else ()
+        dialogues = read_dialogues(path, split=VALID) if path else ()
         personas = [lines for dialogue in dialogues for lines in dialogue.personas]
         personas += [question.lines for question in persona_questions()]
         return cls(frozenset(plain(line) for lines in personas for line in lines))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, TextIO
+
+import ijson
 
 from training.data.dialogue import Damage, Dialogue, dialogue_from
 
-CHUNK = 1 << 20
 _NUMBERED = re.compile(r"(\d+) (.*)", re.DOTALL)
 _YOURS, _PARTNERS = "your persona:", "partner's persona:"
-_SPLIT = re.compile(r'"(\w+)"\s*:\s*\[')
 
 
 def read_hugging_face(stream: TextIO, damage: Damage, split: str = "train") -> Iterator[Dialogue]:
@@ -20,60 +20,33 @@ def read_hugging_face(stream: TextIO, damage: Damage, split: str = "train") -> I
     "candidates"}]}], "valid": […]}`, read one dialogue at a time; or just one such list.
 
     The bot is the second speaker; the true reply is the last candidate. Damage is counted by
-    dialogue, as the file has one line.
+    dialogue, as the file has one line. Raises ValueError for what is not such a file.
     """
-    for number, value in enumerate(_list_items(stream, split), 1):
-        try:
-            yield _from_utterances(value)
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            damage.add(number, f"not a PersonaChat dialogue ({error!r})")
+    is_list = stream.read(256).lstrip().startswith("[")
+    stream.seek(0)
+    number = 0
+    try:
+        items = ijson.items(stream.buffer, "item" if is_list else f"{split}.item")
+        for number, value in enumerate(items, 1):
+            try:
+                yield _from_utterances(value)
+            except (ValueError, KeyError, IndexError, TypeError) as error:
+                damage.add(number, f"not a PersonaChat dialogue ({error!r})")
+    except ijson.JSONError as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"after {number} dialogues: {reason}") from error
+    if not number:
+        raise ValueError(f"no dialogues under {split!r}")
 
 
 def _from_utterances(value: Any) -> Dialogue:
     last = value["utterances"][-1]
     turns = [*last["history"], last["candidates"][-1]]
     dialogue = dialogue_from([[], value["personality"]], turns, source="personachat")
-    wrong = tuple(str(text) for text in last["candidates"][:-1])
-    return Dialogue(dialogue.source, dialogue.personas, dialogue.turns, wrong)
-
-
-def _list_items(stream: TextIO, split: str) -> Iterator[Any]:
-    """The items of the list under `split`, holding one of them in memory at a time."""
-    decoder, buffer = json.JSONDecoder(), stream.read(CHUNK).lstrip()
-    if buffer.startswith("{"):
-        buffer = _seek_split(stream, buffer, split)
-    elif buffer.startswith("["):
-        buffer = buffer[1:]
-    else:
-        raise ValueError("not JSON")
-    while True:
-        buffer = buffer.lstrip(" \t\r\n,")
-        if buffer.startswith("]"):
-            return
-        try:
-            value, end = decoder.raw_decode(buffer)
-        except ValueError:
-            more = stream.read(CHUNK)
-            if not more:
-                raise ValueError("the JSON ends in the middle of a dialogue") from None
-            buffer += more
-            continue
-        yield value
-        buffer = buffer[end:]
-        if not buffer:
-            buffer = stream.read(CHUNK)
-
-
-def _seek_split(stream: TextIO, buffer: str, split: str) -> str:
-    """What follows `"split": [`. A split that comes later is reached by reading over the others."""
-    while True:
-        for found in _SPLIT.finditer(buffer):
-            if found[1] == split:
-                return buffer[found.end() :]
-        more = stream.read(CHUNK)
-        if not more:
-            raise ValueError(f"no list named {split}")
-        buffer = buffer[-64:] + more
+    wrong: list[tuple[str, ...]] = [()] * len(turns)
+    for utterance in value["utterances"]:
+        wrong[len(utterance["history"])] = tuple(map(str, utterance["candidates"][:-1]))
+    return replace(dialogue, candidates=tuple(wrong))
 
 
 def read_parlai(stream: TextIO, damage: Damage) -> Iterator[Dialogue]:
@@ -100,7 +73,7 @@ def read_parlai(stream: TextIO, damage: Damage) -> Iterator[Dialogue]:
 def _parlai_dialogue(block: list[tuple[int, str]], damage: Damage) -> Iterator[Dialogue]:
     personas: tuple[list[str], list[str]] = ([], [])
     turns: list[str] = []
-    wrong: tuple[str, ...] = ()
+    wrong: list[tuple[str, ...]] = []
     for number, text in block:
         if text.startswith(_PARTNERS):
             personas[0].append(text.removeprefix(_PARTNERS).strip())
@@ -112,11 +85,11 @@ def _parlai_dialogue(block: list[tuple[int, str]], damage: Damage) -> Iterator[D
                 damage.add(number, "no tab between what is said and the reply")
                 return
             turns += [said, rest[0]]
-            if len(rest) > 2:
-                wrong = tuple(item for item in rest[2].split("|") if item != rest[0])
+            others = rest[2].split("|") if len(rest) > 2 else []
+            wrong += [(), tuple(item for item in others if item != rest[0])]
     try:
         made = dialogue_from(personas, turns, source="parlai")
     except ValueError as error:
         damage.add(block[0][0], str(error))
         return
-    yield Dialogue(made.source, made.personas, made.turns, wrong)
+    yield replace(made, candidates=tuple(wrong))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
@@ -14,22 +15,32 @@ from typing import Any, TextIO
 from training.data.dialogue import Damage, DataError, Dialogue, dialogue_from
 from training.data.personachat import read_hugging_face, read_parlai
 
+Reader = Callable[[TextIO, Damage], Iterator[Dialogue]]
 CHITCHAT = "chitchat"
+# Of a file that holds both: what is trained on, and what a model is measured with.
+TRAIN, VALID = "train", "valid"
 
 
-def read_dialogues(path: str | Path, damage: Damage | None = None) -> Iterator[Dialogue]:
+def read_dialogues(
+    path: str | Path, damage: Damage | None = None, *, split: str = TRAIN
+) -> Iterator[Dialogue]:
     """Stream the dialogues of a file, whose format its name tells.
 
-    `.jsonl` is the project's own, `.json` PersonaChat as Hugging Face preprocessed it, `.txt`
-    ParlAI's; each may end in `.gz`. The word `chitchat` is the data of the package
-    chitchat-dataset. Raises DataError when the file cannot be read or holds no dialogue.
+    `.jsonl` is the project's own, `.json` PersonaChat as Hugging Face preprocessed it, which holds
+    the dialogues to train on and those to measure with (`split`), `.txt` ParlAI's; each may end in
+    `.gz`. The word `chitchat` is the data of the package chitchat-dataset. Raises DataError when
+    the file cannot be read or holds no dialogue.
     """
     damage = damage if damage is not None else Damage(str(path))
     if str(path) == CHITCHAT:
         yield from _read_chitchat(data_file(path))
         return
     name = Path(path).name.removesuffix(".gz")
-    readers = {".jsonl": _read_json_lines, ".json": read_hugging_face, ".txt": read_parlai}
+    readers: dict[str, Reader] = {
+        ".jsonl": _read_json_lines,
+        ".json": partial(read_hugging_face, split=split),
+        ".txt": read_parlai,
+    }
     reader = readers.get(Path(name).suffix)
     if reader is None:
         raise DataError(f"{path}: the name must end in {', '.join(readers)} (or these and .gz).")

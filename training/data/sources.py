@@ -36,7 +36,7 @@ def load_sources(
 
 
 def _grammar_dialogues(run: TrainConfig, characters: Sequence[Sequence[str]]) -> Iterator[Dialogue]:
-    """Made of the files' personas and words, and of characters; not of what the run is measured with."""
+    """Made of the files' personas and words, and of characters; none the run is measured with."""
     held_out = HeldOut.of_file(run.validation)
     characters = [lines for lines in characters if not held_out.knows(lines)]
     personas: list[Sequence[str]] = []

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from random import Random
 
 from inference.prompt import PromptRenderer, Speaker, Tokens
+from training.data.dialogue import DataError
 from training.data.examples import BatchShape, Example, add_candidates
 from training.data.packing import Batch, pack
 from training.data.tokens import TokenDialogues
@@ -35,17 +35,25 @@ class Stream:
     person_coef: float = 0.0
 
     def batches(self, epoch: int = 0, skip: int = 0) -> Iterator[tuple[int, int, Batch]]:
-        """(epoch, number in the epoch, batch), from batch `skip` of an epoch on."""
+        """(epoch, number in the epoch, batch), from batch `skip` of an epoch on. Raises DataError
+        when no dialogue fits."""
         while True:
             segments = add_candidates(
                 self._examples(epoch),
                 Random(f"{self.seed} candidates {epoch}"),
                 self.shape,
                 share=self.choice_share,
+                window=self.window,
             )
-            numbered = enumerate(pack(segments, self.shape))
-            for number, batch in islice(numbered, skip, None):
-                yield epoch, number, batch
+            number = -1
+            for number, batch in enumerate(pack(segments, self.shape)):
+                if number >= skip:
+                    yield epoch, number, batch
+            if number < 0:
+                raise DataError(
+                    f"No dialogue fits {self.window} tokens of which {self.shape.targets_per_row} "
+                    "are learnt: raise max_dialogue, row_length or target_share."
+                )
             epoch, skip = epoch + 1, 0
 
     def _examples(self, epoch: int) -> Iterator[Example]:

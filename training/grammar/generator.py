@@ -21,8 +21,8 @@ MIN_TURNS, MAX_TURNS = 6, 12
 # Share of the personas that come from elsewhere, where there is an elsewhere.
 DRAWN_SHARE = 0.3
 # Share of the personas of words without meaning, where there are words. Nothing in them can be
-# guessed, so that to answer is to find a line by a word and to say it token by token, which a small
-# model hardly learns from sentences (Olsson et al. 2022, "In-context Learning and Induction Heads").
+# guessed: to answer is to find a line by a word and to say it token by token, which a small model
+# hardly learns from sentences (Olsson et al. 2022, "In-context Learning and Induction Heads").
 NONSENSE_SHARE = 0.15
 # Share of the questions about a line with `pairs` that are one of them.
 PAIRS_SHARE = 0.4
@@ -75,8 +75,8 @@ def grammar_dialogues(
                 speakers.append(Speaker(lines, rules.nonsense(lines)))
                 continue
             drawn = pools and random.random() < DRAWN_SHARE
-            lines = random.choice(random.choice(pools)) if drawn else maker.persona(random)
-            speakers.append(Speaker(lines, rules.facts(lines)))
+            persona = random.choice(random.choice(pools)) if drawn else maker.persona(random)
+            speakers.append(Speaker(persona, rules.facts(persona)))
         turns = tuple(_conversation(speakers, rules, random))
         first, second = (tuple(speaker.lines) for speaker in speakers)
         yield Dialogue(SOURCE, (first, second), turns)

@@ -37,10 +37,14 @@ examples:
             help="what logits are divided by (default: %(default)s)",
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def run(self, **options: Any) -> None:
         try:
             paths = [checkpoint_directory(name) for name in options["checkpoints"]]
             average_checkpoints(paths, options["out"], temperature=options["temperature"])
         except ExportError as error:
             raise CommandError(str(error)) from error
+        except ModuleNotFoundError as error:
+            raise CommandError(
+                f"The package {error.name} is missing; requirements.txt has what this takes."
+            ) from error
         self.stdout.write(f"{options['out']}: the mean of {len(paths)} checkpoints")

@@ -77,8 +77,6 @@ examples:
             )
         try:
             report = self._measure(options)
-            if options["plot"]:
-                report.plot(options["plot"])
         except (EngineError, ValueError, BrokenExecutor) as error:
             raise CommandError(str(error)) from error
         except ModuleNotFoundError as error:
@@ -88,6 +86,18 @@ examples:
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}.") from error
         self.stdout.write(json.dumps(report.as_json()) if options["json"] else report.table())
+        if options["plot"]:
+            self._plot(report, options["plot"])
+
+    def _plot(self, report: Report, path: Path) -> None:
+        try:
+            report.plot(path)
+        except ModuleNotFoundError as error:
+            raise CommandError(
+                f"The package {error.name} is missing; requirements.txt has what --plot takes."
+            ) from error
+        except OSError as error:
+            raise CommandError(f"{path}: cannot be written ({error.strerror}).") from error
 
     def _measure(self, options: Mapping[str, Any]) -> Report:
         chosen = BenchmarkOptions(options["chats"], options["tokens"], options["threads"])

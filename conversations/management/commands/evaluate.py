@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from conversations.catalogue.generator import characters
-from conversations.management.base import ManualCommand
+from conversations.management.base import ManualCommand, whole_number
 from inference.errors import EngineError
 from training.checkpoint import ExportError
 from training.data.dialogue import DataError
@@ -43,18 +43,18 @@ examples:
         what.add_argument("--bundle", type=Path, metavar="DIR")
         what.add_argument("--checkpoint", metavar="DIR", help="or hf://owner/name")
         parser.add_argument(
-            "--limit", type=int, default=0, metavar="N", help="only the first N dialogues"
+            "--limit", type=whole_number, default=0, metavar="N", help="only the first N dialogues"
         )
         parser.add_argument(
             "--replies",
-            type=int,
+            type=whole_number,
             default=40,
             metavar="N",
             help="dialogues in which replies are ranked and generated (default: %(default)s)",
         )
         parser.add_argument(
             "--chats",
-            type=int,
+            type=whole_number,
             default=20,
             metavar="N",
             help="self-chats of so many built-in characters (default: %(default)s)",
@@ -91,11 +91,18 @@ examples:
             failed = gate(evaluation, live, options["data"], chosen) if options["gate"] else []
         except (DataError, EvaluationError, EngineError, ExportError) as error:
             raise CommandError(str(error)) from error
-        if options["samples"]:
-            options["samples"].write_text(evaluation.samples(), encoding="utf-8")
         if options["json"]:
             self.stdout.write(json.dumps(evaluation.figures))
         else:
             self.stdout.write(table(evaluation.figures))
+        if options["samples"]:
+            _write(options["samples"], evaluation.samples())
         if failed:
             raise CommandError("Worse than the live bundle: " + "; ".join(failed) + ".")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{path}: cannot be written ({error.strerror}).") from error

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 
 from conversations.management.base import ManualCommand
 from inference.bundle import QUANTIZATIONS, Bundle
-from training.checkpoint import FACTS_FILE, ExportError, read_facts
+from training.checkpoint import FACTS_FILE, ExportError, checkpoint_facts, read_facts
 from training.hub import checkpoint_directory
 
 
@@ -110,11 +110,10 @@ def _export(
     from training.export import ExportOptions, export_bundle
 
     directory = checkpoint_directory(checkpoint)
-    facts_path = facts or directory / FACTS_FILE
     options = ExportOptions(
         quantization=quantization,
         lower_case=lower_case,
-        facts=read_facts(facts_path) if facts or facts_path.is_file() else {},
+        facts=read_facts(facts) if facts else checkpoint_facts(directory),
         card=_card(card) if card else "",
         overwrite=overwrite,
         choice_head=choice_head,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from django.db import DatabaseError
 from tqdm import tqdm
 
 from conversations.catalogue import DEFAULT_COUNT, DEFAULT_SEED, CatalogueError
+from conversations.management.base import whole_number
 from conversations.models import Persona
 from conversations.services.persona_files import PersonaFileError
 from conversations.services.persona_formats import READERS
@@ -38,12 +39,6 @@ delete. Files may be gzipped. A load that fails adds nothing.
 SHOWN_PROBLEMS = 10
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise ArgumentTypeError(f"{text!r} is not a number from 0 up")
-    return int(text)
-
-
 class Command(BaseCommand):
     help = "Fill the database with characters: the built-in catalogue, or those of a file."
 
@@ -62,7 +57,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--count",
-            type=_count,
+            type=whole_number,
             help=f"characters to make from the catalogue (default: {DEFAULT_COUNT})",
         )
         parser.add_argument(
@@ -73,7 +68,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--max-errors",
-            type=_count,
+            type=whole_number,
             help="damaged places in the file that are left out and reported before the load is "
             f"given up (default: {DEFAULT_MAX_ERRORS})",
         )
