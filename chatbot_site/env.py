@@ -98,6 +98,7 @@ class Env(BaseSettings):
     )
     message_rate: Rate = Field("30/minute", validation_alias="CHATBOT_MESSAGE_RATE")
     conversation_rate: Rate = Field("60/hour", validation_alias="CHATBOT_CONVERSATION_RATE")
+    sign_in_rate: Rate = Field("10/minute;60/hour", validation_alias="CHATBOT_SIGN_IN_RATE")
     reply_timeout: float = Field(60, ge=1, le=600, validation_alias="CHATBOT_REPLY_TIMEOUT")
 
     # Text messages

@@ -10,11 +10,14 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
+from conversations.sign_in import StaffSignIn
+
 
 class ChatAdminSite(AdminSite):
     site_title = "Persona chatbot"
     site_header = "Persona chatbot"
     index_title = "Overview"
+    login_form = StaffSignIn
     index_template = "admin/conversations/index.html"
 
     def index(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, path
 
 from conversations import operations, views
+from conversations.sign_in import SignIn
 
 urlpatterns: list[URLPattern] = [
     path("", views.home, name="home"),
@@ -24,6 +26,8 @@ urlpatterns: list[URLPattern] = [
     path("c/<uuid:conversation_id>/export/", views.conversation_export, name="conversation-export"),
     path("conversations/", views.conversation_list, name="conversation-list"),
     path("conversations/export/", views.conversation_export_all, name="conversation-export-all"),
+    path("sign-in/", SignIn.as_view(), name="sign-in"),
+    path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("robots.txt", views.robots, name="robots"),
     path("healthz", operations.healthz, name="healthz"),
     path("readyz", operations.readyz, name="readyz"),

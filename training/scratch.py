@@ -50,7 +50,7 @@ class Size:
 def write_new_checkpoint(directory: Path, size: Size, texts: Iterable[str], *, seed: int) -> None:
     """Write config.json, tokenizer.json and random weights, the same for the same arguments.
 
-    The tokenizer is a byte-level BPE of the `texts`, which are given as the prompt has them.
+    The tokenizer is a byte-level BPE of the `texts`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     tokens = _write_tokenizer(directory / TOKENIZER_FILE, size, texts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 from uuid import uuid4
@@ -160,12 +161,14 @@ class Completion:
     async def stream(self) -> AsyncIterator[str]:
         yield self._chunk({"role": "assistant", "content": ""})
         try:
-            async for event in self.events:
-                match event:
-                    case Delta():
-                        yield self._chunk({"content": event.text})
-                    case Finished():
-                        yield self._chunk({}, _reason(event))
+            # A client that leaves closes this generator: the slot is free at once.
+            async with aclosing(self.events) as events:
+                async for event in events:
+                    match event:
+                        case Delta():
+                            yield self._chunk({"content": event.text})
+                        case Finished():
+                            yield self._chunk({}, _reason(event))
         except EngineError as error:
             yield _data({"error": {"message": str(error), "type": "server_error"}})
         yield "data: [DONE]\n\n"

@@ -16,6 +16,13 @@ from conversations.services.personas import PersonaMissing, persona_random
 TITLE_MAX_LENGTH = 80
 
 
+def conversations_claim(*, owner: Owner) -> None:
+    """Give a person who has signed in what their browser said before."""
+    unclaimed = Conversation.objects.filter(browser_key=owner.browser_key, user=None)
+    if owner.user and owner.browser_key:
+        unclaimed.update(user=owner.user)
+
+
 def conversation_start(
     *, channel: Channel, owner: Owner, persona: Persona | None = None
 ) -> Conversation:

@@ -28,6 +28,11 @@ logger = logging.getLogger(__name__)
 SWEEP_SECONDS = 60.0
 # Many people share one address behind a company's or a mobile carrier's gateway.
 PEOPLE_PER_ADDRESS = 20
+_WHAT = {
+    "message": "messages",
+    "conversation": "new conversations",
+    "sign-in": "attempts to sign in",
+}
 
 
 def message_limit(*, owner: Owner, address: str) -> None:
@@ -40,13 +45,28 @@ def conversation_limit(*, owner: Owner, address: str) -> None:
     _count("conversation", settings.ENV.conversation_rate, owner, address)
 
 
+def sign_in_limit(*, name: str, address: str) -> None:
+    """Count one attempt to sign in; raises RateLimited (`CHATBOT_SIGN_IN_RATE`).
+
+    Unlike above one address gets as many as the setting says, whatever names it tries, and a name
+    more: a stranger should neither guess a password nor lock somebody out.
+    """
+    for limit in _limits(settings.ENV.sign_in_rate):
+        if network := _network(address):
+            _hit(limit, "sign-in", network)
+        _hit(_shared(limit), "sign-in", f"name:{name.casefold()}")
+
+
 def _count(action: str, rate: str, owner: Owner, address: str) -> None:
     for limit in _limits(rate):
         if owner.rate_key:
             _hit(limit, action, owner.rate_key)
         if network := _network(address):
-            shared = type(limit)(limit.amount * PEOPLE_PER_ADDRESS, limit.multiples)
-            _hit(shared, action, network)
+            _hit(_shared(limit), action, network)
+
+
+def _shared(limit: RateLimitItem) -> RateLimitItem:
+    return type(limit)(limit.amount * PEOPLE_PER_ADDRESS, limit.multiples)
 
 
 @cache
@@ -64,9 +84,8 @@ def _hit(limit: RateLimitItem, action: str, key: str) -> None:
         logger.exception("rate limits cannot be counted; %s let through", action)
         return
     wait = max(1, math.ceil(reset_at - time.time()))
-    what = "messages" if action == "message" else "new conversations"
     raise RateLimited(
-        f"That was a lot of {what} in a short time. Please wait {wait} "
+        f"That was a lot of {_WHAT[action]} in a short time. Please wait {wait} "
         f"second{'' if wait == 1 else 's'}.",
         retry_after=wait,
     )

@@ -31,7 +31,7 @@ OPEN_SHARE = 0.5
 
 
 class PersonaMaker:
-    """Draws personas; each speaks to a subject once, hobbies and favourites perhaps more often.
+    """Draws personas; each speaks to a subject once, to hobbies perhaps twice.
 
     With `words`, half of the slots that `lines.toml` calls open are filled with one of them: a
     value nobody could guess teaches to read it off the persona, where likely ones would be learnt
