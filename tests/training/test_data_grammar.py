@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from itertools import islice, pairwise, product
+from pathlib import Path
 from random import Random
 
+from tests.training.tiny import dialogue_row, write_rows
+from training.consistency import persona_questions
 from training.data.dialogue import Dialogue
+from training.data.held_out import HeldOut
 from training.data.sources import words_to_copy
 from training.grammar.generator import grammar_dialogues
 from training.grammar.lines import PersonaMaker
@@ -77,6 +81,26 @@ def test_words_to_copy_are_common_and_rare_ones() -> None:
     words = words_to_copy(counts)
     assert "edinburgh" in words
     assert not {"rex!", "ab", "typo", counts.most_common()[0][0]} & set(words)
+
+
+def test_personas_that_a_model_is_measured_with_are_not_drawn(tmp_path: Path) -> None:
+    validation = write_rows(tmp_path / "dev.jsonl", [dialogue_row()])
+    held_out = HeldOut.of_file(validation)
+    assert held_out.knows(["I sail.", "i have a dog, named rex!"])
+    assert held_out.knows([persona_questions()[0].lines[0]])
+    assert not held_out.knows(["I sail."])
+
+
+def test_a_line_without_meaning_answers_for_each_of_its_words() -> None:
+    turns = [
+        pair
+        for dialogue in grammar_dialogues(300, seed=4, words=["kazimo", "wermut", "acorn"])
+        for pair in pairwise(dialogue.turns)
+    ]
+    asked = [pair for pair in turns if re.search(r"what about (kazimo|wermut|acorn)[?]$", pair[0])]
+    assert len(asked) > 5
+    for question, answer in asked:
+        assert question.split()[-1].rstrip("?") in answer
 
 
 def test_a_named_pet_is_asked_for_its_name() -> None:
