@@ -193,6 +193,7 @@ class EngineCore:
             reply.blocked = reply.echo.add(token)
             if reply.blocked:
                 self._sampler.block(reply.slot, reply.blocked)
+        self._favour(reply, reply.spelling.add(token))
         if not reply.shows and token not in self._blank:
             reply.shows = True
             self._sampler.begun(reply.slot)
@@ -200,6 +201,14 @@ class EngineCore:
         # A reply that shows nothing yet goes on for as long as there is room.
         if length >= reply.limit and (reply.shows or length >= reply.room):
             self._end(reply, at_limit=True)
+
+    def _favour(self, reply: Reply, tokens: Sequence[int]) -> None:
+        """Let a word of the prompt that the reply has begun go on as it does there."""
+        if reply.favoured:
+            self._sampler.unfavour(reply.slot, reply.favoured)
+        reply.favoured = [token for token in tokens if token not in reply.blocked]
+        if reply.favoured:
+            self._sampler.favour(reply.slot, reply.favoured)
 
     def _end(self, reply: Reply, *, at_limit: bool) -> None:
         """A reply is whole: the one there is, or one to be compared with others."""

@@ -26,6 +26,7 @@ from inference.prompt import Prompt, Turn
 from inference.repetition import Echo
 from inference.request import Request
 from inference.rerank import Judge
+from inference.spelling import Spelling
 
 if TYPE_CHECKING:
     from inference.worker import Worker
@@ -143,8 +144,10 @@ class Engine:
             detokenizer=Detokenizer(model.pieces, case),
             loop=asyncio.get_running_loop(),
         )
+        bot = model.bundle.special_tokens.bot
         for _ in range(count):
-            request.add_reply(_echo(model, request.prompt, params), contest)
+            spelling = Spelling(request.prompt.ids, model.pieces, bot)
+            request.add_reply(_echo(model, request.prompt, params), spelling, contest)
         return request
 
 

@@ -18,6 +18,7 @@ from inference.params import SamplingParams
 from inference.prompt import Prompt
 from inference.repetition import Echo
 from inference.sequence import Sequence
+from inference.spelling import Spelling
 
 Item = int | Queued | Finished | EngineError
 """What the engine's thread hands over: a token of the reply, or news."""
@@ -37,8 +38,10 @@ class Reply(Sequence):
     limit: int
     room: int
     echo: Echo | None
+    spelling: Spelling
     shows: bool = False
     blocked: Tokens[int] = ()
+    favoured: Tokens[int] = ()
     next_uniform: Callable[[], float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,7 +77,9 @@ class Request:
     untold: int = 0
     ended: bool = False
 
-    def add_reply(self, echo: Echo | None, contest: Contest | None = None) -> None:
+    def add_reply(
+        self, echo: Echo | None, spelling: Spelling, contest: Contest | None = None
+    ) -> None:
         """Prepare a reply; one of several needs a position more, for the token that ends it."""
         room = self.prompt.reply_room - (contest is not None)
         reply = Reply(
@@ -86,6 +91,7 @@ class Request:
             limit=min(self.params.max_tokens, room),
             room=room,
             echo=echo,
+            spelling=spelling,
         )
         self.replies.append(reply)
 

@@ -22,6 +22,8 @@ import numpy.typing as npt
 from inference.params import SamplingParams
 
 _BANNED = -1e30
+# What multiplies the logit of a favoured token, measured as that of a penalised one is.
+_FAVOUR = 2.0
 
 
 def log_likelihoods(
@@ -99,6 +101,14 @@ class Sampler:
     def unblock(self, row: int, tokens: Sequence[int]) -> None:
         """These can come again; they count as said."""
         self._factors[row, tokens] = self._said[row]
+
+    def favour(self, row: int, tokens: Sequence[int]) -> None:
+        """These are likelier than the model says."""
+        self._factors[row, tokens] = _FAVOUR * self._fresh[row]
+
+    def unfavour(self, row: int, tokens: Sequence[int]) -> None:
+        """These are as likely again as the model says."""
+        self._factors[row, tokens] = self._fresh[row]
 
     def move(self, source: int, target: int) -> None:
         """A reply has moved to another slot."""

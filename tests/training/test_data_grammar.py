@@ -91,18 +91,6 @@ def test_personas_that_a_model_is_measured_with_are_not_drawn(tmp_path: Path) ->
     assert not held_out.knows(["I sail."])
 
 
-def test_a_line_without_meaning_answers_for_each_of_its_words() -> None:
-    turns = [
-        pair
-        for dialogue in grammar_dialogues(300, seed=4, words=["kazimo", "wermut", "acorn"])
-        for pair in pairwise(dialogue.turns)
-    ]
-    asked = [pair for pair in turns if re.search(r"what about (kazimo|wermut|acorn)[?]$", pair[0])]
-    assert len(asked) > 5
-    for question, answer in asked:
-        assert question.split()[-1].rstrip("?") in answer
-
-
 def test_a_named_pet_is_asked_for_its_name() -> None:
     pool = [("I have a hedgehog.", "My cat is named Kazimo.", "I am single.")]
     turns = [

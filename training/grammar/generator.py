@@ -20,10 +20,6 @@ SOURCE = "grammar"
 MIN_TURNS, MAX_TURNS = 6, 12
 # Share of the personas that come from elsewhere, where there is an elsewhere.
 DRAWN_SHARE = 0.3
-# Share of the personas of words without meaning, where there are words. Nothing in them can be
-# guessed: to answer is to find a line by a word and to say it token by token, which a small model
-# hardly learns from sentences (Olsson et al. 2022, "In-context Learning and Induction Heads").
-NONSENSE_SHARE = 0.15
 # Share of the questions about a line with `pairs` that are one of them.
 PAIRS_SHARE = 0.4
 
@@ -70,10 +66,6 @@ def grammar_dialogues(
     for _ in range(count):
         speakers = []
         for _ in range(2):
-            if words and random.random() < NONSENSE_SHARE:
-                lines = maker.nonsense(random)
-                speakers.append(Speaker(lines, rules.nonsense(lines)))
-                continue
             drawn = pools and random.random() < DRAWN_SHARE
             persona = random.choice(random.choice(pools)) if drawn else maker.persona(random)
             speakers.append(Speaker(persona, rules.facts(persona)))

@@ -58,13 +58,6 @@ class PersonaMaker:
                 chosen.append(subject)
         return tuple(self._fill(random.choice(self.lines[subject]), random) for subject in chosen)
 
-    def nonsense(self, random: Random) -> tuple[str, ...]:
-        """Three to five lines of a few of the words each."""
-        return tuple(
-            " ".join(random.choices(self.words, k=random.randint(3, 7))) + "."
-            for _ in range(random.choice(SIZES))
-        )
-
     def _fill(self, pattern: str, random: Random) -> str:
         def value(slot: re.Match[str]) -> str:
             surprising = self.words and slot[2] in self._open and random.random() < OPEN_SHARE

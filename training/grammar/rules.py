@@ -48,23 +48,6 @@ class Rules:
     unknown: tuple[Unknown, ...]
     talk: dict[str, list[str]]
 
-    def nonsense(self, lines: Sequence[str]) -> list[Fact]:
-        """Lines without meaning, each answering a question about any of its words."""
-        return [
-            Fact(
-                topic=ANY_TOPIC,
-                line=line,
-                ask=tuple(
-                    ask.format(word=word)
-                    for word in line.rstrip(".").split()
-                    for ask in self.talk["recall"]
-                ),
-                say=(line, f"well, {line}", f"{line} and you?"),
-                more=(("really?", f"yes. {line}"),),
-            )
-            for line in lines
-        ]
-
     def facts(self, lines: Sequence[str]) -> list[Fact]:
         """What the lines answer: the first rule that fits each line, those that stand beside it,
         and the one for any line."""
