@@ -11,6 +11,7 @@ import asyncio
 import secrets
 import threading
 from collections.abc import AsyncGenerator, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -145,9 +146,10 @@ class Engine:
             loop=asyncio.get_running_loop(),
         )
         bot = model.bundle.special_tokens.bot
+        spelling = Spelling(request.prompt.ids, model.pieces, bot)
         for _ in range(count):
-            spelling = Spelling(request.prompt.ids, model.pieces, bot)
-            request.add_reply(_echo(model, request.prompt, params), spelling, contest)
+            # What the prompt's words go on with is found once; each copy is at its own word.
+            request.add_reply(_echo(model, request.prompt, params), copy(spelling), contest)
         return request
 
 

@@ -15,7 +15,6 @@ from random import Random
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from inference.engine import Engine
 from inference.params import SamplingParams
@@ -26,34 +25,13 @@ from training.consistency import persona_questions, shares
 from training.data.dialogue import DataError, Dialogue
 from training.data.readers import VALID, read_dialogues
 from training.replies import Answers, Ask, answer_all, self_chats
+from training.scoring import ReplyNats, Scores
 
 CANDIDATES = 20
 CHAT_TURNS = 8
 # A character should not say the same again within so many of its turns.
 RECENT = 3
 Report = Callable[[str], None]
-
-
-class ReplyNats(Protocol):
-    """Negative log-likelihood of replies, and how many tokens and whitespace words they are."""
-
-    @property
-    def nats(self) -> float: ...
-    @property
-    def tokens(self) -> int: ...
-    @property
-    def words(self) -> int: ...
-
-
-class RankScores(Protocol):
-    """Of each candidate: mean log-likelihood, the same without context, and a head's score."""
-
-    @property
-    def likelihood(self) -> npt.NDArray[np.float64]: ...
-    @property
-    def unconditional(self) -> npt.NDArray[np.float64]: ...
-    @property
-    def head(self) -> npt.NDArray[np.float64] | None: ...
 
 
 class Scorer(Protocol):
@@ -63,7 +41,7 @@ class Scorer(Protocol):
 
     def rank(
         self, persona: Sequence[str], turns: Sequence[Turn], candidates: Sequence[str]
-    ) -> RankScores: ...
+    ) -> Scores: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from inference.prompt import PromptRenderer, Turn
 from training.checkpoint import CHOICE_WEIGHT, read_checkpoint
 from training.data.examples import BatchShape, Example, IntArray, Segment
 from training.data.packing import pack
+from training.metrics import count_words
 from training.model import DialogueModel, load_weights
 from training.scoring import (
     FloatVector,
     ReplyNats,
     Scores,
     bot_turns,
-    count_words,
     ranked_ids,
     reply_ids,
 )

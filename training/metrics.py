@@ -22,6 +22,11 @@ def words(text: str) -> list[str]:
     return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
 
 
+def count_words(texts: Iterable[str]) -> int:
+    """Whitespace words, which perplexity per word is about."""
+    return sum(len(text.split()) for text in texts)
+
+
 def f1(reply: str, truth: str) -> float:
     """Harmonic mean of precision and recall of the words (Dinan et al. 2019, ConvAI2)."""
     given, wanted = words(reply), words(truth)

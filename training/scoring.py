@@ -18,6 +18,7 @@ from inference.bundle import SCORER_FILE, Bundle
 from inference.errors import BundleError
 from inference.prompt import PromptRenderer, Turn
 from training.data.examples import Example, IntArray
+from training.metrics import count_words
 
 FloatVector = npt.NDArray[np.float64]
 _CACHE_DTYPES = {"tensor(float)": np.float32, "tensor(int8)": np.int8}
@@ -153,10 +154,6 @@ def ranked_ids(renderer: PromptRenderer, text: str) -> IntArray:
     """The tokens of a candidate, of which so many count as leave half of the window to what was
     said before."""
     return reply_ids(renderer, text)[: renderer.window // 2]
-
-
-def count_words(texts: Iterable[str]) -> int:
-    return sum(len(text.split()) for text in texts)
 
 
 def bot_turns(turns: Iterable[Turn]) -> Iterator[int]:

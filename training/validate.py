@@ -17,6 +17,7 @@ from training.data.packing import Batch, pack
 from training.data.readers import VALID, read_dialogues
 from training.data.stream import encode
 from training.data.tokens import TokenDialogue
+from training.metrics import count_words
 from training.objective import Trainee
 
 
@@ -46,7 +47,7 @@ class Validation:
             replies = dialogue.turns[1::2]
             if sum(len(example.replies) for example in found) == len(replies):
                 examples += found
-                words += sum(len(text.split()) for text in replies)
+                words += count_words(replies)
         if not examples:
             raise DataError(f"{path}: no dialogue fits {run.window} tokens; raise max_dialogue.")
         segments = add_candidates(

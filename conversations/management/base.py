@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -14,6 +17,26 @@ def whole_number(text: str) -> int:
     if not text.isdecimal():
         raise ArgumentTypeError(f"{text!r} is not a number from 0 up")
     return int(text)
+
+
+@contextmanager
+def all_packages(use: str) -> Iterator[None]:
+    """A part of a command that takes more than a server has installed: `use` is "export needs"."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise CommandError(
+            f"The package {error.name} is missing; requirements.txt has what {use}."
+        ) from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """A part of a command that writes a file."""
+    try:
+        yield
+    except OSError as error:
+        raise CommandError(f"{path}: cannot be written ({error.strerror}).") from error
 
 
 class ManualCommand(BaseCommand):

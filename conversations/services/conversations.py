@@ -18,8 +18,8 @@ TITLE_MAX_LENGTH = 80
 
 def conversations_claim(*, owner: Owner) -> None:
     """Give a person who has signed in what their browser said before."""
-    unclaimed = Conversation.objects.filter(browser_key=owner.browser_key, user=None)
     if owner.user and owner.browser_key:
+        unclaimed = Conversation.objects.filter(browser_key=owner.browser_key, user=None)
         unclaimed.update(user=owner.user)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from conversations.management.base import ManualCommand
+from conversations.management.base import ManualCommand, all_packages
 from training.average import average_checkpoints
 from training.checkpoint import ExportError
 from training.hub import checkpoint_directory
@@ -40,11 +40,8 @@ examples:
     def run(self, **options: Any) -> None:
         try:
             paths = [checkpoint_directory(name) for name in options["checkpoints"]]
-            average_checkpoints(paths, options["out"], temperature=options["temperature"])
+            with all_packages("this takes"):
+                average_checkpoints(paths, options["out"], temperature=options["temperature"])
         except ExportError as error:
             raise CommandError(str(error)) from error
-        except ModuleNotFoundError as error:
-            raise CommandError(
-                f"The package {error.name} is missing; requirements.txt has what this takes."
-            ) from error
         self.stdout.write(f"{options['out']}: the mean of {len(paths)} checkpoints")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from conversations.management.base import ManualCommand
+from conversations.management.base import ManualCommand, all_packages, writing
 from inference.benchmark import BenchmarkOptions, run_benchmark
 from inference.bundle import Bundle, load_bundle
 from inference.errors import EngineError
@@ -76,28 +76,16 @@ examples:
                 "measure, in the context that every program is given."
             )
         try:
-            report = self._measure(options)
+            with all_packages("this takes"):
+                report = self._measure(options)
         except (EngineError, ValueError, BrokenExecutor) as error:
             raise CommandError(str(error)) from error
-        except ModuleNotFoundError as error:
-            raise CommandError(
-                f"The package {error.name} is missing; requirements.txt has what this takes."
-            ) from error
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}.") from error
         self.stdout.write(json.dumps(report.as_json()) if options["json"] else report.table())
         if options["plot"]:
-            self._plot(report, options["plot"])
-
-    def _plot(self, report: Report, path: Path) -> None:
-        try:
-            report.plot(path)
-        except ModuleNotFoundError as error:
-            raise CommandError(
-                f"The package {error.name} is missing; requirements.txt has what --plot takes."
-            ) from error
-        except OSError as error:
-            raise CommandError(f"{path}: cannot be written ({error.strerror}).") from error
+            with all_packages("--plot takes"), writing(options["plot"]):
+                report.plot(options["plot"])
 
     def _measure(self, options: Mapping[str, Any]) -> Report:
         chosen = BenchmarkOptions(options["chats"], options["tokens"], options["threads"])

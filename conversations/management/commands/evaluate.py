@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from conversations.catalogue.generator import characters
-from conversations.management.base import ManualCommand, whole_number
+from conversations.management.base import ManualCommand, whole_number, writing
 from inference.errors import EngineError
 from training.checkpoint import ExportError
 from training.data.dialogue import DataError
@@ -96,13 +96,7 @@ examples:
         else:
             self.stdout.write(table(evaluation.figures))
         if options["samples"]:
-            _write(options["samples"], evaluation.samples())
+            with writing(options["samples"]):
+                options["samples"].write_text(evaluation.samples(), encoding="utf-8")
         if failed:
             raise CommandError("Worse than the live bundle: " + "; ".join(failed) + ".")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"{path}: cannot be written ({error.strerror}).") from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from conversations.management.base import ManualCommand
+from conversations.management.base import ManualCommand, all_packages
 from inference.bundle import QUANTIZATIONS, Bundle
 from training.checkpoint import FACTS_FILE, ExportError, checkpoint_facts, read_facts
 from training.hub import checkpoint_directory
@@ -67,13 +67,10 @@ examples:
 
     def run(self, **options: Any) -> None:
         try:
-            bundle = _export(**options)
+            with all_packages("export needs"):
+                bundle = _export(**options)
         except ExportError as error:
             raise CommandError(str(error)) from error
-        except ModuleNotFoundError as error:
-            raise CommandError(
-                f"The package {error.name} is missing; requirements.txt has what export needs."
-            ) from error
         size = sum(file.bytes for file in bundle.files.values())
         added = bundle.source.get("added_special_tokens", [])
         if options["json"]:

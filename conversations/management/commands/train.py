@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from conversations.management.base import ManualCommand
+from conversations.management.base import ManualCommand, all_packages
 
 # Options that are one field of TrainConfig each: its name, type and what it is for.
 NUMBERS: dict[str, tuple[type, str]] = {
@@ -120,12 +120,8 @@ examples:
     def run(self, **options: Any) -> None:
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        try:
+        with all_packages("training needs"):
             from training.run import run_training
-        except ModuleNotFoundError as error:
-            raise CommandError(
-                f"The package {error.name} is missing; requirements.txt has what training needs."
-            ) from error
         from conversations.catalogue.generator import characters
         from training.checkpoint import ExportError
         from training.config import TrainError
