@@ -85,7 +85,7 @@ def conversations_listed(*, owner: Owner, query: str = "") -> QuerySet[Conversat
     opening = messages.filter(role=Role.USER).order_by("id").values("text")[:1]
     last = messages.exclude(text="").order_by("-id").values("text")[:1]
     number = messages.order_by().values("conversation").annotate(number=Count("pk"))
-    found = conversations_of_owner(owner=owner).filter(Exists(messages))
+    found = _begun(owner)
     if query := query.replace("\0", "").strip():
         found = found.filter(
             Q(title__icontains=query)
@@ -99,6 +99,12 @@ def conversations_listed(*, owner: Owner, query: str = "") -> QuerySet[Conversat
         last_text=Substr(Subquery(last), 1, 240),
         message_count=Subquery(number.values("number")),
     )
+
+
+def conversations_document(*, owner: Owner) -> dict[str, Any]:
+    """All that a person said and was told, ready for JSON; see `conversation_document`."""
+    mine = _begun(owner).prefetch_related("messages")
+    return {"conversations": [conversation_document(conversation=each) for each in mine]}
 
 
 def conversation_document(*, conversation: Conversation) -> dict[str, Any]:
@@ -120,6 +126,12 @@ def conversation_document(*, conversation: Conversation) -> dict[str, Any]:
                 "status": message.status,
                 "time": message.created_at.isoformat(),
             }
-            for message in conversation_messages(conversation_id=conversation.pk)
+            for message in conversation.messages.all()
         ],
     }
+
+
+def _begun(owner: Owner) -> QuerySet[Conversation]:
+    """A person's conversations in which something was said."""
+    messages = Message.objects.filter(conversation=OuterRef("pk"))
+    return conversations_of_owner(owner=owner).filter(Exists(messages))

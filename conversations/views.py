@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from asgiref.sync import sync_to_async
 from csp.decorators import csp_update
@@ -25,6 +25,7 @@ from conversations.selectors import (
     conversation_for_owner,
     conversation_for_reader,
     conversation_messages,
+    conversations_document,
     conversations_listed,
 )
 from conversations.services.conversations import (
@@ -33,10 +34,11 @@ from conversations.services.conversations import (
     conversation_start,
     persona_reveal,
 )
+from conversations.services.database import db_release
 from conversations.services.errors import NoCharacter, RateLimited, ServiceError
 from conversations.services.limits import conversation_limit
 from conversations.services.owners import client_address, owner_from_request
-from conversations.services.replies import message_post, reply_stream
+from conversations.services.replies import conversation_renew, message_post, reply_stream
 from conversations.theme import theme_of
 
 PAGE_MESSAGES = 200
@@ -92,15 +94,17 @@ def conversation_page(request: HttpRequest, conversation_id: UUID) -> HttpRespon
     if conversation is None:
         raise Http404
     read_only = not conversation_belongs_to(conversation=conversation, owner=owner)
-    last = None if "all" in request.GET else PAGE_MESSAGES
+    last = None if "all" in request.GET else PAGE_MESSAGES + 1
     said = conversation_messages(conversation_id=conversation_id, last=last)
+    has_earlier = last is not None and len(said) == last
+    said = said[has_earlier:]
     open_from = next((i for i, m in enumerate(said) if _is_open(m)), len(said))
     context = {
         "conversation": conversation,
         "character": conversation.persona if read_only or conversation.revealed_at else None,
         "settled": said[:open_from],
         "unsettled": said[open_from:],
-        "earlier": last is not None and len(said) == last,
+        "earlier": has_earlier,
         "read_only": read_only,
         "recent": conversations_listed(owner=owner)[:RECENT_CONVERSATIONS],
         "openers": OPENERS,
@@ -116,14 +120,23 @@ async def conversation_send(request: HttpRequest, conversation_id: UUID) -> Http
     """Send a message without JavaScript: the page comes back when the reply is finished."""
     owner = await sync_to_async(owner_from_request)(request)
     conversation = await sync_to_async(_own)(request, conversation_id)
+    await sync_to_async(db_release)()
+    address = client_address(request)
+    # A form sends line ends as CR LF.
+    text = (request.POST.get("opener") or request.POST.get("text", "")).replace("\r\n", "\n")
     try:
+        if text.strip().lower() == "/reset":
+            successor = await conversation_renew(
+                conversation=conversation, owner=owner, address=address
+            )
+            return redirect("conversation", successor.pk)
         exchange = await message_post(
             conversation=conversation,
-            # A form sends line ends as CR LF.
-            text=(request.POST.get("opener") or request.POST.get("text", "")).replace("\r\n", "\n"),
-            client_id=_uuid(request.POST.get("client_id", "")),
+            text=text,
+            # A page that the browser went back to may send its id a second time, with other words.
+            client_id=uuid5(_uuid(request.POST.get("client_id", "")), text),
             owner=owner,
-            address=client_address(request),
+            address=address,
         )
         async for _ in reply_stream(reply_id=exchange.reply.pk):
             pass
@@ -178,8 +191,7 @@ def conversation_export(request: HttpRequest, conversation_id: UUID) -> HttpResp
 @require_safe
 @private
 def conversation_export_all(request: HttpRequest) -> HttpResponse:
-    mine = conversations_listed(owner=owner_from_request(request))
-    document = {"conversations": [conversation_document(conversation=c) for c in mine]}
+    document = conversations_document(owner=owner_from_request(request))
     return _download(document, "conversations.json")
 
 

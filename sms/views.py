@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
@@ -28,6 +30,8 @@ logger = logging.getLogger(__name__)
 @require_POST
 async def incoming(request: HttpRequest) -> HttpResponse:
     """A text has come in: answer it with TwiML, or with empty TwiML and later."""
+    # Twilio waits from here on, however long it takes to save the text.
+    deadline = asyncio.get_running_loop().time() + settings.ENV.sms_deadline
     try:
         text = incoming_parse(form_verified(request))
         receipt = await db_write(text_receive, text=text)
@@ -41,7 +45,7 @@ async def incoming(request: HttpRequest) -> HttpResponse:
     if receipt.answer is None:
         return _twiml(EMPTY)
     try:
-        answer = await answer_before_deadline(answer_id=receipt.answer.pk)
+        answer = await answer_before_deadline(answer_id=receipt.answer.pk, deadline=deadline)
     except (Answer.DoesNotExist, ReplyUnknown):
         return _twiml(EMPTY)  # the conversation was deleted meanwhile
     if answer.state == State.ANSWERED:
@@ -60,6 +64,9 @@ async def status(request: HttpRequest) -> HttpResponse:
         await db_write(status_record, report=report)
     except RequestRefused as error:
         return _refused(request, error)
+    except StorageUnavailable as error:
+        logger.exception("a report about a text could not be saved")
+        return _refused(request, RequestRefused(503, error.detail))
     return HttpResponse(status=204)
 
 

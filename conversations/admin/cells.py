@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from conversations.models import Persona
+from conversations.theme import theme_of
 
 _COLOR = re.compile(r"#[0-9a-f]{6}")
 
@@ -20,8 +21,6 @@ def persona_avatar(persona: Persona, *, size: int = 28) -> SafeString:
     Inline SVG, because colours in its attributes pass the Content-Security-Policy.
     """
     color = persona.color if _COLOR.fullmatch(persona.color) else "#888888"
-    red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
-    ink = "#000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#fff"
     return format_html(
         '<svg class="avatar" width="{size}" height="{size}" viewBox="0 0 40 40" aria-hidden="true">'
         '<circle cx="20" cy="20" r="20" fill="{color}"/>'
@@ -30,7 +29,7 @@ def persona_avatar(persona: Persona, *, size: int = 28) -> SafeString:
         size=size,
         color=color,
         font=20 if len(persona.emblem) < 3 else 13,
-        ink=ink,
+        ink=theme_of(color).ink,
         emblem=persona.emblem,
     )
 

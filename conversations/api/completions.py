@@ -24,12 +24,13 @@ from conversations.api.base import ApiView
 from conversations.api.errors import error_response
 from conversations.api.streaming import EVENT_STREAM
 from conversations.models import Persona
+from conversations.services.database import db_release
 from conversations.services.engine import bundle, engine, sampling_params
 from conversations.services.errors import ServiceError
 from conversations.services.limits import message_limit
 from conversations.services.personas import persona_random
 from inference.engine import Delta, Finished
-from inference.errors import EngineBusy, EngineError
+from inference.errors import EngineBusy, EngineError, PromptTooLong
 from inference.params import TOP_K_LIMIT, SamplingParams
 from inference.prompt import Turn
 
@@ -124,6 +125,7 @@ class ChatCompletions(OpenAiView):
         message_limit(owner=self.owner, address=self.address)
         asked = _parse(request.data)
         completion = Completion(asked.persona_lines(), asked.turns(), asked.sampling())
+        db_release()
         if asked.stream:
             return StreamingHttpResponse(completion.stream(), content_type=EVENT_STREAM)
         return Response(async_to_sync(completion.whole)())
@@ -200,6 +202,8 @@ def _usage(finished: Finished) -> dict[str, int]:
 
 
 def _service_error(error: EngineError) -> ServiceError:
+    if isinstance(error, PromptTooLong):
+        return ServiceError("too_long", str(error))
     if isinstance(error, EngineBusy):
         return ServiceError("busy", str(error), retry_after=error.wait_seconds or 5)
     return ServiceError("engine_unavailable", str(error))

@@ -25,6 +25,7 @@ from conversations.services.conversations import (
     conversation_start,
     persona_reveal,
 )
+from conversations.services.database import db_release
 from conversations.services.limits import conversation_limit
 from conversations.services.replies import conversation_renew
 
@@ -51,11 +52,11 @@ class ConversationList(ApiView):
             active = Persona.objects.filter(is_active=True)
             persona = get_object_or_404(active, pk=wanted["persona"])
         conversation_limit(owner=self.owner, address=self.address)
-        conversation = conversation_start(channel=Channel.API, owner=self.owner, persona=persona)
+        conversation = conversation_start(
+            channel=Channel.API, owner=self.owner, persona=persona, title=wanted.get("title", "")
+        )
         if persona:
             persona_reveal(conversation=conversation)
-        if wanted.get("title"):
-            conversation_rename(conversation=conversation, title=wanted["title"])
         return Response(ConversationSerializer(conversation).data, status=201)
 
 
@@ -95,8 +96,10 @@ class ConversationReset(ApiView):
     )
     def post(self, request: Request, conversation_id: str) -> Response:
         """Go on with another character: a new conversation. The old one stays as it is."""
+        conversation = self.conversation()
+        db_release()
         successor = async_to_sync(conversation_renew)(
-            conversation=self.conversation(), owner=self.owner, address=self.address
+            conversation=conversation, owner=self.owner, address=self.address
         )
         return Response(ConversationSerializer(successor).data, status=201)
 

@@ -9,7 +9,8 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import Error as DatabaseError
 from django.http import Http404
 from rest_framework import exceptions
@@ -46,6 +47,11 @@ def error_response(error: Exception, context: dict[str, Any]) -> Response | None
             status = STATUS_OF_CODE.get(error.code, HTTPStatus.BAD_REQUEST)
             response = Response({"code": error.code, "detail": error.detail}, status=status)
             wait = error.retry_after
+        case RequestDataTooBig():
+            limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+            detail = f"The body of a request may have {limit:,} bytes."
+            response = Response({"code": "too_long", "detail": detail}, status=413)
+            wait = None
         case Http404():
             return error_response(exceptions.NotFound(), context)
         case PermissionDenied():

@@ -23,6 +23,7 @@ from conversations.api.serializers import (
 )
 from conversations.api.streaming import EVENT_STREAM, EventStreamRenderer, event_stream
 from conversations.models import Conversation, Message, Role, Status
+from conversations.services.database import db_release
 from conversations.services.events import MessageSaved, ReplyEnded
 from conversations.services.messages import Exchange, feedback_give
 from conversations.services.replies import message_post, reply_stop, reply_stream
@@ -85,6 +86,7 @@ class MessageList(ApiView):
         text = self.valid(MessageSendSerializer)["text"]
         key = _client_id(request, conversation)
         streaming = isinstance(request.accepted_renderer, EventStreamRenderer)
+        db_release()
         exchange, ended = async_to_sync(self._say)(conversation, text, key, wait=not streaming)
         if ended is None:
             saved = MessageSaved(exchange.message.pk, key, exchange.message.text)
@@ -147,6 +149,7 @@ class ReplyStop(ApiView):
     def post(self, request: Request, conversation_id: str, message_id: int) -> Response:
         """Stop a reply that waits or is being written; it keeps what it has."""
         reply = self.message(role=Role.BOT)
+        db_release()
         async_to_sync(self._stop)(reply.pk)
         reply.refresh_from_db()
         return Response(MessageSerializer(reply).data)

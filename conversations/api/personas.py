@@ -5,7 +5,6 @@ from __future__ import annotations
 from django.db.models import Q
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -14,7 +13,7 @@ from conversations.api.pagination import PersonaPages
 from conversations.api.serializers import ModelSerializer, PersonaSerializer
 from conversations.models import Persona
 from conversations.services.engine import bundle, sampling_params
-from conversations.services.personas import PersonaMissing, persona_random
+from conversations.services.personas import persona_random
 
 SEARCH = OpenApiParameter("search", str, description="Words in the name or the lines.")
 
@@ -52,10 +51,7 @@ class PersonaRandom(ApiView):
     @extend_schema(operation_id="personas_random")
     def get(self, request: Request) -> Response:
         """A random character."""
-        try:
-            return Response(PersonaSerializer(persona_random()).data)
-        except PersonaMissing as error:
-            raise NotFound(str(error)) from error
+        return Response(PersonaSerializer(persona_random()).data)
 
 
 class LiveModel(ApiView):

@@ -17,6 +17,7 @@ from rest_framework.renderers import BaseRenderer
 
 from conversations import protocol
 from conversations.models import Status
+from conversations.services.database import db_release
 from conversations.services.events import ReplyEnded, ReplyToken
 from conversations.services.replies import reply_stream
 
@@ -41,6 +42,7 @@ def event_stream(
 
     The reply goes on when the client leaves.
     """
+    db_release()
     response = StreamingHttpResponse(
         _events(reply_id, after_seq, first), content_type=f"{EVENT_STREAM}; charset=utf-8"
     )

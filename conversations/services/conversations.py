@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from conversations import metrics
 from conversations.models import Channel, Conversation, Persona
-from conversations.services.errors import ConversationInvalid, NoCharacter, StorageUnavailable
+from conversations.services.errors import ConversationInvalid, StorageUnavailable
 from conversations.services.owners import Owner
-from conversations.services.personas import PersonaMissing, persona_random
+from conversations.services.personas import persona_random
 
 TITLE_MAX_LENGTH = 80
 
@@ -24,18 +24,20 @@ def conversations_claim(*, owner: Owner) -> None:
 
 
 def conversation_start(
-    *, channel: Channel, owner: Owner, persona: Persona | None = None
+    *, channel: Channel, owner: Owner, persona: Persona | None = None, title: str = ""
 ) -> Conversation:
     """Start a conversation, with a random active character unless one is named.
 
-    Raises NoCharacter when none is active, StorageUnavailable when nothing can be saved.
+    Raises ConversationInvalid for a title that cannot be kept, NoCharacter when none is active,
+    StorageUnavailable when nothing can be saved.
     """
     conversation = Conversation(
+        title=title_clean(title),
         channel=channel,
         user_id=owner.user.pk if owner.user else None,
         browser_key=owner.browser_key,
     )
-    return _save(conversation, persona or _draw())
+    return _save(conversation, persona or persona_random())
 
 
 def conversation_reset(*, conversation: Conversation) -> Conversation:
@@ -45,14 +47,20 @@ def conversation_reset(*, conversation: Conversation) -> Conversation:
         user_id=conversation.user_id,
         browser_key=conversation.browser_key,
     )
-    return _save(successor, _draw(besides=conversation.persona))
+    return _save(successor, persona_random(besides=conversation.persona))
 
 
 def conversation_rename(*, conversation: Conversation, title: str) -> None:
-    """Give a conversation a title of at most 80 characters; an empty one takes it away.
+    """Give a conversation a title as `title_clean` makes it; an empty one takes it away.
 
     Raises ConversationInvalid.
     """
+    conversation.title = title_clean(title)
+    conversation.save(update_fields=["title"])
+
+
+def title_clean(title: str) -> str:
+    """A title on one line, of at most 80 characters. Raises ConversationInvalid."""
     title = "".join(" " if unicodedata.category(c) in {"Cc", "Cs"} else c for c in title)
     title = " ".join(title.split())
     if len(title) > TITLE_MAX_LENGTH:
@@ -60,8 +68,7 @@ def conversation_rename(*, conversation: Conversation, title: str) -> None:
             "too_long",
             f"A title may have {TITLE_MAX_LENGTH} characters; this one has {len(title)}.",
         )
-    conversation.title = title
-    conversation.save(update_fields=["title"])
+    return title
 
 
 def conversation_delete(*, conversation: Conversation) -> None:
@@ -75,13 +82,6 @@ def persona_reveal(*, conversation: Conversation) -> Persona:
         conversation.revealed_at = timezone.now()
         conversation.save(update_fields=["revealed_at"])
     return conversation.persona
-
-
-def _draw(*, besides: Persona | None = None) -> Persona:
-    try:
-        return persona_random(besides=besides)
-    except PersonaMissing as error:
-        raise NoCharacter from error
 
 
 def _save(conversation: Conversation, persona: Persona) -> Conversation:

@@ -36,6 +36,15 @@ def db_now(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return _writers().submit(_call, partial(function, *args, **kwargs)).result()
 
 
+def db_release() -> None:
+    """Give this thread's connection back to the pool, for a request that now waits for the model
+    or streams: as many may do so at once as like to, and the pool is small. The next query takes
+    another. A connection to SQLite stays open, as does one with a transaction."""
+    for each in connections.all(initialized_only=True):
+        if (each.vendor != "sqlite" or each.errors_occurred) and not each.in_atomic_block:
+            each.close()
+
+
 async def _run(executor: ThreadPoolExecutor, call: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(executor, _call, call)
 
@@ -44,9 +53,7 @@ def _call(call: Callable[[], T]) -> T:
     try:
         return call()
     finally:
-        for each in connections.all(initialized_only=True):
-            if each.vendor != "sqlite" or each.errors_occurred:
-                each.close()
+        db_release()
 
 
 @cache

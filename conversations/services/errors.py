@@ -43,7 +43,7 @@ class NoCharacter(ServiceError):
         super().__init__(
             "engine_unavailable",
             "There is no character to talk to yet. Whoever runs this site can load some with "
-            "`manage.py load_personas`.",
+            "`manage.py load_personas`, or switch some on in the admin.",
         )
 
 

@@ -37,7 +37,7 @@ class Owner:
 
 
 def owner_from_request(request: HttpRequest, *, create: bool = False) -> Owner:
-    """Who sent an HTTP request. With `create` a browser without a key is given one."""
+    """Who sent an HTTP request. With `create` a browser is given a key, or keeps its own longer."""
     user = getattr(request, "user", None)
     return _owner(request.session, user if user and user.is_authenticated else None, create=create)
 
@@ -77,8 +77,9 @@ def client_address(scope_or_request: Mapping[str, Any] | HttpRequest) -> str:
 
 def _owner(session: SessionBase, user: AbstractBaseUser | None, *, create: bool) -> Owner:
     key = session.get(SESSION_KEY, "")
-    if create and not key:
-        key = session[SESSION_KEY] = secrets.token_hex(16)
+    if create:
+        # Written also where there is a key: the cookie then lasts another year.
+        key = session[SESSION_KEY] = key or secrets.token_hex(16)
     return Owner(user=user, browser_key=key)
 
 

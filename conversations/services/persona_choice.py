@@ -5,7 +5,8 @@ from __future__ import annotations
 from random import Random
 
 from conversations.models import Persona
-from conversations.services.personas import PersonaMissing, persona_random
+from conversations.services.errors import NoCharacter
+from conversations.services.personas import persona_random
 
 NAMED = 5
 
@@ -18,7 +19,7 @@ def persona_choose(*, wanted: str, seed: int | None = None) -> Persona:
     """The character with this number or name, or any active one for `random`.
 
     The same `seed` draws the same character as long as the same ones are active. Raises
-    PersonaUnclear, PersonaMissing.
+    PersonaUnclear, NoCharacter.
     """
     if wanted == "random":
         return persona_random() if seed is None else _drawn(seed)
@@ -34,10 +35,7 @@ def _drawn(seed: int) -> Persona:
     active = Persona.objects.filter(is_active=True).order_by("id")
     number = active.count()
     if not number:
-        raise PersonaMissing(
-            "No character is active. Load some with `manage.py load_personas` or switch some on "
-            "in the admin."
-        )
+        raise NoCharacter
     return active[int(Random(seed).random() * number)]  # noqa: S311
 
 

@@ -14,6 +14,7 @@ from django.db import transaction
 from conversations.catalogue import DEFAULT_COUNT, DEFAULT_SEED, characters
 from conversations.catalogue.names import load_names, load_palette
 from conversations.models import Persona
+from conversations.services.errors import NoCharacter
 from conversations.services.persona_edits import persona_digest
 from conversations.services.persona_files import DamagedLine, PersonaFile
 
@@ -22,10 +23,6 @@ DEFAULT_MAX_ERRORS = 100
 BATCH = 500
 
 Progress = Callable[[int], object]
-
-
-class PersonaMissing(LookupError):
-    """There is no active character to talk to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ def persona_random(*, besides: Persona | None = None) -> Persona:
 
     `besides` is not chosen unless it is the only one. Counts and skips along an index of the
     active ones: a few milliseconds for 40,000, and their ids never leave the database.
-    Raises PersonaMissing.
+    Raises NoCharacter.
     """
     active = Persona.objects.filter(is_active=True).order_by("id")
     others = active.exclude(pk=besides.pk) if besides else active
@@ -56,10 +53,7 @@ def persona_random(*, besides: Persona | None = None) -> Persona:
     else:
         persona = active.first()
     if persona is None:
-        raise PersonaMissing(
-            "No character is active. Load some with `manage.py load_personas` or switch some on "
-            "in the admin."
-        )
+        raise NoCharacter
     return persona
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from conversations.models import Conversation, Message
 
@@ -34,8 +35,9 @@ def conversations_delete_batches(*, conversations: QuerySet[Conversation]) -> It
     """The same, giving an account after each batch.
 
     Each batch is a transaction of its own: the database is never locked for long, and what was
-    done stays done when the work is broken off.
+    done stays done when the work is broken off. What begins meanwhile is not among them.
     """
+    conversations = conversations.filter(created_at__lte=timezone.now())
     while pks := list(conversations.order_by("pk").values_list("pk", flat=True)[:BATCH]):
         with transaction.atomic():
             _, rows = Conversation.objects.filter(pk__in=pks).delete()

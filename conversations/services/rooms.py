@@ -217,7 +217,7 @@ class Rooms:
 
     def tidy(self, room: Room) -> None:
         """Forget a room that nobody needs any more."""
-        is_open = room.conversation_id in self._rooms
+        is_open = self._rooms.get(room.conversation_id) is room
         if is_open and not room.listeners and not room.worker:
             del self._rooms[room.conversation_id]
             self.relay.leave(room.conversation_id)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
 
 from conversations.models import UNFINISHED, Conversation, Message, Role
+from conversations.services.database import db_read
 from conversations.services.texts import text_mask
 
 BATCH = 200
@@ -69,10 +70,12 @@ def dialogues_export(*, conversations: QuerySet[Conversation]) -> Iterator[dict[
                 }
 
 
-def dialogue_lines(*, conversations: QuerySet[Conversation]) -> Iterator[str]:
-    """The same as lines of JSON."""
-    for dialogue in dialogues_export(conversations=conversations):
-        yield json.dumps(dialogue, ensure_ascii=False) + "\n"
+async def dialogue_lines(*, conversations: QuerySet[Conversation]) -> AsyncIterator[str]:
+    """The same as lines of JSON, a batch at a time, for a response that streams."""
+    dialogues = dialogues_export(conversations=conversations)
+    lines = (json.dumps(dialogue, ensure_ascii=False) + "\n" for dialogue in dialogues)
+    while batch := await db_read("".join, itertools.islice(lines, BATCH)):
+        yield batch
 
 
 def _turns(batch: Iterable[Conversation]) -> Iterator[tuple[Any, list[str]]]:

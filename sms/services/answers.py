@@ -12,7 +12,6 @@ import logging
 from datetime import datetime
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import F
 from django.utils import timezone
 
@@ -31,14 +30,15 @@ RUNS = 3
 TURN_POLL_SECONDS = 0.1
 
 
-async def answer_before_deadline(*, answer_id: UUID) -> Answer:
+async def answer_before_deadline(*, answer_id: UUID, deadline: float) -> Answer:
     """Wait for an answer as long as Twilio can be kept waiting, and take it if it is ready.
 
-    Returns the row as it is then: `answered` with the text to give, however many copies of the
-    request ask; any other state means that the REST API brings it, now or later.
+    `deadline` is a time of the event loop's clock. Returns the row as it is then: `answered` with
+    the text to give, however many copies of the request ask; any other state means that the REST
+    API brings it, now or later.
     """
     try:
-        async with asyncio.timeout(settings.ENV.sms_deadline):
+        async with asyncio.timeout_at(deadline):
             await answer_finish(answer_id=answer_id)
             while True:
                 if await db_read(_is_next, answer_id):
@@ -55,12 +55,13 @@ async def answer_finish(*, answer_id: UUID) -> None:
         reply = answer.reply
         if answer.text or reply is None:
             return
+        is_last = run == RUNS
         if reply.status in RETRIABLE and not await db_write(_again, answer, reply):
-            break
-        if reply.status in (*UNFINISHED, *RETRIABLE):
+            is_last = True
+        elif reply.status in (*UNFINISHED, *RETRIABLE):
             async for _ in reply_stream(reply_id=reply.pk):
                 pass
-        if await db_write(_shape, answer_id, is_last=run == RUNS):
+        if await db_write(_shape, answer_id, is_last=is_last):
             return
 
 

@@ -26,7 +26,7 @@ from sms import client
 from sms.client import Outcome, Sent, TryLater, Unknown
 from sms.models import Answer, State, Thread
 from sms.services.answers import answer_finish, answer_take_for_rest
-from sms.services.status import status_note
+from sms.services.status import OPTED_OUT, status_note
 from sms.twiml import status_callback_url
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,6 @@ PAUSES = (2, 10, 60, 300, 1800, 5400)
 # A send takes at most the client's time-out twice; after this its process is gone.
 SENDING_PATIENCE = timedelta(minutes=2)
 LOOK_AFTER = timedelta(minutes=1)
-OPTED_OUT = "21610"
 
 
 async def answer_deliver(*, answer_id: UUID) -> State | None:

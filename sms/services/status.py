@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from uuid import UUID
 
-from django.db import transaction
+from django.db import Error, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from conversations.services.errors import StorageUnavailable
 from sms.models import Answer, DeliveryEvent, State, Thread
 from sms.payload import StatusReport
 
@@ -29,17 +30,23 @@ _RANK = {
     "read": 5,
 }
 BAD_STATUSES = ("undelivered", "failed", "canceled")
-_OPTED_OUT = "21610"
+OPTED_OUT = "21610"  # twilio.com/docs/api/errors/21610
 
 
 def status_record(*, report: StatusReport) -> None:
-    """Take in one status callback; the same one again changes nothing."""
-    status_note(
-        answer_id=report.answer_id,
-        sid=report.sid,
-        status=report.status,
-        error_code=report.error_code,
-    )
+    """Take in one status callback; the same one again changes nothing.
+
+    Raises StorageUnavailable when nothing can be saved.
+    """
+    try:
+        status_note(
+            answer_id=report.answer_id,
+            sid=report.sid,
+            status=report.status,
+            error_code=report.error_code,
+        )
+    except Error as error:
+        raise StorageUnavailable from error
 
 
 @transaction.atomic
@@ -69,7 +76,7 @@ def status_note(*, answer_id: UUID | None, sid: str, status: str, error_code: st
         row.filter(Q(sid=sid), delivery_rank__lt=rank).update(
             delivery_status=event.status, delivery_rank=rank, error_code=event.error_code
         )
-    if error_code == _OPTED_OUT:
+    if error_code == OPTED_OUT:
         Thread.objects.filter(pk=answer.thread_id).update(opted_out_at=timezone.now())
 
 

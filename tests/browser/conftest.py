@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.chat import Person
@@ -25,14 +26,15 @@ NewPerson = Callable[..., Person]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One browser for all of these tests: they run in one process and one after the other."""
+    """These tests go first and one after the other.
+
+    Playwright's synchronous interface occupies its thread's event loop until it is stopped, which
+    happens when the last test of this package is done.
+    """
     here = Path(__file__).parent
     mine = [item for item in items if item.path.is_relative_to(here)]
     for item in mine:
         item.add_marker(pytest.mark.browser)
-        item.add_marker(pytest.mark.xdist_group("browser"))
-    # Playwright's synchronous interface occupies its thread's event loop until it is stopped,
-    # which happens when the last test of this package is done.
     others = [item for item in items if not item.path.is_relative_to(here)]
     items[:] = mine + others
 
@@ -51,7 +53,8 @@ def browser() -> Iterator[Browser]:
 def database(server_template: Path) -> Path:
     """A database to copy, and the static files collected as `manage.py serve` does it."""
     command = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity=0"]
-    subprocess.run(command, cwd=ROOT, env=environment(server_template), check=True)
+    with FileLock(ROOT / "var" / "static.lock"):  # other processes run these tests too
+        subprocess.run(command, cwd=ROOT, env=environment(server_template), check=True)
     return server_template
 
 

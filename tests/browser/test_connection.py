@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import WebSocketRoute, expect
 
 from tests.browser.chat import REPLY_MS, Person
 from tests.browser.conftest import NewPerson
@@ -141,12 +141,35 @@ def test_a_full_house_is_told_and_tried_again(new_person: NewPerson, slow_server
     person.say("And now?")
     failed = person.page.locator("[data-role=bot][data-status=failed]")
     expect(failed.get_by_text("So many people are chatting")).to_be_visible()
+    expect(person.page.locator("#aside")).to_contain_text("So many people are chatting")
+    failed.get_by_role("button", name="Try again").click()
+    expect(failed.get_by_text("So many people are chatting")).to_be_visible()
+    expect(person.bubbles("user", "saved")).to_have_count(2)
     crowd.page.evaluate(DISPERSE)
     failed.get_by_role("button", name="Try again").click()
+    expect(person.box).to_be_focused()
     expect(person.bubbles(status="streaming")).to_have_text(re.compile("."))
     person.page.keyboard.press("Escape")
     expect(person.page.locator("[data-role=bot][data-status=stopped]")).to_have_count(2)
     assert [role for role, _ in person.said()] == ["user", "bot", "user", "bot"]
+
+
+def test_a_socket_that_never_opens_is_given_up_and_tried_again(person: Person) -> None:
+    person.tolerate("WebSocket connection")
+    sockets: list[WebSocketRoute] = []
+
+    def swallow(socket: WebSocketRoute) -> None:
+        sockets.append(socket)
+        if len(sockets) > 1:
+            socket.connect_to_server()
+
+    person.page.clock.install()
+    person.page.route_web_socket(re.compile("/ws/"), swallow)
+    person.start()
+    person.page.clock.fast_forward(31_000)
+    person.page.clock.run_for(2_000)
+    expect(person.page.locator("#chat[data-live]")).to_be_visible()
+    assert len(sockets) == 2
 
 
 def test_a_deleted_conversation_says_so(person: Person) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import connection
@@ -407,13 +408,19 @@ class TestPermissions:
 
 
 class TestExport:
+    # The response is streamed from threads with connections of their own.
+    @pytest.mark.django_db(transaction=True)
     def test_selected_conversations_become_json_lines(self, staff: Client) -> None:
         chosen = conversation_make("write to ann@example.org", "I will .", channel=Channel.SMS)
         conversation_make("not this one", "no")
         data = {"action": "export_selected", "_selected_action": [str(chosen.pk)]}
         response = staff.post(CONVERSATIONS, data)
         assert "attachment" in response["Content-Disposition"]
-        lines = b"".join(response.streaming_content).decode().splitlines()  # type: ignore[attr-defined]
+
+        async def content() -> bytes:
+            return b"".join([block async for block in response.streaming_content])  # type: ignore[attr-defined]
+
+        lines = async_to_sync(content)().decode().splitlines()
         assert [json.loads(line) for line in lines] == [
             {
                 "source": "chat/sms",

@@ -283,6 +283,20 @@ async def test_bad_json_and_wrong_types_have_the_same_shape(
     assert (wrong[0], list(wrong[1]["fields"])) == (400, ["persona"])
 
 
+async def test_a_title_that_cannot_be_kept_starts_no_conversation(program: Program) -> None:
+    status, error = await program.send("POST", "conversations/", {"title": "x" * 81})
+    assert (status, error["code"]) == (400, "too_long")
+    assert not await Conversation.objects.aexists()
+
+
+async def test_enormous_bodies_are_refused_in_json(
+    program: Program, conversation: Conversation
+) -> None:
+    path = f"conversations/{conversation.pk}/messages/"
+    status, error = await program.send("POST", path, {"text": "x" * 1_000_001})
+    assert (status, error["code"]) == (413, "too_long")
+
+
 ENDPOINTS = [
     ("GET", ""),
     ("PATCH", ""),

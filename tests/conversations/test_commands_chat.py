@@ -125,7 +125,7 @@ class TestPipe:
         assert run("manage.py", "migrate", DATABASE_URL=url).returncode == 0
         result = chat(url)
         assert result.returncode == 1
-        assert result.stderr.startswith("CommandError: No character is active. Load some with")
+        assert result.stderr.startswith("CommandError: There is no character to talk to yet.")
         assert len(result.stderr.splitlines()) == 1
 
 

@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from conversations.models import Channel, Conversation, Message, Persona, Role
+from conversations.services.retention import conversations_delete_batches
 
 pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
 
@@ -95,3 +96,14 @@ def test_a_wrong_time_is_explained(given: str) -> None:
 def test_the_time_is_needed() -> None:
     with pytest.raises(CommandError, match="--older-than"):
         prune()
+
+
+def test_what_begins_while_others_are_deleted_stays(
+    idle: dict[int, Conversation], persona: Persona, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conversations.services.retention.BATCH", 1)
+    batches = conversations_delete_batches(conversations=Conversation.objects.all())
+    next(batches)
+    begun = Conversation.objects.create(persona=persona, channel=Channel.WEB)
+    assert len(list(batches)) == len(idle) - 1
+    assert left() == {begun.pk}

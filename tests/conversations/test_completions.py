@@ -96,3 +96,25 @@ async def test_a_busy_engine_is_503(
     response = await complete(headers, messages=HELLO)
     assert (response.status_code, response["Retry-After"]) == (503, "9")
     assert response.json()["error"]["code"] == "busy"
+
+
+async def test_what_the_model_cannot_read_is_the_request_s_mistake(
+    headers: dict[str, str],
+) -> None:
+    lines = ["I collect " + "very " * 3_000 + "old stamps."] * 12
+    response = await complete(headers, messages=HELLO, persona=lines)
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "too_long")
+
+
+async def test_without_characters_there_is_an_error_that_clients_can_read(
+    headers: dict[str, str], persona: Persona
+) -> None:
+    await persona.adelete()
+    response = await complete(headers, messages=HELLO)
+    assert response.status_code == 503
+    assert "load_personas" in response.json()["error"]["message"]
+
+
+async def test_enormous_bodies_are_refused_in_json(headers: dict[str, str]) -> None:
+    response = await complete(headers, messages=HELLO, model="m" * 1_000_001)
+    assert (response.status_code, response.json()["error"]["code"]) == (413, "too_long")

@@ -15,7 +15,7 @@ from websockets.frames import Frame
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from conversations.consumers import MAX_WAITING_EVENTS, ChatSocket
+from conversations.chat_socket import MAX_WAITING_EVENTS, ChatSocket, Reader
 from conversations.flow import FRAMES_AT_ONCE, FrameBudget, Outlet
 from conversations.models import Conversation, Status
 from conversations.services.events import (
@@ -186,11 +186,15 @@ async def test_all_readers_get_the_same_numbers(live: LiveReply) -> None:
     assert live.pieces == ["I", " am", " here", " now"]
 
 
+async def nobody() -> None:
+    """Who the reader is now."""
+
+
 async def test_a_reader_that_stays_behind_is_asked_to_come_again() -> None:
     protocol = Protocol()
     conversation = Conversation(pk=uuid4())
     with Outlet(partial(handle_reply, protocol)) as outlet:
-        socket = ChatSocket(conversation, Owner(), "", outlet)
+        socket = ChatSocket(Reader(conversation, Owner(), ""), nobody, outlet)
         for _ in range(MAX_WAITING_EVENTS):
             socket.hear(ConversationReset(uuid4()))
         await asyncio.sleep(0)

@@ -15,6 +15,7 @@ from pytest_django import Settings
 
 from conversations.models import Conversation, Message, Persona, Role, Status
 from conversations.theme import theme_of
+from tests.fakes import FakeEngine
 
 pytestmark = pytest.mark.django_db
 
@@ -295,3 +296,82 @@ def test_what_a_page_takes_of_a_colour(
 ) -> None:
     theme = theme_of(color)
     assert (theme.hue, theme.is_muted, theme.ink) == (hue, is_muted, ink)
+
+
+def test_times_without_javascript_are_what_they_say(
+    client: Client, persona: Persona, settings: Settings
+) -> None:
+    settings.TIME_ZONE = "Asia/Tokyo"
+    conversation = start(client)
+    message = add(conversation, Role.USER, "what time is it?")
+    assert f"{message.created_at:%H:%M} UTC" in page(client, conversation).text
+    last = Conversation.objects.get().last_activity_at
+    assert f"{last:%H:%M} UTC" in client.get("/conversations/").text
+
+
+def test_the_whole_of_a_page_is_no_part_of_more(client: Client, persona: Persona) -> None:
+    conversation = start(client)
+    Message.objects.bulk_create(
+        Message(conversation=conversation, role=Role.USER, text=f"message {n};") for n in range(200)
+    )
+    text = page(client, conversation).text
+    assert "message 0;" in text
+    assert "Show the whole conversation" not in text
+
+
+def test_an_export_asks_the_database_as_often_for_many_as_for_few(
+    client: Client, persona: Persona
+) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            document = client.get("/conversations/export/").json()
+        said = {message["text"] for c in document["conversations"] for message in c["messages"]}
+        assert said == {"how it began", "how it went on"}
+        return len(captured)
+
+    def talk() -> None:
+        conversation = start(client)
+        add(conversation, Role.USER, "how it began")
+        add(conversation, Role.BOT, "how it went on")
+
+    talk()
+    start(client)  # where nothing was said
+    few = queries()
+    for _ in range(10):
+        talk()
+    assert queries() == few
+
+
+def test_each_visit_lets_the_browser_keep_its_conversations_another_year(
+    client: Client, persona: Persona
+) -> None:
+    for _ in range(2):
+        cookie = client.get("/").cookies["sessionid"]
+        assert cookie["max-age"] == 365 * 24 * 60 * 60
+
+
+class TestWithoutJavaScript:
+    pytestmark = pytest.mark.django_db(transaction=True)
+
+    @pytest.fixture(autouse=True)
+    def _engine(self, fake_engine: FakeEngine) -> None: ...
+
+    def said(self) -> list[str]:
+        return list(Message.objects.filter(role=Role.USER).values_list("text", flat=True))
+
+    def test_a_form_sent_twice_is_one_message_and_with_other_words_another(
+        self, client: Client, persona: Persona
+    ) -> None:
+        send = reverse("conversation-send", args=[start(client).pk])
+        form = {"client_id": str(uuid.uuid4()), "text": "Hello"}
+        for text in ("Hello", "Hello", "Or rather good evening"):
+            assert client.post(send, form | {"text": text}).status_code == 302
+        assert self.said() == ["Hello", "Or rather good evening"]
+
+    def test_reset_meets_somebody_else(self, client: Client, persona: Persona) -> None:
+        conversation = start(client)
+        send = reverse("conversation-send", args=[conversation.pk])
+        response = client.post(send, {"text": " /Reset "})
+        successor = Conversation.objects.exclude(pk=conversation.pk).get()
+        assert response["Location"] == f"/c/{successor.pk}/"
+        assert self.said() == []

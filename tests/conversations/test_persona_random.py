@@ -10,7 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from conversations.models import Persona
-from conversations.services.personas import PersonaMissing, persona_random
+from conversations.services.errors import NoCharacter
+from conversations.services.personas import persona_random
 
 pytestmark = pytest.mark.django_db
 
@@ -37,7 +38,7 @@ def test_random_besides_somebody_meets_another() -> None:
 
 
 def test_random_without_characters_says_what_to_do() -> None:
-    with pytest.raises(PersonaMissing, match="load_personas"):
+    with pytest.raises(NoCharacter, match="load_personas"):
         persona_random()
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from pytest_django import Settings
 
 from chatbot_site.origins import origin_is_ours
-from conversations.models import Conversation
+from conversations.models import Conversation, Message
 from tests.conversations.sockets import Browser, Socket
 from tests.fakes import FakeEngine
 
@@ -149,3 +150,45 @@ async def test_staff_read_and_do_not_write(
         assert (await theirs.receive())["code"] == "invalid"
         await theirs.send("reply.resume", message_id=end["message_id"], after_seq=0)
         assert await theirs.next("reply.end") == end
+
+
+@pytest.fixture
+def _rights_looked_up_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("conversations.chat_socket.RIGHTS_SECONDS", 0.0)
+
+
+async def closed(socket: Socket) -> bool:
+    """Whether the next that comes is the end of the socket, as for who may not read it."""
+    end = await socket.communicator.receive_output(timeout=20)
+    return bool(end == {"type": "websocket.close", "code": 4404})
+
+
+@pytest.mark.usefixtures("_rights_looked_up_each_time")
+async def test_an_open_socket_ends_with_the_session_it_was_opened_in(
+    browser: Browser, conversation: Conversation, fake_engine: FakeEngine
+) -> None:
+    async with browser.open(conversation) as writing, browser.open(conversation) as reading:
+        await writing.say("Hello")
+        await reading.next("reply.end")
+        await Session.objects.all().adelete()
+        await writing.say("Still me")
+        await writing.next("reply.end")
+        assert await closed(writing)
+    assert not await Message.objects.filter(text="Still me").aexists()
+
+
+@pytest.mark.usefixtures("_rights_looked_up_each_time")
+async def test_staff_who_lose_their_rights_are_told_nothing_more(
+    browser: Browser,
+    conversation: Conversation,
+    user_make: Callable[..., User],
+    fake_engine: FakeEngine,
+) -> None:
+    from asgiref.sync import sync_to_async
+
+    staff = await sync_to_async(lambda: Browser(user_make("grace", is_staff=True)))()
+    async with browser.open(conversation) as mine, staff.open(conversation) as theirs:
+        await User.objects.filter(username="grace").aupdate(is_staff=False)
+        await mine.say("Not for everybody")
+        await mine.next("reply.end")
+        assert await closed(theirs)

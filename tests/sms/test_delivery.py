@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -14,8 +15,12 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from conversations.models import Message, Status
+from conversations.services.errors import ServiceError
+from inference.errors import EngineStopped
 from sms import wording
 from sms.models import Answer, State, Thread
+from sms.payload import IncomingText
+from sms.services.inbound import Receipt, text_receive
 from sms.services.worker import Worker
 from tests.sms.conftest import Phone, SlowEngine
 from tests.sms.payloads import OURS, PERSON, sms, status, whatsapp
@@ -298,3 +303,28 @@ async def _everything_written() -> None:
     async for reply in Message.objects.filter(role="bot"):
         async for _ in reply_stream(reply_id=reply.pk):
             pass
+
+
+async def test_the_time_to_save_a_text_is_part_of_what_twilio_waits(
+    phone: Phone, engine: SlowEngine, twilio_api: TwilioApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*, text: IncomingText) -> Receipt:
+        time.sleep(0.1)
+        return text_receive(text=text)
+
+    monkeypatch.setattr("sms.views.text_receive", slowly)
+    assert await phone.says(sms("in no hurry")) is None
+    answer = await Answer.objects.select_related("inbound").alatest("inbound_id")
+    assert (await settled(answer)).state == State.SENT
+
+
+async def test_a_reply_that_cannot_be_had_again_is_apologised_for(
+    phone: Phone, engine: SlowEngine, env: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise ServiceError("invalid", "Not any more.")
+
+    env(sms_deadline=10)
+    monkeypatch.setattr("sms.services.answers.chat_send", refuse)
+    engine.error = EngineStopped("gone")
+    assert wording.NO_WORDS in str(await phone.says(sms("hello")))

@@ -15,7 +15,6 @@ from conversations.management.base import ManualCommand
 from conversations.services.engine import engine
 from conversations.services.errors import MessageInvalid, ServiceError
 from conversations.services.persona_choice import PersonaUnclear, persona_choose
-from conversations.services.personas import PersonaMissing
 from conversations.services.texts import text_clean
 from inference.errors import BundleError
 
@@ -65,7 +64,7 @@ examples:
             persona = persona_choose(wanted=options["persona"], seed=options["seed"])
             engine().load()
             self.chat = (UnsavedChat if options["no_save"] else SavedChat)(persona, options["seed"])
-        except (BundleError, PersonaMissing, PersonaUnclear, ServiceError) as error:
+        except (BundleError, PersonaUnclear, ServiceError) as error:
             raise CommandError(str(error)) from error
         self.is_person = sys.stdin.isatty()
         self.name = STRANGER if options["persona"] == "random" else persona.name

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
+from django.core.management.base import CommandError
 from tqdm import tqdm
 
 from conversations.catalogue import DEFAULT_COUNT, DEFAULT_SEED, CatalogueError
-from conversations.management.base import whole_number
+from conversations.management.base import ManualCommand, whole_number
 from conversations.models import Persona
 from conversations.services.persona_files import PersonaFileError
 from conversations.services.persona_formats import READERS
@@ -39,17 +38,11 @@ delete. Files may be gzipped. A load that fails adds nothing.
 SHOWN_PROBLEMS = 10
 
 
-class Command(BaseCommand):
+class Command(ManualCommand):
     help = "Fill the database with characters: the built-in catalogue, or those of a file."
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        return super().create_parser(
-            prog_name,
-            subcommand,
-            epilog=EXAMPLES,
-            formatter_class=RawDescriptionHelpFormatter,
-            **kwargs,
-        )
+        return super().create_parser(prog_name, subcommand, epilog=EXAMPLES, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -74,15 +67,13 @@ class Command(BaseCommand):
         )
         parser.add_argument("--json", action="store_true", help="report as one JSON line")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def run(self, **options: Any) -> None:
         self._check(options)
         started = time.monotonic()
         try:
             loaded = self._load(options)
         except (PersonaFileError, CatalogueError) as error:
             raise CommandError(str(error)) from error
-        except DatabaseError as error:
-            raise CommandError(f"The database refuses: {error}. Is it migrated?") from error
         self._report(loaded, time.monotonic() - started, as_json=options["json"])
 
     def _check(self, options: dict[str, Any]) -> None:

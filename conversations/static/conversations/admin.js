@@ -9,10 +9,15 @@ document.addEventListener("DOMContentLoaded", () => {
     if (!disc || !text || !color || !emblem) {
         return;
     }
+    // The letters are white on dark colours, as conversations/theme.py has them.
+    const linear = (at) => {
+        const channel = parseInt(color.value.slice(at, at + 2), 16) / 255;
+        return channel <= 0.04045 ? channel / 12.92 : ((channel + 0.055) / 1.055) ** 2.4;
+    };
     const show = () => {
-        const [red, green, blue] = [1, 3, 5].map((at) => parseInt(color.value.slice(at, at + 2), 16));
+        const luminance = 0.2126 * linear(1) + 0.7152 * linear(3) + 0.0722 * linear(5);
         disc.setAttribute("fill", color.value);
-        text.setAttribute("fill", 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#000" : "#fff");
+        text.setAttribute("fill", luminance < 0.18 ? "#ffffff" : "#1c1a17");
         text.setAttribute("font-size", [...emblem.value].length < 3 ? "20" : "13");
         text.textContent = emblem.value;
     };

@@ -11,6 +11,13 @@
  * @property {string} ink
  */
 
+const STUCK = "The veil is stuck. Please try again in a moment.";
+/** @type {Record<number, string>} */
+const REFUSED = {
+  403: "This page is too old to lift the veil. Please reload it and try again.",
+  404: "This conversation no longer exists. Start a new chat to go on.",
+};
+
 export class CharacterCard {
   /**
    * @param {string} conversation its id
@@ -47,13 +54,14 @@ export class CharacterCard {
       const options = { method: "POST", body: new FormData(form) };
       const headers = { Accept: "application/json" };
       const answer = await fetch(form.action, { ...options, headers });
-      if (!answer.ok) throw new Error(`status ${answer.status}`);
+      if (!answer.ok) throw new Error(REFUSED[answer.status] ?? STUCK);
       const character = await answer.json();
       this.#show(character);
       this.others.postMessage(character);
       this.#part("[data-revealed]").focus();
-    } catch {
-      error.textContent = "The veil is stuck. Please try again in a moment.";
+    } catch (reason) {
+      // Without a connection `fetch` throws a TypeError, in the browser's words.
+      error.textContent = reason instanceof TypeError ? STUCK : /** @type {Error} */ (reason).message;
       error.hidden = false;
     } finally {
       button.disabled = false;

@@ -12,6 +12,7 @@ const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 20_000;
 const PING_EVERY_MS = 25_000;
 const PONG_WITHIN_MS = 10_000;
+const FIRST_FRAME_WITHIN_MS = 30_000; // many people may be coming at once
 
 /**
  * Events: `state` with `{state, retryAt}` (milliseconds since the epoch, only while waiting) and
@@ -25,7 +26,7 @@ export class Connection extends EventTarget {
   #failures = 0;
   #retryTimer = 0;
   #pingTimer = 0;
-  #pongTimer = 0;
+  #frameTimer = 0;
 
   /**
    * @param {string} path of the socket
@@ -59,6 +60,8 @@ export class Connection extends EventTarget {
     const socket = new WebSocket(this.url);
     this.#socket = socket;
     this.#enter("connecting");
+    // A network that has gone silent never says that it will not open the socket.
+    this.#expectFrame(FIRST_FRAME_WITHIN_MS);
     let opened = false;
     socket.addEventListener("open", () => {
       if (socket !== this.#socket) return;
@@ -69,7 +72,7 @@ export class Connection extends EventTarget {
     socket.addEventListener("message", (event) => {
       if (socket !== this.#socket) return;
       this.#failures = 0;
-      clearTimeout(this.#pongTimer);
+      clearTimeout(this.#frameTimer);
       this.#schedulePing();
       tell(this, "frame", JSON.parse(event.data));
     });
@@ -129,7 +132,7 @@ export class Connection extends EventTarget {
 
   #drop() {
     clearTimeout(this.#pingTimer);
-    clearTimeout(this.#pongTimer);
+    clearTimeout(this.#frameTimer);
     const socket = this.#socket;
     this.#socket = null;
     // To close a socket that is still being opened counts as an error.
@@ -143,9 +146,13 @@ export class Connection extends EventTarget {
   }
 
   #ping() {
-    if (!this.send({ type: "ping" })) return;
-    clearTimeout(this.#pongTimer);
-    this.#pongTimer = setTimeout(() => this.#lost(), PONG_WITHIN_MS);
+    if (this.send({ type: "ping" })) this.#expectFrame(PONG_WITHIN_MS);
+  }
+
+  /** @param {number} milliseconds without one, the socket counts as dead */
+  #expectFrame(milliseconds) {
+    clearTimeout(this.#frameTimer);
+    this.#frameTimer = setTimeout(() => this.#lost(), milliseconds);
   }
 
   /** A refused socket looks like a broken network; the page tells which it is. */

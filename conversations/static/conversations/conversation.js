@@ -7,16 +7,15 @@
 
 import { on, tell } from "./events.js";
 import { newClientId } from "./outbox.js";
-import { Transcript, isOpen } from "./transcript.js";
+import { RETRIABLE, Transcript, isOpen } from "./transcript.js";
 
-const RETRIABLE = new Set(["failed", "interrupted"]);
 // Errors of a message that sending it again does not mend.
 const REFUSALS = new Set(["too_long", "invalid", "not_found"]);
 
 /**
  * Events: `list` (messages came or moved), `message` (one changed), `text` (a reply grew by a
  * chunk), `live` (whether the server tells what happens), `hold` (nothing is sent until a time),
- * `notice` (a sentence for the person), `reset` (another conversation takes over).
+ * `notice` (a sentence for the person), `mishap` (the same, of a message, which shows it), `reset` (another conversation takes over).
  */
 export class Conversation extends EventTarget {
   transcript = new Transcript();
@@ -185,7 +184,10 @@ export class Conversation extends EventTarget {
 
   /** @param {any} frame */
   #reply(frame) {
-    const reply = this.transcript.reply(Number(frame.message_id));
+    const id = Number(frame.message_id);
+    const oldest = this.transcript.oldestId;
+    if (id < oldest && oldest < Infinity) return; // of a message that this page does not show
+    const reply = this.transcript.reply(id);
     if (!reply) return this.connection.restart();
     if (frame.type === "reply.token") return this.#token(reply, frame);
     if (frame.type === "reply.end") {
@@ -221,7 +223,8 @@ export class Conversation extends EventTarget {
     else if (code === "rate_limited") {
       this.#set(message, { status: "waiting", detail: "" });
       this.#hold(retryAfter ?? 5);
-    } else if (message.status === "saved" && reply) {
+    } else if (message.id !== null && reply) {
+      if (message.status !== "saved") this.#restartFailed(message, reply);
       this.#set(reply, { detail });
     } else if (REFUSALS.has(code)) {
       this.outbox.remove(message.clientId);
@@ -229,6 +232,19 @@ export class Conversation extends EventTarget {
     } else {
       this.#set(message, { status: "unsaved", detail });
     }
+    if (message && code !== "rate_limited") tell(this, "mishap", { text: detail });
+  }
+
+  /**
+   * The reply to a saved message could not be asked for again.
+   * @param {Message} message
+   * @param {Message} reply
+   */
+  #restartFailed(message, reply) {
+    this.outbox.remove(message.clientId);
+    this.#set(message, { status: "saved" });
+    this.#set(reply, { status: "failed" });
+    this.#changed();
   }
 
   #flush() {

@@ -34,7 +34,10 @@ function chat() {
   const composer = new Composer(id);
   const status = new Status(() => connection.open());
   const view = new View({
-    onRetry: (message) => conversation.retry(message),
+    onRetry: (message) => {
+      conversation.retry(message);
+      composer.focus(); // the button is gone
+    },
     onEdit: (message) => {
       conversation.discard(message);
       composer.edit(message.text);
@@ -45,6 +48,7 @@ function chat() {
 
   const came = view.read();
   conversation.load(came.map(({ values }) => values));
+  const shown = new Map(came.map(({ values, element }) => [values.id, element]));
 
   on(connection, "state", (state) => status.connection(state));
   on(conversation, "live", ({ live }) => page.toggleAttribute("data-live", live));
@@ -53,18 +57,19 @@ function chat() {
   on(conversation, "text", ({ message, chunk }) => view.append(message, chunk));
   on(conversation, "hold", ({ until }) => status.hold(until));
   on(conversation, "notice", ({ text }) => status.notice(text));
+  on(conversation, "mishap", ({ text }) => status.announce(text));
   on(conversation, "reset", (successor) => location.assign(`/c/${successor.id}/`));
   on(composer, "send", ({ text }) => send(text));
   stop.addEventListener("click", () => stopReply());
   document.addEventListener("keydown", (event) => {
-    // The first Escape closes what has popped up.
-    if (event.key !== "Escape" || document.querySelector(":popover-open")) return;
+    // The first Escape closes what has popped up, or ends what an input method is composing.
+    if (event.key !== "Escape" || event.isComposing || document.querySelector(":popover-open")) return;
     stopReply();
   });
 
   conversation.transcript.messages.forEach((message) => {
-    const shown = came.find(({ values }) => values.id === message.id);
-    if (shown) view.adopt(message, shown.element);
+    const element = message.id === null ? undefined : shown.get(message.id);
+    if (element) view.adopt(message, element);
   });
   arrange();
   scroll.toEnd();

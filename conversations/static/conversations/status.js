@@ -20,6 +20,7 @@ export class Status {
     // Counting down is to be seen, not to be read out every second.
     this.count = /** @type {HTMLElement} */ (area.querySelector("[data-status-count]"));
     this.button = /** @type {HTMLButtonElement} */ (area.querySelector("button"));
+    this.aside = /** @type {HTMLElement} */ (document.getElementById("aside"));
     this.button.addEventListener("click", onTryNow);
   }
 
@@ -41,6 +42,14 @@ export class Status {
     this.#notice = text;
     this.#noticeUntil = Date.now() + NOTICE_MS;
     this.#show();
+  }
+
+  /**
+   * Say something to a screen reader alone: it is to be seen elsewhere.
+   * @param {string} text
+   */
+  announce(text) {
+    this.aside.replaceChildren(text);
   }
 
   #show() {

@@ -19,7 +19,7 @@
  */
 
 const OPEN = new Set(["pending", "streaming"]);
-const RETRIABLE = new Set(["failed", "interrupted"]);
+export const RETRIABLE = new Set(["failed", "interrupted"]);
 
 /** @param {Message} message */
 export const isOpen = (message) => message.role === "bot" && OPEN.has(message.status);

@@ -78,8 +78,9 @@ export class View {
     const settled = open < 0 ? messages.length : open;
     this.#fill(this.log, messages.slice(0, settled));
     this.#fill(this.tail, messages.slice(settled));
+    const kept = new Set(messages);
     for (const [message, element] of this.#elements) {
-      if (messages.includes(message)) continue;
+      if (kept.has(message)) continue;
       element.remove();
       this.#elements.delete(message);
     }

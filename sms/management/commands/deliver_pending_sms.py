@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from argparse import RawDescriptionHelpFormatter
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
+from conversations.management.base import ManualCommand
 from sms import client
 from sms.models import UNSETTLED, Answer, State
 from sms.services.worker import POLL_SECONDS, Worker
@@ -28,21 +28,17 @@ Ends with status 1 if an answer failed for good or its outcome is unknown.
 """
 
 
-class Command(BaseCommand):
+class Command(ManualCommand):
     help = HELP
     # Advice on settings belongs to `check` and `sms_doctor`, not before every answer.
     requires_system_checks = ()
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        kwargs["formatter_class"] = RawDescriptionHelpFormatter
-        return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--watch", action="store_true", help="go on until Ctrl-C")
         parser.add_argument("--dry-run", action="store_true", help="only say what is owed")
         parser.add_argument("--json", action="store_true", help="end in one JSON line")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def run(self, **options: Any) -> None:
         if options["dry_run"]:
             self._report(_owed(), as_json=options["json"])
             return

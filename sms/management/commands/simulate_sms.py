@@ -6,15 +6,15 @@ import http.client
 import json
 import secrets
 import xml.etree.ElementTree as ET
-from argparse import RawDescriptionHelpFormatter
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.urls import reverse
 from twilio.request_validator import RequestValidator
 
+from conversations.management.base import ManualCommand
 from sms.numbers import NumberInvalid, address_parse
 
 HELP = """Texts the running server as Twilio would: a real HTTP request, signed with your token.
@@ -36,14 +36,10 @@ Prints the status and the TwiML. Ends with status 1 unless the server answered 2
 """
 
 
-class Command(BaseCommand):
+class Command(ManualCommand):
     help = HELP
     # Advice on settings belongs to `check` and `sms_doctor`, not before every answer.
     requires_system_checks = ()
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        kwargs["formatter_class"] = RawDescriptionHelpFormatter
-        return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("text", help="what the text says; quote it")
@@ -70,7 +66,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--json", action="store_true", help="end in one JSON line")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def run(self, **options: Any) -> None:
         token = settings.ENV.twilio_auth_token
         if not token:
             raise CommandError(

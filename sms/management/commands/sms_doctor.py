@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from argparse import RawDescriptionHelpFormatter
 from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from requests.exceptions import RequestException
 from twilio.base.exceptions import TwilioRestException
 
+from conversations.management.base import ManualCommand
 from sms import client
 from sms.numbers import NumberInvalid, number_parse
 from sms.services.doctor import Finding, sms_examine, webhook_register
@@ -28,14 +28,10 @@ Ends with status 1 if something has to be done.
 _MARKS = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
 
 
-class Command(BaseCommand):
+class Command(ManualCommand):
     help = HELP
     # It tells the same and more itself.
     requires_system_checks = ()
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        kwargs["formatter_class"] = RawDescriptionHelpFormatter
-        return super().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -49,7 +45,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--json", action="store_true", help="end in one JSON line")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def run(self, **options: Any) -> None:
         number = _number(options["number"])
         if options["register"]:
             _register(number)
