@@ -91,6 +91,7 @@ class Env(BaseSettings):
     repetition_penalty: float | None = Field(
         None, ge=1, le=5, validation_alias="CHATBOT_REPETITION_PENALTY"
     )
+    copying: float | None = Field(None, ge=0, le=1, validation_alias="CHATBOT_COPYING")
 
     # Conversations
     message_max_length: int = Field(

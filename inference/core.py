@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.contest import Standing
+from inference.copying import NO_COPIES
 from inference.detokenizer import blank_tokens, unshown_tokens, unspoken_tokens
 from inference.events import Totals
 from inference.kv_cache import Entry, KVCache
@@ -187,13 +188,7 @@ class EngineCore:
         reply.reply_ids.append(token)
         if not standing:
             self._emit(reply.request, token)
-        if reply.echo:
-            if reply.blocked:
-                self._sampler.unblock(reply.slot, reply.blocked)
-            reply.blocked = reply.echo.add(token)
-            if reply.blocked:
-                self._sampler.block(reply.slot, reply.blocked)
-        self._favour(reply, reply.spelling.add(token))
+        self._steer(reply, token)
         if not reply.shows and token not in self._blank:
             reply.shows = True
             self._sampler.begun(reply.slot)
@@ -202,13 +197,17 @@ class EngineCore:
         if length >= reply.limit and (reply.shows or length >= reply.room):
             self._end(reply, at_limit=True)
 
-    def _favour(self, reply: Reply, tokens: Sequence[int]) -> None:
-        """Let a word of the prompt that the reply has begun go on as it does there."""
-        if reply.favoured:
-            self._sampler.unfavour(reply.slot, reply.favoured)
-        reply.favoured = [token for token in tokens if token not in reply.blocked]
-        if reply.favoured:
-            self._sampler.favour(reply.slot, reply.favoured)
+    def _steer(self, reply: Reply, token: int) -> None:
+        """What a reply had better say next, and what it should not say again. What the prompt says
+        may be said again: half of a true statement would go on as an untrue one."""
+        copies = reply.copying.add(token) if reply.copying else NO_COPIES
+        self._sampler.copy(reply.slot, copies)
+        if reply.echo:
+            if reply.blocked:
+                self._sampler.unblock(reply.slot, reply.blocked)
+            reply.blocked = [again for again in reply.echo.add(token) if again not in copies.tokens]
+            if reply.blocked:
+                self._sampler.block(reply.slot, reply.blocked)
 
     def _end(self, reply: Reply, *, at_limit: bool) -> None:
         """A reply is whole: the one there is, or one to be compared with others."""

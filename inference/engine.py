@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from inference.bundle import Bundle
 from inference.casing import CaseRestorer, names_in
 from inference.contest import Contest
+from inference.copying import Copying
 from inference.detokenizer import Detokenizer
 from inference.errors import EngineStopped
 from inference.events import Delta, EngineStats, Event, Finished, Queued, Totals
@@ -27,7 +28,6 @@ from inference.prompt import Prompt, Turn
 from inference.repetition import Echo
 from inference.request import Request
 from inference.rerank import Judge
-from inference.spelling import Spelling
 
 if TYPE_CHECKING:
     from inference.worker import Worker
@@ -145,16 +145,23 @@ class Engine:
             detokenizer=Detokenizer(model.pieces, case),
             loop=asyncio.get_running_loop(),
         )
-        bot = model.bundle.special_tokens.bot
-        spelling = Spelling(request.prompt.ids, model.pieces, bot)
+        copying = _copying(model, request.prompt, params)
         for _ in range(count):
-            # What the prompt's words go on with is found once; each copy is at its own word.
-            request.add_reply(_echo(model, request.prompt, params), copy(spelling), contest)
+            # What the prompt goes on with is found once; each copy is at its own word.
+            request.add_reply(_echo(model, request.prompt, params), copy(copying), contest)
         return request
+
+
+def _copying(model: Model, prompt: Prompt, params: SamplingParams) -> Copying | None:
+    if not params.copying:
+        return None
+    special = model.bundle.special_tokens
+    share = params.copying if params.temperature else 1.0
+    return Copying(prompt.ids, model.pieces, model.spared, special, share)
 
 
 def _echo(model: Model, prompt: Prompt, params: SamplingParams) -> Echo | None:
     if params.repetition_penalty <= 1:
         return None
     bot = model.bundle.special_tokens.bot
-    return Echo(prompt.own_turns, bot, model.spared, model.bundle.vocab_size)
+    return Echo(prompt.own_turns, bot, model.spared, model.pieces)

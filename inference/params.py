@@ -27,6 +27,8 @@ class SamplingParams:
     top_p: the smallest set of candidates with this probability is kept (Holtzman et al. 2020).
     repetition_penalty: divides the logits of content the character has just used, measured as
         `sampling.py` says; above 1 it also makes no statement twice. 1 is off.
+    copying: how often a reply that has begun to say what its prompt says goes on as the prompt does
+        (`copying.py`), from 0, never, to 1, always; above 0 the most probable token is, too.
     seed: the same seed, prompt and bundle draw the same reply; None draws a new one each time.
     candidates: replies that are written at once, of which the best is given (`rerank.py`). Above 1
         nothing is heard of a reply before it is whole, and it takes as many of the engine's places.
@@ -39,6 +41,7 @@ class SamplingParams:
     top_k: int = 40
     top_p: float = 0.9
     repetition_penalty: float = 1.3
+    copying: float = 0.0
     seed: int | None = None
     candidates: int = 1
 
@@ -59,6 +62,7 @@ class SamplingParams:
         _whole("top_k", self.top_k, 1, TOP_K_LIMIT)
         _number("top_p", self.top_p, 0, 1, above=True)
         _number("repetition_penalty", self.repetition_penalty, 1, 5)
+        _number("copying", self.copying, 0, 1)
         _whole("candidates", self.candidates, 1, MAX_CANDIDATES)
         if self.seed is not None:
             _whole("seed", self.seed, 0, 2**63 - 1)

@@ -34,25 +34,33 @@ def _is_content(piece: Piece) -> bool:
 
 
 class Echo:
-    """Which content would be the same statement again: a content token after the same tokens.
+    """Which token would be the same statement or question again.
 
-    Like the blocking of repeated n-grams (Paulus et al. 2017), but "do you like …" can be said
-    again; "I am a vegetarian" cannot. `said` are the character's turns, each with its `mark`.
+    Like the blocking of repeated n-grams (Paulus et al. 2017), but of content after the same
+    tokens only: "do you like …" can be said again, "I am a vegetarian" cannot. A question is the
+    same when it begins with the same words. `said` are the character's turns, each with its `mark`.
     """
 
     def __init__(
-        self, said: Sequence[Sequence[int]], mark: int, spared: frozenset[int], vocab_size: int
+        self,
+        said: Sequence[Sequence[int]],
+        mark: int,
+        spared: frozenset[int],
+        pieces: Sequence[Piece],
     ) -> None:
         self._spared = spared
-        self._base = vocab_size
+        self._questions = Questions(pieces)
+        self._base = len(pieces)
         # The last CONTEXT tokens are the digits of one number.
-        self._limit = vocab_size ** (CONTEXT - 1)
+        self._limit = self._base ** (CONTEXT - 1)
         self._after: dict[int, list[int]] = {}
         self._context = mark
         for turn in said:
+            self._questions.add(mark)
             for token in turn[1:]:
                 self.add(token)
             self._context = mark
+        self._questions.add(mark)
 
     def add(self, token: int) -> Sequence[int]:
         """Take in the next token of the turn, and return what must not follow it."""
@@ -60,7 +68,32 @@ class Echo:
         if token not in self._spared and context >= self._limit:
             self._after.setdefault(context, []).append(token)
         self._context = context = context % self._limit * self._base + token
-        return self._after.get(context, ())
+        return [*self._after.get(context, ()), *self._questions.add(token)]
+
+
+class Questions:
+    """Which token would begin a question that was asked before: the fourth after the same three,
+    or the last of a shorter one."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self._pieces = pieces
+        self._asked: dict[tuple[int, ...], list[int]] = {}
+        self._opening: tuple[int, ...] = ()  # of the sentence, as far as it counts
+
+    def add(self, token: int) -> Sequence[int]:
+        """Take in the next token that the character says, and return what must not follow it."""
+        piece = self._pieces[token]
+        text = piece.strip() if isinstance(piece, str) else ""
+        if piece and not text.endswith((".", "!", "?")):
+            if len(self._opening) > CONTEXT:
+                return ()
+            self._opening += (token,)
+            return self._asked.get(self._opening, ())
+        if text.endswith("?") and len(self._opening) >= CONTEXT:
+            *same, last = self._opening
+            self._asked.setdefault(tuple(same), []).append(last)
+        self._opening = ()
+        return ()
 
 
 def recent_words(said: Sequence[Sequence[int]]) -> list[int]:

@@ -11,6 +11,7 @@ from random import Random
 from time import monotonic
 
 from inference.contest import Contest, Standing
+from inference.copying import Copying
 from inference.detokenizer import Detokenizer
 from inference.errors import EngineError
 from inference.events import Delta, Event, Finished, Queued
@@ -18,7 +19,6 @@ from inference.params import SamplingParams
 from inference.prompt import Prompt
 from inference.repetition import Echo
 from inference.sequence import Sequence
-from inference.spelling import Spelling
 
 Item = int | Queued | Finished | EngineError
 """What the engine's thread hands over: a token of the reply, or news."""
@@ -38,10 +38,9 @@ class Reply(Sequence):
     limit: int
     room: int
     echo: Echo | None
-    spelling: Spelling
+    copying: Copying | None
     shows: bool = False
     blocked: Tokens[int] = ()
-    favoured: Tokens[int] = ()
     next_uniform: Callable[[], float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,7 +77,7 @@ class Request:
     ended: bool = False
 
     def add_reply(
-        self, echo: Echo | None, spelling: Spelling, contest: Contest | None = None
+        self, echo: Echo | None, copying: Copying | None, contest: Contest | None = None
     ) -> None:
         """Prepare a reply; one of several needs a position more, for the token that ends it."""
         room = self.prompt.reply_room - (contest is not None)
@@ -91,7 +90,7 @@ class Request:
             limit=min(self.params.max_tokens, room),
             room=room,
             echo=echo,
-            spelling=spelling,
+            copying=copying,
         )
         self.replies.append(reply)
 

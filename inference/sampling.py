@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from inference.copying import NO_COPIES, Copies
 from inference.params import SamplingParams
 
 _BANNED = -1e30
-# What multiplies the logit of a favoured token, measured as that of a penalised one is.
-_FAVOUR = 2.0
 
 
 def log_likelihoods(
@@ -31,10 +30,13 @@ def log_likelihoods(
 ) -> npt.NDArray[np.float32]:
     """How likely the model finds the `drawn` tokens (B) among its candidates (B, K), in nats.
 
-    Neither temperature nor penalties count; what is not among the candidates counts as impossible.
+    Neither temperature nor penalties count; what is not among the candidates counts as impossible,
+    and one that was copied all the same as the least likely of them.
     """
     total = np.log(np.exp(values - values[:, :1]).sum(axis=1)) + values[:, 0]
-    chosen: npt.NDArray[np.float32] = values[ids == drawn[:, None]] - total
+    is_drawn = ids == drawn[:, None]
+    place = np.where(is_drawn.any(axis=1), is_drawn.argmax(axis=1), -1)
+    chosen: npt.NDArray[np.float32] = values[np.arange(len(values)), place] - total
     return chosen
 
 
@@ -66,6 +68,7 @@ class Sampler:
         self._said = np.ones(rows, np.float32)
         self._in_top_k = np.ones(shape, np.float32)
         self._top_p = np.ones(rows, np.float32)
+        self._copies: dict[int, Copies] = {}
         self._row_starts = (np.arange(rows) * vocab_size)[:, None]
         self._lane_starts = np.arange(rows) * candidates
         self._index = np.zeros(shape, np.int64)
@@ -82,6 +85,7 @@ class Sampler:
         self._said[row] = self._fresh[row] / params.repetition_penalty
         self._in_top_k[row] = np.arange(self._in_top_k.shape[1]) < (1 if greedy else params.top_k)
         self._top_p[row] = params.top_p
+        self._copies.pop(row, None)
         factors = self._factors[row]
         factors.fill(self._fresh[row])
         said_ids = np.fromiter(said, np.int64)
@@ -102,18 +106,18 @@ class Sampler:
         """These can come again; they count as said."""
         self._factors[row, tokens] = self._said[row]
 
-    def favour(self, row: int, tokens: Sequence[int]) -> None:
-        """These are likelier than the model says."""
-        self._factors[row, tokens] = _FAVOUR * self._fresh[row]
-
-    def unfavour(self, row: int, tokens: Sequence[int]) -> None:
-        """These are as likely again as the model says."""
-        self._factors[row, tokens] = self._fresh[row]
+    def copy(self, row: int, copies: Copies) -> None:
+        """What may be copied as the next token."""
+        if copies.tokens:
+            self._copies[row] = copies
+        else:
+            self._copies.pop(row, None)
 
     def move(self, source: int, target: int) -> None:
         """A reply has moved to another slot."""
         for state in (self._factors, self._fresh, self._said, self._in_top_k, self._top_p):
             state[target] = state[source]
+        self.copy(target, self._copies.pop(source, NO_COPIES))
 
     def sample(
         self,
@@ -129,6 +133,9 @@ class Sampler:
         """
         count = len(uniforms)
         rows = slice(first_row, first_row + count)
+        copied: dict[int, int] = {}
+        if self._copies:
+            uniforms, copied = self._draw_copies(uniforms, first_row)
         lanes = self._lane_starts[:count]
         index, depth, factors = self._index[:count], self._depth[:count], self._weights[:count]
         np.add(ids, self._row_starts[rows], out=index)
@@ -141,11 +148,29 @@ class Sampler:
         choice = self._draw(order, rows, np.array(uniforms, np.float32))
         picked = order.take(choice + lanes)
         tokens: npt.NDArray[Any] = ids.take(picked)
+        for place, token in copied.items():
+            tokens[place] = token
         spared = self._is_spared.take(tokens)
-        self._flat_factors[index.take(picked)] = np.where(
+        self._flat_factors[tokens + self._row_starts[rows, 0]] = np.where(
             spared, self._fresh[rows], self._said[rows]
         )
         return tokens
+
+    def _draw_copies(
+        self, uniforms: Sequence[float], first_row: int
+    ) -> tuple[list[float], dict[int, int]]:
+        """Which of the draws copy what. A draw that does not still has an even number to use."""
+        left = list(uniforms)
+        copied: dict[int, int] = {}
+        for row, (tokens, share) in self._copies.items():
+            place = row - first_row
+            if not 0 <= place < len(left):
+                continue
+            if left[place] < share:
+                copied[place] = tokens[int(left[place] / share * len(tokens))]
+            else:
+                left[place] = (left[place] - share) / (1 - share)
+        return left, copied
 
     def _draw(
         self, order: npt.NDArray[np.int64], rows: slice, uniforms: npt.NDArray[np.float32]

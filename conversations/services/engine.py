@@ -64,5 +64,6 @@ def sampling_params() -> SamplingParams:
         top_k=env.top_k,
         top_p=env.top_p,
         repetition_penalty=env.repetition_penalty,
+        copying=env.copying,
         candidates=1,
     )

@@ -82,16 +82,38 @@ def test_what_has_to_be_said_again_is_spared(renderer: PromptRenderer) -> None:
         assert (drawn == [10, 10]) is again
 
 
-def test_a_statement_is_not_made_twice_but_a_question_can_be() -> None:
-    i, am, vegan, do, you, like = range(10, 16)
-    mark, spared = 3, frozenset((i, am, do, you, like))
-    echo = Echo([(mark, i, am, vegan), (mark, do, you, like)], mark, spared, 32)
-    assert [echo.add(token) for token in (i, am)] == [(), [vegan]]
-    question = Echo([(mark, do, you, like)], mark, spared, 32)
-    assert [question.add(token) for token in (do, you, like)] == [(), (), ()]
-    stutter = Echo([], mark, spared, 32)
-    assert [stutter.add(token) for token in (i, am, vegan, i, am)][-1] == ()
-    assert [stutter.add(token) for token in (vegan, i, am)] == [(), (), [vegan]]
+PIECES = ["<other>", "", *[".", "?", "i", "am", "vegan", "do", "you", "like", "any", "pets", "how"]]
+MARK = 1
+
+
+def again(echo: Echo, text: str) -> list[str]:
+    """What must not follow each word."""
+    return [" ".join(PIECES[t] for t in echo.add(PIECES.index(word))) for word in text.split()]
+
+
+def echo_of(*said: str) -> Echo:
+    turns = [(MARK, *(PIECES.index(word) for word in turn.split())) for turn in said]
+    spared = frozenset(PIECES.index(word) for word in ["i", "am", "do", "you", "like", "any"])
+    return Echo(turns, MARK, spared, PIECES)
+
+
+def test_a_statement_is_not_made_twice_but_its_beginning_can_be() -> None:
+    assert again(echo_of("i am vegan", "do you like"), "i am") == ["", "vegan"]
+    assert again(echo_of("do you like"), "do you like") == ["", "", ""]
+    stutter = echo_of()
+    assert again(stutter, "i am vegan i am") == [""] * 5
+    assert again(stutter, "vegan i am") == ["", "", "vegan"]
+
+
+def test_a_question_is_not_asked_twice() -> None:
+    asked = "do you like any pets ?"
+    assert again(echo_of(asked), "do you like") == ["", "", "any"]
+    assert again(echo_of(asked, "i am vegan"), ". do you like") == ["", "", "", "any"]
+    assert again(echo_of(), f"{asked} do you like")[-1] == "any"
+    assert again(echo_of(asked), "i do you like")[-1] == ""  # no beginning of a question
+    assert again(echo_of("do you like any pets ."), "do you like")[-1] == ""
+    assert again(echo_of("how am i ?"), "how am") == ["", "i"]
+    assert again(echo_of("you am ?"), "you")[-1] == ""  # "and you?"
 
 
 def test_what_is_blocked_cannot_come_until_it_is_unblocked() -> None:

@@ -1,0 +1,95 @@
+"""Lets a reply go on as its prompt does, where it has begun to say the same.
+
+What a small model learns last is to copy: it finds the first token of a name in the persona and
+then loses its way ("Edinburgh" becomes "Edinbaugh"), or begins "I make" with the persona's
+"I make chocolates" before it and goes on with something else. So what
+goes on with the prompt is, most of the time, taken from the prompt. A copy mechanism, as in CopyNet
+(Gu et al. 2016) and pointer-generator networks (See et al. 2017), but one that is not learnt:
+whether to copy follows from the last tokens alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from inference.bundle import SpecialTokens
+from inference.detokenizer import Piece
+
+Context = tuple[int, ...]
+
+
+class Copies(NamedTuple):
+    """With a probability of `share` one of these is the next token, each alike."""
+
+    tokens: Sequence[int]
+    share: float
+
+
+NO_COPIES = Copies((), 0.0)
+
+
+class Copying:
+    """Which tokens of a prompt go on with what a reply has said so far.
+
+    Two tokens of which one is content (not `spared`) go on as they do in the persona, with a
+    probability of `share`. A word that the reply has begun goes on as the persona or the person has
+    it, and a quarter as often otherwise: half a name is none. `pieces` are those of all tokens.
+    What the character itself has said does not count: it may have been misspelt.
+    """
+
+    def __init__(
+        self,
+        prompt: Iterable[int],
+        pieces: Sequence[Piece],
+        spared: frozenset[int],
+        special: SpecialTokens,
+        share: float,
+    ) -> None:
+        self._pieces = pieces
+        self._share = share
+        self._of_words: dict[Context, list[int]] = {}
+        self._of_pairs: dict[Context, list[int]] = {}
+        self._begin()
+        self._learn(prompt, spared, special)
+        self._begin()
+
+    def add(self, token: int) -> Copies:
+        """Take in the next token of the reply, and return what may be copied after it."""
+        self._advance(token)
+        if tokens := self._of_words.get(self._word):
+            return Copies(tokens, 1 - (1 - self._share) / 4)
+        if tokens := self._of_pairs.get(self._pair):
+            return Copies(tokens, self._share)
+        return NO_COPIES
+
+    def _learn(self, prompt: Iterable[int], spared: frozenset[int], special: SpecialTokens) -> None:
+        speaker = special.end
+        for token in prompt:
+            if not self._pieces[token]:
+                speaker = token
+                self._begin()
+                continue
+            pair, word = self._pair, self._word
+            self._advance(token)
+            if speaker != special.bot and len(self._word) > 1:
+                self._of_words.setdefault(word, []).append(token)
+            elif speaker == special.persona and len(pair) == 2 and not spared.issuperset(pair):
+                self._of_pairs.setdefault(pair, []).append(token)
+
+    def _begin(self) -> None:
+        self._word: Context = ()
+        self._pair: Context = ()
+
+    def _advance(self, token: int) -> None:
+        """`_word` becomes the tokens of the word that ends with this one, `_pair` the last two
+        tokens of the sentence; empty where there are none."""
+        piece = self._pieces[token]
+        text = piece.strip() if isinstance(piece, str) else ""
+        if not text.isalpha():
+            self._word = ()
+        elif piece[0] == " ":
+            self._word = (token,)
+        elif self._word:
+            self._word += (token,)
+        self._pair = () if text.endswith((".", "!", "?")) else (*self._pair[-1:], token)

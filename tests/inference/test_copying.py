@@ -1,0 +1,131 @@
+"""A reply that has begun to say what its prompt says goes on as the prompt does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from inference.bundle import Bundle
+from inference.copying import Copies, Copying
+from inference.detokenizer import token_pieces
+from inference.params import SamplingParams
+from inference.prompt import PromptRenderer, Turn
+from inference.repetition import spared_tokens
+from inference.sampling import Sampler, log_likelihoods
+
+PERSONA = ["I have a cat named Wermut.", "I live in Ljubljana.", "I make hats by hand."]
+
+
+@pytest.fixture(scope="module")
+def renderer(bundle: Bundle) -> PromptRenderer:
+    return PromptRenderer.from_bundle(bundle)
+
+
+def copying(bundle: Bundle, renderer: PromptRenderer, turns: list[Turn]) -> Copying:
+    pieces = token_pieces(renderer.tokenizer)
+    prompt = renderer.render(PERSONA, turns, reserve=8)
+    spared = frozenset(spared_tokens(pieces))
+    return Copying(prompt.ids, pieces, spared, bundle.special_tokens, share=0.8)
+
+
+def tokens(renderer: PromptRenderer, text: str) -> list[int]:
+    ids: list[int] = renderer.tokenizer.encode(text, add_special_tokens=False).ids
+    return ids
+
+
+def said(given: Copying, ids: list[int]) -> list[list[int]]:
+    """What may be copied after each token."""
+    return [list(given.add(token).tokens) for token in ids]
+
+
+@pytest.mark.parametrize("word", [" wermut", " ljubljana", " zephyrine"])
+def test_a_word_goes_on_as_the_prompt_has_it(
+    bundle: Bundle, renderer: PromptRenderer, word: str
+) -> None:
+    given = copying(bundle, renderer, [Turn("person", "I am Zephyrine!")])
+    ids = tokens(renderer, word)
+    assert len(ids) > 1
+    copies = said(given, ids)
+    assert all(after in options for after, options in zip(ids[1:], copies, strict=False))
+
+
+def test_a_word_is_surer_than_a_line(bundle: Bundle, renderer: PromptRenderer) -> None:
+    given = copying(bundle, renderer, [])
+    word, make, hats = (tokens(renderer, text)[0] for text in (" wermut", " make", " hats"))
+    assert given.add(word).share == pytest.approx(0.95)
+    given.add(make)
+    assert given.add(hats).share == pytest.approx(0.8)
+
+
+def test_only_from_the_start_of_a_word(bundle: Bundle, renderer: PromptRenderer) -> None:
+    ids = tokens(renderer, " zephyrine")
+    turns = [Turn("person", "I am Zephyrine!")]
+    for before in (" she", "!"):
+        given = copying(bundle, renderer, turns)
+        assert said(given, [tokens(renderer, before)[0], *ids[1:]])[-1] == []
+
+
+def test_a_persona_line_goes_on_from_two_words_of_which_one_says_something(
+    bundle: Bundle, renderer: PromptRenderer
+) -> None:
+    given = copying(bundle, renderer, [Turn("person", "I make shoes. I have a dog.")])
+    make, hats, by, hand = (
+        tokens(renderer, f" {word}")[0] for word in ["make", "hats", "by", "hand"]
+    )
+    (have,) = tokens(renderer, " have")
+    (i,) = tokens(renderer, " i")
+    assert said(given, [i, make, hats, by, hand])[1:] == [[hats], [by], [hand], [period(renderer)]]
+    assert said(given, [i, have])[-1] == []  # which everybody says of everything
+    assert said(given, [period(renderer), i, make]) == [[], [], [hats]]
+    assert said(given, [period(renderer), make])[-1] == []  # of another sentence
+
+
+def period(renderer: PromptRenderer) -> int:
+    return tokens(renderer, " hand.")[-1]
+
+
+def test_what_only_the_character_said_may_be_misspelt(
+    bundle: Bundle, renderer: PromptRenderer
+) -> None:
+    turns = [Turn("person", "Hi!"), Turn("bot", "I am Kazimirox."), Turn("person", "Who?")]
+    given = copying(bundle, renderer, turns)
+    assert said(given, tokens(renderer, " kazimirox"))[0] == []
+
+
+LOGITS, IDS = np.array([[5.0, 4.0, 3.0, 0.0]], np.float32), np.arange(10, 14)[None, :]
+
+
+def drawn(share: float, *tokens: int) -> list[int]:
+    """What eleven even numbers draw where `tokens` go on with what was said."""
+    sampler = Sampler(rows=1, vocab_size=32, candidates=4)
+    sampler.start(0, SamplingParams(temperature=1, repetition_penalty=1, top_p=1), ())
+    sampler.copy(0, Copies(tokens, share))
+    return [int(sampler.sample(LOGITS, IDS, [n / 11])[0]) for n in range(11)]
+
+
+def test_so_often_as_it_is_wished_a_token_is_copied() -> None:
+    assert drawn(0.8, 20).count(20) == 9
+    assert set(drawn(1.0, 20)) == {20}
+    assert drawn(0.5, 20, 21).count(21) == 3
+    # What is not copied is drawn as it would be.
+    others = [token for token in drawn(0.5, 20) if token != 20]
+    assert others == sorted(others)
+    assert set(others) <= set(IDS[0].tolist())
+
+
+def test_copies_go_along_when_a_reply_moves_and_end_with_it() -> None:
+    sampler = Sampler(rows=2, vocab_size=32, candidates=4)
+    always = SamplingParams(temperature=0, repetition_penalty=1)
+    for row in (0, 1):
+        sampler.start(row, always, ())
+    sampler.copy(1, Copies([20], 1.0))
+    sampler.move(1, 0)
+    assert sampler.sample(LOGITS, IDS, [0.5]).tolist() == [20]
+    assert sampler.sample(LOGITS, IDS, [0.5], 1).tolist() == [10]
+    sampler.start(0, always, ())
+    assert sampler.sample(LOGITS, IDS, [0.5]).tolist() == [10]
+
+
+def test_a_copied_token_that_is_no_candidate_counts_as_the_least_likely() -> None:
+    nats = [float(log_likelihoods(LOGITS, IDS, np.array([token]))[0]) for token in (10, 13, 20)]
+    assert nats[0] > nats[1] == nats[2]
