@@ -200,14 +200,14 @@ class EngineCore:
     def _steer(self, reply: Reply, token: int) -> None:
         """What a reply had better say next, and what it should not say again. What the prompt says
         may be said again: half of a true statement would go on as an untrue one."""
+        if reply.blocked:
+            self._sampler.unblock(reply.slot, reply.blocked)
         copies = reply.copying.add(token) if reply.copying else NO_COPIES
         self._sampler.copy(reply.slot, copies)
         if reply.echo:
-            if reply.blocked:
-                self._sampler.unblock(reply.slot, reply.blocked)
             reply.blocked = [again for again in reply.echo.add(token) if again not in copies.tokens]
-            if reply.blocked:
-                self._sampler.block(reply.slot, reply.blocked)
+        if reply.blocked:
+            self._sampler.block(reply.slot, reply.blocked)
 
     def _end(self, reply: Reply, *, at_limit: bool) -> None:
         """A reply is whole: the one there is, or one to be compared with others."""

@@ -107,9 +107,10 @@ class Sampler:
         self._factors[row, tokens] = self._said[row]
 
     def copy(self, row: int, copies: Copies) -> None:
-        """What may be copied as the next token."""
-        if copies.tokens:
-            self._copies[row] = copies
+        """What may be copied as the next token, unless it cannot come at all."""
+        tokens = [token for token in copies.tokens if self._factors[row, token] > 0]
+        if tokens:
+            self._copies[row] = Copies(tokens, copies.share)
         else:
             self._copies.pop(row, None)
 

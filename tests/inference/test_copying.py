@@ -113,6 +113,13 @@ def test_so_often_as_it_is_wished_a_token_is_copied() -> None:
     assert set(others) <= set(IDS[0].tolist())
 
 
+def test_what_cannot_come_is_not_copied() -> None:
+    sampler = Sampler(rows=1, vocab_size=32, candidates=4, never=[20])
+    sampler.start(0, SamplingParams(temperature=0, repetition_penalty=1), ())
+    sampler.copy(0, Copies([20], 1.0))
+    assert sampler.sample(LOGITS, IDS, [0.5]).tolist() == [10]
+
+
 def test_copies_go_along_when_a_reply_moves_and_end_with_it() -> None:
     sampler = Sampler(rows=2, vocab_size=32, candidates=4)
     always = SamplingParams(temperature=0, repetition_penalty=1)
