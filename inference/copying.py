@@ -2,9 +2,9 @@
 
 What a small model learns last is to copy: it finds the first token of a name in the persona and
 then loses its way ("Edinburgh" becomes "Edinbaugh"), or begins "I make" with the persona's
-"I make chocolates" before it and goes on with something else. So where a reply has begun to say what
-its prompt says, the next token is, most of the time, taken from the prompt. A copy mechanism, as in
-CopyNet (Gu et al. 2016) and pointer-generator networks (See et al. 2017), but one that is not
+"I make chocolates" before it and goes on with something else. So where a reply has begun to say
+what its prompt says, the next token is, most of the time, taken from the prompt. A copy mechanism,
+as in CopyNet (Gu et al. 2016) and pointer-generator networks (See et al. 2017), but one that is not
 learnt: whether to copy follows from the last tokens alone.
 """
 
