@@ -36,6 +36,11 @@ def user_make(db: None) -> Callable[..., User]:
     return make
 
 
+@pytest.fixture
+def staff(user_make: Callable[..., User]) -> Browser:
+    return Browser(user_make("grace", is_staff=True))
+
+
 async def test_another_browser_is_refused(stranger: Browser, conversation: Conversation) -> None:
     assert await refused(stranger.open(conversation))
 
@@ -133,12 +138,9 @@ async def test_a_changed_password_ends_what_the_user_could_open(
 async def test_staff_read_and_do_not_write(
     browser: Browser,
     conversation: Conversation,
-    user_make: Callable[..., User],
+    staff: Browser,
     fake_engine: FakeEngine,
 ) -> None:
-    from asgiref.sync import sync_to_async
-
-    staff = await sync_to_async(lambda: Browser(user_make("grace", is_staff=True)))()
     async with browser.open(conversation) as mine, staff.open(conversation) as theirs:
         await theirs.say("Let me in")
         assert (await theirs.receive())["code"] == "invalid"
@@ -181,12 +183,9 @@ async def test_an_open_socket_ends_with_the_session_it_was_opened_in(
 async def test_staff_who_lose_their_rights_are_told_nothing_more(
     browser: Browser,
     conversation: Conversation,
-    user_make: Callable[..., User],
+    staff: Browser,
     fake_engine: FakeEngine,
 ) -> None:
-    from asgiref.sync import sync_to_async
-
-    staff = await sync_to_async(lambda: Browser(user_make("grace", is_staff=True)))()
     async with browser.open(conversation) as mine, staff.open(conversation) as theirs:
         await User.objects.filter(username="grace").aupdate(is_staff=False)
         await mine.say("Not for everybody")
