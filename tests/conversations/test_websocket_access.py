@@ -169,13 +169,12 @@ async def closed(socket: Socket) -> bool:
 async def test_an_open_socket_ends_with_the_session_it_was_opened_in(
     browser: Browser, conversation: Conversation, fake_engine: FakeEngine
 ) -> None:
-    async with browser.open(conversation) as writing, browser.open(conversation) as reading:
-        await writing.say("Hello")
-        await reading.next("reply.end")
+    async with browser.open(conversation) as socket:
+        await socket.say("Hello")
+        await socket.next("reply.end")
         await Session.objects.all().adelete()
-        await writing.say("Still me")
-        await writing.next("reply.end")
-        assert await closed(writing)
+        await socket.say("Still me")
+        assert await closed(socket)
     assert not await Message.objects.filter(text="Still me").aexists()
 
 
