@@ -34,6 +34,7 @@ from conversations.services.events import (
 from conversations.services.owners import Owner
 from conversations.services.replies import (
     ReplyUnknown,
+    asks_for_reset,
     conversation_renew,
     message_post,
     reply_batches,
@@ -227,7 +228,7 @@ class ChatSocket:
                 await self._reset()
 
     async def _message_send(self, frame: protocol.MessageSend) -> None:
-        if frame.text.strip().lower() == "/reset":
+        if asks_for_reset(frame.text):
             await self._reset()
             return
         exchange = await message_post(

@@ -38,7 +38,12 @@ from conversations.services.database import db_release
 from conversations.services.errors import NoCharacter, RateLimited, ServiceError
 from conversations.services.limits import conversation_limit
 from conversations.services.owners import client_address, owner_from_request
-from conversations.services.replies import conversation_renew, message_post, reply_stream
+from conversations.services.replies import (
+    asks_for_reset,
+    conversation_renew,
+    message_post,
+    reply_stream,
+)
 from conversations.theme import theme_of
 
 PAGE_MESSAGES = 200
@@ -125,7 +130,7 @@ async def conversation_send(request: HttpRequest, conversation_id: UUID) -> Http
     # A form sends line ends as CR LF.
     text = (request.POST.get("opener") or request.POST.get("text", "")).replace("\r\n", "\n")
     try:
-        if text.strip().lower() == "/reset":
+        if asks_for_reset(text):
             successor = await conversation_renew(
                 conversation=conversation, owner=owner, address=address
             )

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from inference.bundle import SpecialTokens
-from inference.detokenizer import Piece
+from inference.detokenizer import Piece, sentence_end
 
 Context = tuple[int, ...]
 
@@ -85,11 +85,10 @@ class Copying:
         """`_word` becomes the tokens of the word that ends with this one, `_pair` the last two
         tokens of the sentence; empty where there are none."""
         piece = self._pieces[token]
-        text = piece.strip() if isinstance(piece, str) else ""
-        if not text.isalpha():
+        if not isinstance(piece, str) or not piece.strip().isalpha():
             self._word = ()
         elif piece[0] == " ":
             self._word = (token,)
         elif self._word:
             self._word += (token,)
-        self._pair = () if text.endswith((".", "!", "?")) else (*self._pair[-1:], token)
+        self._pair = () if sentence_end(piece) else (*self._pair[-1:], token)

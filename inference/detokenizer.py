@@ -40,6 +40,12 @@ def token_pieces(tokenizer: Tokenizer) -> list[Piece]:
     return pieces
 
 
+def sentence_end(piece: Piece) -> str:
+    """The mark with which a piece ends a sentence; empty where it ends none."""
+    mark = piece.strip()[-1:] if isinstance(piece, str) else ""
+    return mark if mark in {".", "!", "?"} else ""
+
+
 def blank_tokens(pieces: list[Piece]) -> list[int]:
     """Ids that show nothing: special tokens and white space."""
     return [token for token, piece in enumerate(pieces) if not piece.strip()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inference.detokenizer import Piece
+from inference.detokenizer import Piece, sentence_end
 
 # Without these there is no sentence. Penalised like the rest, they make a small model's replies
 # short and crooked; what bores a reader is content said twice.
@@ -83,13 +83,13 @@ class Questions:
     def add(self, token: int) -> Sequence[int]:
         """Take in the next token that the character says, and return what must not follow it."""
         piece = self._pieces[token]
-        text = piece.strip() if isinstance(piece, str) else ""
-        if piece and not text.endswith((".", "!", "?")):
+        end = sentence_end(piece)
+        if piece and not end:
             if len(self._opening) > CONTEXT:
                 return ()
             self._opening += (token,)
             return self._asked.get(self._opening, ())
-        if text.endswith("?") and len(self._opening) >= CONTEXT:
+        if end == "?" and len(self._opening) >= CONTEXT:
             *same, last = self._opening
             self._asked.setdefault(tuple(same), []).append(last)
         self._opening = ()

@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
-from asgiref.sync import async_to_sync
 from django.http import StreamingHttpResponse
 from pydantic import BaseModel, Field, StrictStr, ValidationError
 from rest_framework.request import Request
@@ -24,7 +23,7 @@ from conversations.api.base import ApiView
 from conversations.api.errors import error_response
 from conversations.api.streaming import EVENT_STREAM
 from conversations.models import Persona
-from conversations.services.database import db_release
+from conversations.services.database import db_release, db_wait
 from conversations.services.engine import bundle, engine, sampling_params
 from conversations.services.errors import ServiceError
 from conversations.services.limits import message_limit
@@ -125,10 +124,10 @@ class ChatCompletions(OpenAiView):
         message_limit(owner=self.owner, address=self.address)
         asked = _parse(request.data)
         completion = Completion(asked.persona_lines(), asked.turns(), asked.sampling())
-        db_release()
         if asked.stream:
+            db_release()
             return StreamingHttpResponse(completion.stream(), content_type=EVENT_STREAM)
-        return Response(async_to_sync(completion.whole)())
+        return Response(db_wait(completion.whole))
 
 
 class Completion:

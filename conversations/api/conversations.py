@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asgiref.sync import async_to_sync
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -25,7 +24,7 @@ from conversations.services.conversations import (
     conversation_start,
     persona_reveal,
 )
-from conversations.services.database import db_release
+from conversations.services.database import db_wait
 from conversations.services.limits import conversation_limit
 from conversations.services.replies import conversation_renew
 
@@ -96,10 +95,11 @@ class ConversationReset(ApiView):
     )
     def post(self, request: Request, conversation_id: str) -> Response:
         """Go on with another character: a new conversation. The old one stays as it is."""
-        conversation = self.conversation()
-        db_release()
-        successor = async_to_sync(conversation_renew)(
-            conversation=conversation, owner=self.owner, address=self.address
+        successor = db_wait(
+            conversation_renew,
+            conversation=self.conversation(),
+            owner=self.owner,
+            address=self.address,
         )
         return Response(ConversationSerializer(successor).data, status=201)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4, uuid5
 
-from asgiref.sync import async_to_sync
 from django.http import StreamingHttpResponse
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
@@ -23,7 +22,7 @@ from conversations.api.serializers import (
 )
 from conversations.api.streaming import EVENT_STREAM, EventStreamRenderer, event_stream
 from conversations.models import Conversation, Message, Role, Status
-from conversations.services.database import db_release
+from conversations.services.database import db_wait
 from conversations.services.events import MessageSaved, ReplyEnded
 from conversations.services.messages import Exchange, feedback_give
 from conversations.services.replies import message_post, reply_stop, reply_stream
@@ -86,8 +85,7 @@ class MessageList(ApiView):
         text = self.valid(MessageSendSerializer)["text"]
         key = _client_id(request, conversation)
         streaming = isinstance(request.accepted_renderer, EventStreamRenderer)
-        db_release()
-        exchange, ended = async_to_sync(self._say)(conversation, text, key, wait=not streaming)
+        exchange, ended = db_wait(self._say, conversation, text, key, wait=not streaming)
         if ended is None:
             saved = MessageSaved(exchange.message.pk, key, exchange.message.text)
             first = [protocol.build_saved(saved, client_id=str(key))]
@@ -149,8 +147,7 @@ class ReplyStop(ApiView):
     def post(self, request: Request, conversation_id: str, message_id: int) -> Response:
         """Stop a reply that waits or is being written; it keeps what it has."""
         reply = self.message(role=Role.BOT)
-        db_release()
-        async_to_sync(self._stop)(reply.pk)
+        db_wait(self._stop, reply.pk)
         reply.refresh_from_db()
         return Response(MessageSerializer(reply).data)
 

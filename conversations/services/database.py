@@ -8,11 +8,12 @@ at a time and makes others sleep and try again, so all writing is done by one th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+from asgiref.sync import async_to_sync
 from django.db import connection, connections
 
 P = ParamSpec("P")
@@ -43,6 +44,12 @@ def db_release() -> None:
     for each in connections.all(initialized_only=True):
         if (each.vendor != "sqlite" or each.errors_occurred) and not each.in_atomic_block:
             each.close()
+
+
+def db_wait(function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Wait in synchronous code for asynchronous work, without a connection meanwhile."""
+    db_release()
+    return async_to_sync(function)(*args, **kwargs)
 
 
 async def _run(executor: ThreadPoolExecutor, call: Callable[[], T]) -> T:

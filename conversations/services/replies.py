@@ -71,6 +71,11 @@ async def message_post(
     return exchange
 
 
+def asks_for_reset(text: str) -> bool:
+    """Whether a message is no message, but asks for another character."""
+    return text.strip().lower() == "/reset"
+
+
 async def conversation_renew(
     *, conversation: Conversation, owner: Owner, address: str = ""
 ) -> Conversation:

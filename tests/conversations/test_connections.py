@@ -23,8 +23,6 @@ pytestmark = [
     pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no pool"),
 ]
 
-Ask = Callable[[Conversation], Any]
-
 
 @pytest.fixture
 def client(browser: Browser, conversation: Conversation) -> AsyncClient:

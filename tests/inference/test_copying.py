@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inference.bundle import Bundle
-from inference.copying import Copies, Copying
+from inference.copying import NO_COPIES, Copies, Copying
 from inference.detokenizer import token_pieces
 from inference.params import SamplingParams
 from inference.prompt import PromptRenderer, Turn
@@ -47,6 +47,8 @@ def test_a_word_goes_on_as_the_prompt_has_it(
     assert len(ids) > 1
     copies = said(given, ids)
     assert all(after in options for after, options in zip(ids[1:], copies, strict=False))
+    # Only a persona's line goes on after the word.
+    assert copies[-1] == ([] if word == " zephyrine" else [period(renderer)])
 
 
 def test_a_word_is_surer_than_a_line(bundle: Bundle, renderer: PromptRenderer) -> None:
@@ -129,6 +131,9 @@ def test_copies_go_along_when_a_reply_moves_and_end_with_it() -> None:
     sampler.move(1, 0)
     assert sampler.sample(LOGITS, IDS, [0.5]).tolist() == [20]
     assert sampler.sample(LOGITS, IDS, [0.5], 1).tolist() == [10]
+    sampler.copy(0, NO_COPIES)
+    assert sampler.sample(LOGITS, IDS, [0.5]).tolist() == [10]
+    sampler.copy(0, Copies([20], 1.0))
     sampler.start(0, always, ())
     assert sampler.sample(LOGITS, IDS, [0.5]).tolist() == [10]
 

@@ -11,11 +11,13 @@
  * @property {string} ink
  */
 
+import { GONE } from "./status.js";
+
 const STUCK = "The veil is stuck. Please try again in a moment.";
 /** @type {Record<number, string>} */
 const REFUSED = {
   403: "This page is too old to lift the veil. Please reload it and try again.",
-  404: "This conversation no longer exists. Start a new chat to go on.",
+  404: GONE,
 };
 
 export class CharacterCard {

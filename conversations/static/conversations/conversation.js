@@ -15,7 +15,8 @@ const REFUSALS = new Set(["too_long", "invalid", "not_found"]);
 /**
  * Events: `list` (messages came or moved), `message` (one changed), `text` (a reply grew by a
  * chunk), `live` (whether the server tells what happens), `hold` (nothing is sent until a time),
- * `notice` (a sentence for the person), `mishap` (the same, of a message, which shows it), `reset` (another conversation takes over).
+ * `notice` (a sentence for the person), `mishap` (the same, of a message, which shows it), `reset`
+ * (another conversation takes over).
  */
 export class Conversation extends EventTarget {
   transcript = new Transcript();

@@ -1,5 +1,6 @@
 /** One line above the box about the connection, limits and mishaps; empty when all is well. */
 
+export const GONE = "This conversation no longer exists. Start a new chat to go on.";
 const SHOW_AFTER_MS = 700; // a connection that takes no longer is not worth a word
 const NOTICE_MS = 8_000;
 
@@ -70,7 +71,7 @@ export class Status {
    */
   #text(now) {
     const { state, retryAt = 0 } = this.#connection;
-    if (state === "gone") return ["This conversation no longer exists. Start a new chat to go on."];
+    if (state === "gone") return [GONE];
     if (state === "offline") return ["You are offline. What you send waits here and goes out later."];
     if (state === "waiting" || state === "connecting") {
       if (now - this.#since < SHOW_AFTER_MS) return [""];
