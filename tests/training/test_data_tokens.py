@@ -11,7 +11,8 @@ from inference.bundle import SpecialTokens
 from inference.prompt import PromptRenderer
 from tests.training.tiny import tiny_tokenizer
 from training.data import tokens
-from training.data.dialogue import DataError
+from training.data.dialogue import DataError, Dialogue
+from training.data.farewell import takes_leave
 from training.data.tokens import TokenDialogue, TokenDialogues, read_tokens
 
 PERSONAS = [["i love tea ."], ["i am a nurse .", "i have a dog named rex ."]]
@@ -57,6 +58,32 @@ def test_dialogues_come_back_as_they_were(data: Path, renderer: PromptRenderer) 
     spoken = ["hi!", "hi! how are you?", "what do you do?"]
     assert texts(found[1], renderer) == [*LINES, *spoken]
     assert [speaker for speaker, _ in found[0].turns_for(1)] == ["person", "bot", "person"]
+
+
+def test_the_bot_is_never_the_first_to_take_leave(renderer: PromptRenderer) -> None:
+    turns = ("hi !", "hi ! what do you do ?", "i am a nurse .", "nice talking to you !", "bye !")
+    both = ((), ())
+    found = TokenDialogues.of([Dialogue("test", both, turns)], renderer)[0]
+    assert len(found.turns_for(1)) == 3
+    assert len(found.turns_for(0)) == len(turns)
+
+
+@pytest.mark.parametrize(
+    ("text", "leaves"),
+    [
+        ("i have to go now, bye!", True),
+        ("Well, it was great chatting with you.", True),
+        ("have a nice day!", True),
+        ("good night", True),
+        ("ok take care!", True),
+        ("who will take care of your dog?", False),
+        ("i have to go to work every day", False),
+        ("it is nice to meet you", False),
+        ("they have a bye week", False),
+    ],
+)
+def test_a_farewell_is_told_from_what_only_sounds_like_one(text: str, leaves: bool) -> None:
+    assert takes_leave(text) == leaves
 
 
 def test_a_file_is_encoded_once(

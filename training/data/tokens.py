@@ -1,9 +1,10 @@
 """Dialogues as token ids: encoded once, kept on disk, and read from there a dialogue at a time.
 
 A cache directory holds tokens.npy (every text's ids, end to end), ends.npy (where each text ends),
-dialogues.npy (for each dialogue its first text, and how many lines each persona and how many turns
-it has) and what was damaged in the file. It is named after the data, the tokenizer and the layout:
-a change of any of them makes another one, and all can be deleted at any time.
+dialogues.npy (for each dialogue its first text, how many lines each persona and how many turns it
+has, and the turn in which somebody takes leave) and what was damaged in the file. It is named after
+the data, the tokenizer and the layout: a change of any of them makes another one, and all can be
+deleted at any time.
 """
 
 from __future__ import annotations
@@ -21,36 +22,42 @@ import numpy.typing as npt
 
 from inference.prompt import PromptRenderer, Speaker, Tokens
 from training.data.dialogue import Damage, DataError, Dialogue, speaker_of
+from training.data.farewell import NOBODY, first_farewell
 from training.data.persona import derive_persona
 from training.data.readers import data_file, read_dialogues
 
 # Counts changes of what is written here, of the renderer's encoding and of derived personas.
-FORMAT = 1
+FORMAT = 2
 DAMAGE_FILE = "damage.txt"
 
 
 @dataclass(frozen=True, slots=True)
 class TokenDialogue:
-    """A Dialogue whose texts are encoded."""
+    """A Dialogue whose texts are encoded; in turn `leaves` somebody takes leave (-1: nobody)."""
 
     personas: tuple[list[Tokens], list[Tokens]]
     turns: list[Tokens]
+    leaves: int = NOBODY
 
     @classmethod
     def of(cls, dialogue: Dialogue, renderer: PromptRenderer) -> TokenDialogue:
         first, second = ([renderer.encode(line) for line in lines] for lines in dialogue.personas)
-        return cls((first, second), [renderer.encode(turn) for turn in dialogue.turns])
+        turns = [renderer.encode(turn) for turn in dialogue.turns]
+        return cls((first, second), turns, first_farewell(dialogue.turns))
 
     def turns_for(self, bot: int) -> list[tuple[Speaker, Tokens]]:
-        """The turns with speaker `bot` (0 or 1) as the bot."""
-        return [(speaker_of(index, bot), ids) for index, ids in enumerate(self.turns)]
+        """The turns with speaker `bot` (0 or 1) as the bot, who never is the first to take leave:
+        it is there as long as somebody wants to talk to it."""
+        leaves_first = self.leaves != NOBODY and speaker_of(self.leaves, bot) == "bot"
+        turns = self.turns[: self.leaves] if leaves_first else self.turns
+        return [(speaker_of(index, bot), ids) for index, ids in enumerate(turns)]
 
 
 @dataclass(frozen=True, slots=True)
 class TokenDialogues:
     """Many dialogues in three arrays, which may be files mapped into memory.
 
-    `tokens` (tokens,), `ends` (texts,), `dialogues` (dialogues, 4).
+    `tokens` (tokens,), `ends` (texts,), `dialogues` (dialogues, 5).
     """
 
     tokens: npt.NDArray[np.int32]
@@ -64,14 +71,14 @@ class TokenDialogues:
         for number, dialogue in enumerate(dialogues):
             encoded = TokenDialogue.of(derive_persona(dialogue, Random(number)), renderer)
             first, second = encoded.personas
-            rows.extend((len(ends), len(first), len(second), len(encoded.turns)))
+            rows.extend((len(ends), len(first), len(second), len(encoded.turns), encoded.leaves))
             for ids in (*first, *second, *encoded.turns):
                 tokens.extend(ids)
                 ends.append(len(tokens))
         return cls(
             np.frombuffer(tokens, np.int32),
             np.frombuffer(ends, np.int64),
-            np.frombuffer(rows, np.int64).reshape(-1, 4),
+            np.frombuffer(rows, np.int64).reshape(-1, 5),
         )
 
     @classmethod
@@ -88,10 +95,10 @@ class TokenDialogues:
         return len(self.dialogues)
 
     def __getitem__(self, index: int) -> TokenDialogue:
-        start, first, second, turns = self.dialogues[index].tolist()
+        start, first, second, turns, leaves = self.dialogues[index].tolist()
         texts = [self._text(start + number) for number in range(first + second + turns)]
         personas = (texts[:first], texts[first : first + second])
-        return TokenDialogue(personas, texts[first + second :])
+        return TokenDialogue(personas, texts[first + second :], leaves)
 
     def _text(self, number: int) -> Tokens:
         start = self.ends[number - 1] if number else 0

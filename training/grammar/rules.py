@@ -13,6 +13,19 @@ from typing import Any
 RULES_FILE = Path(__file__).with_name("rules.toml")
 _LONG_FORMS = (("i'm ", "i am "), ("i've ", "i have "), ("i'd ", "i would "))
 _SLOT = re.compile(r"\{(\w+)\}")
+_TURNED = {
+    "i am": "you are",
+    "i was": "you were",
+    "i": "you",
+    "me": "you",
+    "my": "your",
+    "mine": "yours",
+    "myself": "yourself",
+    "we": "you",
+    "us": "you",
+    "our": "your",
+}
+_FIRST_PERSON = re.compile(rf"\b(?:{'|'.join(_TURNED)})\b")
 # The rule that takes any line; it is used beside the one that understands the line.
 ANY_TOPIC = "self"
 
@@ -88,6 +101,11 @@ def plain(line: str) -> str:
     return text
 
 
+def turned(text: str) -> str:
+    """What somebody says of themself, as they are asked about it: "my dog" becomes "your dog"."""
+    return _FIRST_PERSON.sub(lambda found: _TURNED[found[0]], text)
+
+
 def _fact(rule: dict[str, Any], line: str, match: re.Match[str] | None) -> Fact:
     stated = line.strip().lower().rstrip(".! ") + "."
     values = {
@@ -96,14 +114,15 @@ def _fact(rule: dict[str, Any], line: str, match: re.Match[str] | None) -> Fact:
         if text
     }
     values["line"] = stated
-    filled = _fill_all(rule.get("ask_other", []), values, keep="other")
+    asked = {name: turned(text) for name, text in values.items()}
+    filled = _fill_all(rule.get("ask_other", []), asked, keep="other")
     return Fact(
         topic=rule["topic"],
         line=stated,
-        ask=_fill_all(rule["ask"], values),
+        ask=_fill_all(rule["ask"], asked),
         say=_fill_all(rule["say"], values),
-        more=_fill_pairs(rule.get("more", []), values),
-        pairs=_fill_pairs(rule.get("pairs", []), values),
+        more=_fill_pairs(rule.get("more", []), asked, values),
+        pairs=_fill_pairs(rule.get("pairs", []), asked, values),
         ask_other=tuple(
             text.replace("{other}", other)
             for text in filled
@@ -129,7 +148,8 @@ def _fill_all(texts: Sequence[str], values: dict[str, str], *, keep: str = "") -
 
 
 def _fill_pairs(
-    pairs: Sequence[Sequence[str]], values: dict[str, str]
+    pairs: Sequence[Sequence[str]], asked: dict[str, str], said: dict[str, str]
 ) -> tuple[tuple[str, str], ...]:
-    filled = (_fill_all(pair, values) for pair in pairs)
+    """(question, answer) pairs with their slots filled, each from its own values."""
+    filled = ((*_fill_all([ask], asked), *_fill_all([say], said)) for ask, say in pairs)
     return tuple((pair[0], pair[1]) for pair in filled if len(pair) == 2)
