@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass
 
-from inference.detokenizer import Detokenizer, Piece
+from inference.detokenizer import Detokenizer
 from inference.rerank import Candidate, Judge
+from inference.vocabulary import Piece
 
 
 @dataclass(slots=True)
@@ -39,7 +40,7 @@ class Standing:
 class Contest:
     """`entrants` replies to one request. `winner` holds the tokens of the best so far."""
 
-    def __init__(self, judge: Judge, pieces: list[Piece], entrants: int) -> None:
+    def __init__(self, judge: Judge, pieces: Tokens[Piece], entrants: int) -> None:
         self.left = entrants
         self.tokens = 0
         self.winner: Tokens[int] = ()

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from inference.bundle import SpecialTokens
-from inference.detokenizer import Piece, sentence_end
+from inference.vocabulary import Part, Vocabulary
 
 Context = tuple[int, ...]
 
@@ -32,26 +32,25 @@ NO_COPIES = Copies((), 0.0)
 class Copying:
     """Which tokens of a prompt go on with what a reply has said so far.
 
-    Two tokens of which one is content (not `spared`) go on as they do in the persona, with a
-    probability of `share`. A word that the reply has begun goes on as the persona or the person has
-    it, and a quarter as often otherwise: half a name is none. `pieces` are those of all tokens.
-    What the character itself has said does not count: it may have been misspelt.
+    Two tokens of which one is content go on as they do in the persona, with a probability of
+    `share`. A word that the reply has begun goes on as the persona or the person has it, and a
+    quarter as often otherwise: half a name is none. What the character itself has said does not
+    count: it may have been misspelt.
     """
 
     def __init__(
         self,
         prompt: Iterable[int],
-        pieces: Sequence[Piece],
-        spared: frozenset[int],
+        vocabulary: Vocabulary,
         special: SpecialTokens,
         share: float,
     ) -> None:
-        self._pieces = pieces
+        self._ends, self._parts = vocabulary.ends, vocabulary.parts
         self._share = share
         self._of_words: dict[Context, list[int]] = {}
         self._of_pairs: dict[Context, list[int]] = {}
         self._begin()
-        self._learn(prompt, spared, special)
+        self._learn(prompt, vocabulary, special)
         self._begin()
 
     def add(self, token: int) -> Copies:
@@ -63,10 +62,10 @@ class Copying:
             return Copies(tokens, self._share)
         return NO_COPIES
 
-    def _learn(self, prompt: Iterable[int], spared: frozenset[int], special: SpecialTokens) -> None:
+    def _learn(self, prompt: Iterable[int], vocabulary: Vocabulary, special: SpecialTokens) -> None:
         speaker = special.end
         for token in prompt:
-            if not self._pieces[token]:
+            if not vocabulary.pieces[token]:
                 speaker = token
                 self._begin()
                 continue
@@ -74,7 +73,11 @@ class Copying:
             self._advance(token)
             if speaker != special.bot and len(self._word) > 1:
                 self._of_words.setdefault(word, []).append(token)
-            elif speaker == special.persona and len(pair) == 2 and not spared.issuperset(pair):
+            elif (
+                speaker == special.persona
+                and len(pair) == 2
+                and not vocabulary.spared.issuperset(pair)
+            ):
                 self._of_pairs.setdefault(pair, []).append(token)
 
     def _begin(self) -> None:
@@ -84,11 +87,9 @@ class Copying:
     def _advance(self, token: int) -> None:
         """`_word` becomes the tokens of the word that ends with this one, `_pair` the last two
         tokens of the sentence; empty where there are none."""
-        piece = self._pieces[token]
-        if not isinstance(piece, str) or not piece.strip().isalpha():
-            self._word = ()
-        elif piece[0] == " ":
-            self._word = (token,)
+        part = self._parts[token]
+        if part != Part.MORE:
+            self._word = (token,) if part else ()
         elif self._word:
             self._word += (token,)
-        self._pair = () if sentence_end(piece) else (*self._pair[-1:], token)
+        self._pair = () if self._ends[token] else (*self._pair[-1:], token)

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from inference.contest import Standing
 from inference.copying import NO_COPIES
-from inference.detokenizer import blank_tokens, unshown_tokens, unspoken_tokens
 from inference.events import Totals
 from inference.kv_cache import Entry, KVCache
 from inference.line import WaitingLine
@@ -51,21 +50,21 @@ class EngineCore:
         self._tokens = np.zeros(config.max_batch, np.int64)
         self._lengths = np.zeros(config.max_batch, np.int64)
         self._contests: set[Request] = set()
-        special = model.bundle.special_tokens
+        special, vocabulary = model.bundle.special_tokens, model.vocabulary
         self._stops = frozenset((special.person, special.end))
         # In training this is what ends a reply.
         self._turn_end = special.person
-        self._blank = frozenset(unshown_tokens(model.pieces))
+        self._unshown = vocabulary.unshown
         self._sampler = Sampler(
             rows=config.max_batch,
             vocab_size=model.bundle.vocab_size,
             candidates=model.runner.top_k,
             never=[
-                *(token for token in unspoken_tokens(model.pieces) if token not in self._stops),
-                *range(len(model.pieces), model.bundle.vocab_size),
+                *(vocabulary.unspoken - self._stops),
+                *range(len(vocabulary), model.bundle.vocab_size),
             ],
-            not_first=[*self._stops, *blank_tokens(model.pieces)],
-            spared=model.spared,
+            not_first=[*self._stops, *vocabulary.blank],
+            spared=vocabulary.spared,
         )
 
     @property
@@ -189,7 +188,7 @@ class EngineCore:
         if not standing:
             self._emit(reply.request, token)
         self._steer(reply, token)
-        if not reply.shows and token not in self._blank:
+        if not reply.shows and token not in self._unshown:
             reply.shows = True
             self._sampler.begun(reply.slot)
         length = len(reply.reply_ids)

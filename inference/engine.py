@@ -135,14 +135,14 @@ class Engine:
         count = min(params.candidates, self.config.max_batch)
         contest = None
         if count > 1:
-            contest = Contest(Judge(persona, turns), model.pieces, count)
+            contest = Contest(Judge(persona, turns), model.vocabulary.pieces, count)
         # One of several candidates needs room for the token that ends it.
         reserve = params.max_tokens + (count > 1)
         request = Request(
             prompt=model.renderer.render(persona, turns, reserve=reserve),
             params=params,
             cache_key=cache_key,
-            detokenizer=Detokenizer(model.pieces, case),
+            detokenizer=Detokenizer(model.vocabulary.pieces, case),
             loop=asyncio.get_running_loop(),
         )
         copying = _copying(model, request.prompt, params)
@@ -157,11 +157,11 @@ def _copying(model: Model, prompt: Prompt, params: SamplingParams) -> Copying | 
         return None
     special = model.bundle.special_tokens
     share = params.copying if params.temperature else 1.0
-    return Copying(prompt.ids, model.pieces, model.spared, special, share)
+    return Copying(prompt.ids, model.vocabulary, special, share)
 
 
 def _echo(model: Model, prompt: Prompt, params: SamplingParams) -> Echo | None:
     if params.repetition_penalty <= 1:
         return None
     bot = model.bundle.special_tokens.bot
-    return Echo(prompt.own_turns, bot, model.spared, model.pieces)
+    return Echo(prompt.own_turns, bot, model.vocabulary)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from inference.bundle import Bundle, load_bundle
 from inference.cores import usable_cores
-from inference.detokenizer import Piece, token_pieces
 from inference.errors import BundleError
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import PromptRenderer
-from inference.repetition import spared_tokens
+from inference.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,8 +50,7 @@ class Model:
     bundle: Bundle
     renderer: PromptRenderer
     sampling: SamplingParams
-    pieces: list[Piece]
-    spared: frozenset[int]
+    vocabulary: Vocabulary
     runner: ModelRunner
     load_seconds: float
 
@@ -67,12 +65,11 @@ def load_model(config: EngineConfig, runner_factory: RunnerFactory | None) -> Mo
         raise BundleError(f"{bundle.path}: sampling: {error}.") from error
     renderer = PromptRenderer.from_bundle(bundle)
     check_tokenizer(bundle, renderer)
-    pieces = token_pieces(renderer.tokenizer)
+    vocabulary = Vocabulary.of(renderer.tokenizer)
     runner = (runner_factory or _onnx_runner)(
         bundle, slots=config.max_batch, threads=config.threads or usable_cores()
     )
-    spared = frozenset(spared_tokens(pieces))
-    return Model(bundle, renderer, sampling, pieces, spared, runner, monotonic() - began)
+    return Model(bundle, renderer, sampling, vocabulary, runner, monotonic() - began)
 
 
 def check_tokenizer(bundle: Bundle, renderer: PromptRenderer) -> None:

@@ -4,33 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inference.detokenizer import Piece, sentence_end
+from inference.vocabulary import Vocabulary
 
-# Without these there is no sentence. Penalised like the rest, they make a small model's replies
-# short and crooked; what bores a reader is content said twice.
-_FUNCTION_WORDS = """
-    a about all also am an and any are as at be because been but by can could did do does don for
-    from get go got had has have he her his how i if in is it its just like me more my no not of on
-    or our out really s she should so some t than that the their them then there they this to too
-    up very was we well were what when where who why will with would yes you your m re ve ll d n't
-"""
-FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 # Of so many of the character's own last turns the penalty counts the words.
 RECENT_TURNS = 3
 # So many tokens before it make a token the same statement again.
 CONTEXT = 3
-
-
-def spared_tokens(pieces: list[Piece]) -> list[int]:
-    """Ids of function words, punctuation and parts of characters; the rest is content."""
-    return [token for token, piece in enumerate(pieces) if not _is_content(piece)]
-
-
-def _is_content(piece: Piece) -> bool:
-    if isinstance(piece, bytes):
-        return False
-    word = piece.strip().lstrip("'").lower()
-    return word not in FUNCTION_WORDS and any(letter.isalpha() for letter in word)
 
 
 class Echo:
@@ -41,26 +20,19 @@ class Echo:
     same when it begins with the same words. `said` are the character's turns, each with its `mark`.
     """
 
-    def __init__(
-        self,
-        said: Sequence[Sequence[int]],
-        mark: int,
-        spared: frozenset[int],
-        pieces: Sequence[Piece],
-    ) -> None:
-        self._spared = spared
-        self._questions = Questions(pieces)
-        self._base = len(pieces)
+    def __init__(self, said: Sequence[Sequence[int]], mark: int, vocabulary: Vocabulary) -> None:
+        self._spared = vocabulary.spared
+        self._questions = Questions(vocabulary)
+        self._base = len(vocabulary)
         # The last CONTEXT tokens are the digits of one number.
         self._limit = self._base ** (CONTEXT - 1)
         self._after: dict[int, list[int]] = {}
         self._context = mark
         for turn in said:
-            self._questions.add(mark)
             for token in turn[1:]:
                 self.add(token)
             self._context = mark
-        self._questions.add(mark)
+            self._questions.begin()
 
     def add(self, token: int) -> Sequence[int]:
         """Take in the next token of the turn, and return what must not follow it."""
@@ -75,16 +47,19 @@ class Questions:
     """Which token would begin a question that was asked before: the fourth after the same three,
     or the last of a shorter one."""
 
-    def __init__(self, pieces: Sequence[Piece]) -> None:
-        self._pieces = pieces
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._ends = vocabulary.ends
         self._asked: dict[tuple[int, ...], list[int]] = {}
         self._opening: tuple[int, ...] = ()  # of the sentence, as far as it counts
 
+    def begin(self) -> None:
+        """A turn begins, whether or not the one before ended in a mark."""
+        self._opening = ()
+
     def add(self, token: int) -> Sequence[int]:
         """Take in the next token that the character says, and return what must not follow it."""
-        piece = self._pieces[token]
-        end = sentence_end(piece)
-        if piece and not end:
+        end = self._ends[token]
+        if not end:
             if len(self._opening) > CONTEXT:
                 return ()
             self._opening += (token,)

@@ -16,7 +16,8 @@ from itertools import pairwise
 
 from inference.facts import facts_answered, facts_in
 from inference.prompt import Turn
-from inference.repetition import FUNCTION_WORDS, RECENT_TURNS
+from inference.repetition import RECENT_TURNS
+from inference.vocabulary import FUNCTION_WORDS
 
 # What a nat of mean log-likelihood counts beside the second head: some makes more answers true,
 # much makes replies alike (figures in docs/training.md).

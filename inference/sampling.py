@@ -108,8 +108,9 @@ class Sampler:
 
     def copy(self, row: int, copies: Copies) -> None:
         """What may be copied as the next token, unless it cannot come at all."""
-        tokens = [token for token in copies.tokens if self._factors[row, token] > 0]
-        if tokens:
+        if copies.tokens and (
+            tokens := [token for token in copies.tokens if self._factors[row, token] > 0]
+        ):
             self._copies[row] = Copies(tokens, copies.share)
         else:
             self._copies.pop(row, None)

@@ -7,11 +7,10 @@ import pytest
 
 from inference.bundle import Bundle
 from inference.copying import NO_COPIES, Copies, Copying
-from inference.detokenizer import token_pieces
 from inference.params import SamplingParams
 from inference.prompt import PromptRenderer, Turn
-from inference.repetition import spared_tokens
 from inference.sampling import Sampler, log_likelihoods
+from inference.vocabulary import Vocabulary
 
 PERSONA = ["I have a cat named Wermut.", "I live in Ljubljana.", "I make hats by hand."]
 
@@ -22,10 +21,9 @@ def renderer(bundle: Bundle) -> PromptRenderer:
 
 
 def copying(bundle: Bundle, renderer: PromptRenderer, turns: list[Turn]) -> Copying:
-    pieces = token_pieces(renderer.tokenizer)
     prompt = renderer.render(PERSONA, turns, reserve=8)
-    spared = frozenset(spared_tokens(pieces))
-    return Copying(prompt.ids, pieces, spared, bundle.special_tokens, share=0.8)
+    vocabulary = Vocabulary.of(renderer.tokenizer)
+    return Copying(prompt.ids, vocabulary, bundle.special_tokens, share=0.8)
 
 
 def tokens(renderer: PromptRenderer, text: str) -> list[int]:

@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.casing import CaseRestorer, names_in
-from inference.detokenizer import Detokenizer, token_pieces, unspoken_tokens
+from inference.detokenizer import Detokenizer
 from inference.prompt import PromptRenderer
+from inference.vocabulary import Vocabulary
 
 
 def pieces_of(renderer: PromptRenderer, text: str) -> list[str]:
-    detokenizer = Detokenizer(token_pieces(renderer.tokenizer))
+    detokenizer = Detokenizer(Vocabulary.of(renderer.tokenizer).pieces)
     ids = renderer.tokenizer.encode(text, add_special_tokens=False).ids
     return [*(detokenizer.add(token) for token in ids), detokenizer.finish()]
 
@@ -35,7 +36,7 @@ def test_any_text_survives(renderer: PromptRenderer, text: str) -> None:
 
 def test_a_character_that_never_becomes_whole_is_left_out(renderer: PromptRenderer) -> None:
     ids = renderer.tokenizer.encode("ok 🙂", add_special_tokens=False).ids
-    detokenizer = Detokenizer(token_pieces(renderer.tokenizer))
+    detokenizer = Detokenizer(Vocabulary.of(renderer.tokenizer).pieces)
     text = "".join(detokenizer.add(token) for token in ids[:-1]) + detokenizer.finish()
     assert text == "ok"
 
@@ -68,4 +69,4 @@ def test_names_that_the_conversation_writes_so_are_written_so() -> None:
     [(" hello", True), (":)", True), (" [", False), ("}", False), (" (", False), ("(user", False)],
 )
 def test_gaps_that_authors_left_are_not_said(piece: str, said: bool) -> None:
-    assert unspoken_tokens(["", " hi", piece]) == ([0] if said else [0, 2])
+    assert Vocabulary(["", " hi", piece]).unspoken == ({0} if said else {0, 2})

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.detokenizer import token_pieces
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import PromptRenderer
-from inference.repetition import Echo, spared_tokens
+from inference.repetition import Echo
 from inference.sampling import Sampler
+from inference.vocabulary import Vocabulary
 
 STOP, BANNED = 3, 4
 LOGITS = np.array([[5.0, 4.5, 4.0, 3.5, 3.0, 2.0, 1.0, 0.0]], np.float32)
@@ -70,8 +70,8 @@ def test_what_was_said_becomes_less_probable() -> None:
 
 
 def test_what_has_to_be_said_again_is_spared(renderer: PromptRenderer) -> None:
-    pieces = token_pieces(renderer.tokenizer)
-    spared = {str(pieces[token]) for token in spared_tokens(pieces) if pieces[token]}
+    vocabulary = Vocabulary.of(renderer.tokenizer)
+    spared = {str(vocabulary.pieces[token]) for token in vocabulary.spared}
     assert {" the", " i", " you", ".", "?", "'m", " not"} <= spared
     assert not {" dog", " music", " favorite"} & spared
     strict = SamplingParams(temperature=1, top_k=8, top_p=1.0, repetition_penalty=3)
@@ -93,8 +93,7 @@ def again(echo: Echo, text: str) -> list[str]:
 
 def echo_of(*said: str) -> Echo:
     turns = [(MARK, *(PIECES.index(word) for word in turn.split())) for turn in said]
-    spared = frozenset(PIECES.index(word) for word in ["i", "am", "do", "you", "like", "any"])
-    return Echo(turns, MARK, spared, PIECES)
+    return Echo(turns, MARK, Vocabulary(PIECES))
 
 
 def test_a_statement_is_not_made_twice_but_its_beginning_can_be() -> None:
