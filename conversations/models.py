@@ -49,6 +49,13 @@ class Persona(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def prompt_lines(self) -> list[str]:
+        """What the model speaks from: the lines, and the name where they do not tell one."""
+        if any("my name is" in line.lower() for line in self.lines):
+            return list(self.lines)
+        return [f"My name is {self.name}.", *self.lines]
+
 
 class Channel(models.TextChoices):
     WEB = "web", "web"

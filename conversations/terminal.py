@@ -118,7 +118,7 @@ class UnsavedChat:
         params = replace(sampling_params(), seed=next(self._seeds))
         try:
             with _on_interrupt(stopped.set):
-                events = engine().generate(self.persona.lines, self._turns, params)
+                events = engine().generate(self.persona.prompt_lines, self._turns, params)
                 async with aclosing(events):
                     async for event in _until(stopped, events):
                         if isinstance(event, Delta):

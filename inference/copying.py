@@ -35,7 +35,8 @@ class Copying:
     Two tokens of which one is content go on as they do in the persona, with a probability of
     `share`. A word that the reply has begun goes on as the persona or the person has it, and a
     quarter as often otherwise: half a name is none. What the character itself has said does not
-    count: it may have been misspelt.
+    count: it may have been misspelt. `begins` is what the reply had better begin with, for as
+    long as it does.
     """
 
     def __init__(
@@ -44,18 +45,29 @@ class Copying:
         vocabulary: Vocabulary,
         special: SpecialTokens,
         share: float,
+        begins: Sequence[int] = (),
     ) -> None:
         self._ends, self._parts = vocabulary.ends, vocabulary.parts
         self._share = share
+        self._begins = begins
         self._of_words: dict[Context, list[int]] = {}
         self._of_pairs: dict[Context, list[int]] = {}
         self._begin()
         self._learn(prompt, vocabulary, special)
         self._begin()
 
+    @property
+    def first(self) -> Copies:
+        """What the reply may begin with."""
+        return Copies(self._begins[:1], 1 - (1 - self._share) / 4)
+
     def add(self, token: int) -> Copies:
         """Take in the next token of the reply, and return what may be copied after it."""
         self._advance(token)
+        goes_along = bool(self._begins) and self._begins[0] == token
+        self._begins = self._begins[1:] if goes_along else ()
+        if self._begins:
+            return self.first
         if tokens := self._of_words.get(self._word):
             return Copies(tokens, 1 - (1 - self._share) / 4)
         if tokens := self._of_pairs.get(self._pair):

@@ -54,7 +54,7 @@ class EngineCore:
         self._stops = frozenset((special.person, special.end))
         # In training this is what ends a reply.
         self._turn_end = special.person
-        self._unshown = vocabulary.unshown
+        self._unshown, self._ends = vocabulary.unshown, vocabulary.ends
         self._sampler = Sampler(
             rows=config.max_batch,
             vocab_size=model.bundle.vocab_size,
@@ -142,6 +142,10 @@ class EngineCore:
         drawn = []
         for reply in request.replies:
             self._sampler.start(reply.slot, request.params, said)
+            if reply.answer:
+                self._sampler.block(reply.slot, reply.answer.unsaid)
+            if reply.copying:
+                self._sampler.copy(reply.slot, reply.copying.first)
             token = self._sampler.sample(*top, [reply.next_uniform()], reply.slot)
             drawn.append((reply, token))
         request.first_token_at = monotonic()
@@ -199,6 +203,9 @@ class EngineCore:
     def _steer(self, reply: Reply, token: int) -> None:
         """What a reply had better say next, and what it should not say again. What the prompt says
         may be said again: half of a true statement would go on as an untrue one."""
+        if reply.answer and self._ends[token]:
+            self._sampler.allow(reply.slot, reply.answer.unsaid)
+            reply.answer = None
         if reply.blocked:
             self._sampler.unblock(reply.slot, reply.blocked)
         copies = reply.copying.add(token) if reply.copying else NO_COPIES

@@ -15,6 +15,7 @@ from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from inference.answering import Answer
 from inference.bundle import Bundle
 from inference.casing import CaseRestorer, names_in
 from inference.contest import Contest
@@ -145,19 +146,23 @@ class Engine:
             detokenizer=Detokenizer(model.vocabulary.pieces, case),
             loop=asyncio.get_running_loop(),
         )
-        copying = _copying(model, request.prompt, params)
+        answer = model.answers.to(turns, persona) if params.copying else None
+        copying = _copying(model, request.prompt, params, answer)
         for _ in range(count):
             # What the prompt goes on with is found once; each copy is at its own word.
-            request.add_reply(_echo(model, request.prompt, params), copy(copying), contest)
+            request.add_reply(_echo(model, request.prompt, params), copy(copying), answer, contest)
         return request
 
 
-def _copying(model: Model, prompt: Prompt, params: SamplingParams) -> Copying | None:
+def _copying(
+    model: Model, prompt: Prompt, params: SamplingParams, answer: Answer | None
+) -> Copying | None:
     if not params.copying:
         return None
     special = model.bundle.special_tokens
     share = params.copying if params.temperature else 1.0
-    return Copying(prompt.ids, model.vocabulary, special, share)
+    begins = answer.begins if answer else ()
+    return Copying(prompt.ids, model.vocabulary, special, share, begins)
 
 
 def _echo(model: Model, prompt: Prompt, params: SamplingParams) -> Echo | None:

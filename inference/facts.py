@@ -12,18 +12,28 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _KINDS = {
-    "pet": "dog puppy cat kitten bird parrot fish hamster rabbit turtle snake lizard horse",
-    "child": "son daughter baby boy girl toddler",
+    "pet": """
+        dog puppy cat kitten bird parrot budgie canary fish goldfish hamster gerbil rabbit ferret
+        hedgehog turtle tortoise snake lizard iguana gecko horse pony donkey goat pig hen
+    """,
+    "child": "son daughter baby boy girl toddler grandchild stepchild",
     "sibling": "brother sister twin",
-    "instrument": "guitar piano violin cello drum flute trumpet saxophone bass",
+    "instrument": """
+        guitar piano violin viola cello drum flute trumpet trombone tuba saxophone clarinet oboe
+        bass harp banjo ukulele fiddle accordion harmonica bagpipe keyboard organ
+    """,
     "vehicle": "car truck van motorcycle bike",
 }
 _KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 _SAME = {
     "kid": "child",
     "children": "child",
+    "grandchildren": "grandchild",
+    "grandkid": "grandchild",
+    "stepchildren": "stepchild",
     "animal": "pet",
     "puppies": "puppy",
+    "allergie": "allergy",
     "own": "have",
     "got": "have",
     "love": "like",
@@ -48,9 +58,11 @@ _ENDS = frozenset(_END_WORDS.split())
 _EMPTY = frozenset({"the", "any", "some", "my", "your", "much", "many", "very"})
 _SHORT = (
     (re.compile(r"\bcan't\b|\bcannot\b"), "can not"),
+    (re.compile(r"\bcan not stand\b"), "hate"),
     (re.compile(r"n't\b"), " not"),
     (re.compile(r"'m\b"), " am"),
     (re.compile(r"'ve\b"), " have"),
+    (re.compile(r"\bbrothers? (?:or|and) sisters?\b"), "siblings"),
 )
 _CLAUSE = re.compile(r"[.!?;,:]+|\bbut\b|\band (?=(?:i|my)\b)")
 _ATTRIBUTES = (
@@ -64,8 +76,22 @@ _ATTRIBUTES = (
 )
 _STATEMENT = re.compile(r"\bi (?P<rest>.+)")
 _POSSESSION = re.compile(r"\bmy (?P<rest>.+)")
-_QUESTION = re.compile(r"\b(?P<be>do|are) you (?P<rest>[^.!?]+)\?\s*$")
+_QUESTION = re.compile(
+    r"(?:^|[.!?,;] *|\b(?:so|and|but|well|oh|hi|hey|hello) +)"
+    r"(?:(?P<be>do|are) you (?P<rest>[^.!?]+?)|(?:have you got |got )?any (?P<any>[^.!?]+?))\W*$"
+)
 _ANSWER = re.compile(r"^\W*(?:well |oh |um )?(?P<word>yes|yeah|yep|yup|no|nope|nah)\b")
+# What follows from a sentence beside what it says.
+_IMPLIED = (
+    (r"\bmy (?:wife|husband)\b(?!.*\b(?:died|left|passed))", "am married", "not am single"),
+    (r"\bi am (?:single|divorced|a widow|a widower|widowed)\b", "not am married"),
+    (r"\bi am married\b", "not am single"),
+    (r"\ban only child\b", "not have siblings"),
+    (r"\bi am allergic\b", "have allergies"),
+    (r"\bi am (?:a )?(?:vegan|vegetarian)\b", "not eat meat"),
+    (r"\bi (?:am )?study(?:ing)?\b|\bi am a student\b", "am student"),
+)
+_IMPLICATIONS = tuple((re.compile(pattern), stated) for pattern, *stated in _IMPLIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +119,71 @@ class Fact:
         # Who has no pets has no dog; who has no dog may have pets.
         return not false.words.isdisjoint({*true.words, *map(_kind, true.words)})
 
+    def supports(self, other: Fact) -> bool:
+        """Whether the other is true where this one is. Who has a dog has pets."""
+        return (
+            self.key == other.key
+            and not (self.is_attribute or other.is_attribute)
+            and self.holds
+            and other.holds
+            and other.words <= {*self.words, *map(_kind, self.words)}
+            and other.count in {0, 1, self.count}
+        )
+
 
 def facts_in(texts: Iterable[str]) -> set[Fact]:
     """The facts that sentences in the first person state."""
     return {fact for text in texts for clause in _clauses(text) for fact in _facts(clause)}
 
 
+def facts_known(persona: Iterable[str]) -> set[Fact]:
+    """The facts of somebody's lines, and what follows from them."""
+    return {*facts_in(persona), *_implied(persona)}
+
+
 def facts_answered(question: str, reply: str) -> set[Fact]:
     """The facts of a reply, its yes or no to a question included."""
     facts = facts_in([reply])
-    asked, answered = _QUESTION.search(_spelled_out(question)), _ANSWER.search(reply.lower())
-    if asked and answered:
-        is_no = answered["word"].startswith("n")
-        start = "am" if asked["be"] == "are" else "do"
-        facts |= set(_statement(f"{start}{' not' if is_no else ''} {asked['rest']}"))
+    answered = _ANSWER.search(reply.lower())
+    if answered and (asked := _asked(question)):
+        facts |= set(_statement(f"not {asked}" if answered["word"].startswith("n") else asked))
     return facts
+
+
+def true_answer(question: str, persona: Iterable[str]) -> bool | None:
+    """Whether yes or no is the answer to a message, by what somebody's lines say; None where it
+    asks for neither, or they leave it open."""
+    asked = _asked(question)
+    if asked is None:
+        return None
+    would_be = set(_statement(asked))
+    known = facts_known(persona)
+    if any(fact.supports(other) for fact in known for other in would_be):
+        return True
+    if any(fact.contradicts(other) for fact in known for other in would_be):
+        return False
+    return None
+
+
+def _asked(question: str) -> str | None:
+    """What yes would state: "have any pets", "am a nurse"."""
+    found = _QUESTION.search(_spelled_out(question))
+    if found is None:
+        return None
+    if found["any"]:
+        return f"have {found['any']}"
+    # Afraid of what, good at what: only the whole of it could be answered.
+    if found["be"] == "are" and _ENDS.intersection(found["rest"].split()):
+        return None
+    return f"{'am' if found['be'] == 'are' else 'do'} {found['rest']}"
+
+
+def _implied(texts: Iterable[str]) -> Iterator[Fact]:
+    for text in texts:
+        plain = _spelled_out(text)
+        for pattern, statements in _IMPLICATIONS:
+            if pattern.search(plain):
+                yield from (fact for stated in statements for fact in _statement(stated))
 
 
 def _clauses(text: str) -> Iterator[str]:

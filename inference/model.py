@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from inference.answering import Answers
 from inference.bundle import Bundle, load_bundle
 from inference.cores import usable_cores
 from inference.errors import BundleError
@@ -51,6 +52,7 @@ class Model:
     renderer: PromptRenderer
     sampling: SamplingParams
     vocabulary: Vocabulary
+    answers: Answers
     runner: ModelRunner
     load_seconds: float
 
@@ -69,7 +71,8 @@ def load_model(config: EngineConfig, runner_factory: RunnerFactory | None) -> Mo
     runner = (runner_factory or _onnx_runner)(
         bundle, slots=config.max_batch, threads=config.threads or usable_cores()
     )
-    return Model(bundle, renderer, sampling, vocabulary, runner, monotonic() - began)
+    answers = Answers(renderer, vocabulary)
+    return Model(bundle, renderer, sampling, vocabulary, answers, runner, monotonic() - began)
 
 
 def check_tokenizer(bundle: Bundle, renderer: PromptRenderer) -> None:

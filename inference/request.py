@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from time import monotonic
 
+from inference.answering import Answer
 from inference.contest import Contest, Standing
 from inference.copying import Copying
 from inference.detokenizer import Detokenizer
@@ -39,6 +40,7 @@ class Reply(Sequence):
     room: int
     echo: Echo | None
     copying: Copying | None
+    answer: Answer | None
     shows: bool = False
     blocked: Tokens[int] = ()
     next_uniform: Callable[[], float] = field(init=False)
@@ -77,7 +79,11 @@ class Request:
     ended: bool = False
 
     def add_reply(
-        self, echo: Echo | None, copying: Copying | None, contest: Contest | None = None
+        self,
+        echo: Echo | None,
+        copying: Copying | None,
+        answer: Answer | None,
+        contest: Contest | None = None,
     ) -> None:
         """Prepare a reply; one of several needs a position more, for the token that ends it."""
         room = self.prompt.reply_room - (contest is not None)
@@ -91,6 +97,7 @@ class Request:
             room=room,
             echo=echo,
             copying=copying,
+            answer=answer,
         )
         self.replies.append(reply)
 

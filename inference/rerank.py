@@ -9,15 +9,14 @@ sentence without an end.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from inference.facts import facts_answered, facts_in
+from inference.facts import facts_answered, facts_known
 from inference.prompt import Turn
 from inference.repetition import RECENT_TURNS
-from inference.vocabulary import FUNCTION_WORDS
+from inference.words import content, words
 
 # What a nat of mean log-likelihood counts beside the second head: some makes more answers true,
 # much makes replies alike (figures in docs/training.md).
@@ -30,8 +29,6 @@ WITHIN = 2.0
 ACROSS = 3.0
 CONTRADICTION = 3.0
 CUT = 1.0
-_ENDINGS = ("ing", "ed", "es", "'s", "s")
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +47,10 @@ class Judge:
 
     def __init__(self, persona: Sequence[str], turns: Sequence[Turn]) -> None:
         own = [turn.text for turn in turns if turn.speaker == "bot"]
-        self._said = [_pairs(_words(text)) for text in own[-RECENT_TURNS:]]
-        self._facts = facts_in(persona)
+        self._said = [_pairs(words(text)) for text in own[-RECENT_TURNS:]]
+        self._facts = facts_known(persona)
         self._question = turns[-1].text if turns else ""
-        self._subjects = (_content(" ".join(persona)), _content(self._question))
+        self._subjects = (content(" ".join(persona)), content(self._question))
 
     def score(self, candidate: Candidate) -> float:
         """Higher is better; comparable among candidates for the same turn only."""
@@ -64,23 +61,23 @@ class Judge:
 
     def relevance(self, text: str) -> float:
         """What is added: more for a reply that speaks of the character or of the message."""
-        content = _content(text)
-        shared = (min(RELEVANT_WORDS, len(content & subject)) for subject in self._subjects)
+        spoken = content(text)
+        shared = (min(RELEVANT_WORDS, len(spoken & subject)) for subject in self._subjects)
         return RELEVANCE * sum(shared)
 
     def penalty(self, candidate: Candidate) -> float:
         """What is taken off: 0 for a reply with no fault that can be seen."""
-        words = _words(candidate.text)
+        said = words(candidate.text)
         return (
-            WITHIN * _repeated(words)
-            + ACROSS * self._said_again(words)
+            WITHIN * _repeated(said)
+            + ACROSS * self._said_again(said)
             + CONTRADICTION * self._contradicts(candidate.text)
             + CUT * candidate.is_cut
         )
 
-    def _said_again(self, words: list[str]) -> float:
+    def _said_again(self, spoken: list[str]) -> float:
         """The largest share of the reply's word pairs that one of the last turns has too."""
-        pairs = _pairs(words)
+        pairs = _pairs(spoken)
         return (
             max((len(pairs & said) / len(pairs) for said in self._said), default=0) if pairs else 0
         )
@@ -90,26 +87,11 @@ class Judge:
         return any(known.contradicts(fact) for fact in stated for known in self._facts)
 
 
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
+def _pairs(spoken: list[str]) -> set[tuple[str, str]]:
+    return set(pairwise(spoken))
 
 
-def _content(text: str) -> set[str]:
-    """The words of some meaning, without their endings: "walking" and "walks" are one."""
-    words = (word for word in _words(text) if word.partition("'")[0] not in FUNCTION_WORDS)
-    return {_stem(word) for word in words}
-
-
-def _stem(word: str) -> str:
-    ending = next((end for end in _ENDINGS if word.endswith(end)), "")
-    return word[: -len(ending)] if ending and len(word) > len(ending) + 2 else word
-
-
-def _pairs(words: list[str]) -> set[tuple[str, str]]:
-    return set(pairwise(words))
-
-
-def _repeated(words: list[str]) -> bool:
+def _repeated(spoken: list[str]) -> bool:
     """Whether three words in a row come twice."""
-    triples = list(zip(words, words[1:], words[2:], strict=False))
+    triples = list(zip(spoken, spoken[1:], spoken[2:], strict=False))
     return len(set(triples)) < len(triples)

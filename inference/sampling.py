@@ -106,6 +106,10 @@ class Sampler:
         """These can come again; they count as said."""
         self._factors[row, tokens] = self._said[row]
 
+    def allow(self, row: int, tokens: Sequence[int]) -> None:
+        """These can come again; they count as not said."""
+        self._factors[row, tokens] = self._fresh[row]
+
     def copy(self, row: int, copies: Copies) -> None:
         """What may be copied as the next token, unless it cannot come at all."""
         if copies.tokens and (

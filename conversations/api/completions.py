@@ -81,10 +81,10 @@ class ChatRequest(BaseModel):
             found = Persona.objects.filter(is_active=True, pk=self.persona).first()
             if found is None:
                 raise ServiceError("not_found", f"There is no character {self.persona}.")
-            return list(found.lines)
+            return found.prompt_lines
         given = [m.content for m in self.messages if m.role in {"system", "developer"}]
         lines = [line.strip() for text in given for line in text.splitlines() if line.strip()]
-        return lines or list(persona_random().lines)
+        return lines or persona_random().prompt_lines
 
     def turns(self) -> list[Turn]:
         turns = [

@@ -24,7 +24,7 @@ from conversations.services.engine import bundle, engine, sampling_params
 from conversations.services.events import ReplyEnded
 from conversations.services.live import LiveReply
 from conversations.services.statements import (
-    PERSONA_LINES,
+    PERSONA,
     REPLIES_OPEN,
     REPLY_CLAIM,
     adapt,
@@ -78,10 +78,10 @@ def _claim(conversation_id: UUID) -> Claim | Elsewhere | None:
     if not claimed:
         return _elsewhere(conversation_id)
     [(reply_id, sampling)] = claimed
-    [(lines,)] = fetch(PERSONA_LINES, [conversation])
+    [(name, lines)] = fetch(PERSONA, [conversation])
     return Claim(
         reply_id,
-        restore(Persona, "lines", lines),
+        Persona(name=name, lines=restore(Persona, "lines", lines)).prompt_lines,
         conversation_turns(conversation_id=conversation_id, before_id=reply_id),
         restore(Message, "sampling", sampling),
     )

@@ -33,9 +33,9 @@ REPLY_CLAIM = f"""
 REPLIES_OPEN = f"""
     SELECT id FROM {_MESSAGES} WHERE conversation_id = %s AND {_OPEN}
     ORDER BY status DESC, id"""
-# (conversation_id) -> the lines of its character
-PERSONA_LINES = f"""
-    SELECT lines FROM {Persona._meta.db_table}
+# (conversation_id) -> name and lines of its character
+PERSONA = f"""
+    SELECT name, lines FROM {Persona._meta.db_table}
     WHERE id = (SELECT persona_id FROM {_CONVERSATIONS} WHERE id = %s)"""
 # (conversation_id, id, limit) -> role and text of what was said before a message, the last first,
 # each with how much that is altogether.

@@ -179,6 +179,17 @@ def test_made_lines_are_mostly_understood() -> None:
     assert len(known) > 0.9 * len(lines)
 
 
+def test_only_who_is_asked_says_how_they_are() -> None:
+    talk = load_rules().talk
+    plain_hellos = {text for text in talk["hello"] if "?" not in text}
+    alone = [d.turns[1] for d in made(300) if d.turns[0] in plain_hellos]
+    assert len(alone) > 10
+    assert not [turn for turn in alone if turn.startswith(tuple(talk["well"]))]
+    asked = [d.turns[1] for d in made(300) if d.turns[0] == "hi, how are you?"]
+    assert asked
+    assert all(turn.startswith(tuple(talk["well"])) for turn in asked)
+
+
 def test_questions_come_in_many_wordings() -> None:
     questions = {
         sentence

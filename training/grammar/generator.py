@@ -22,6 +22,14 @@ MIN_TURNS, MAX_TURNS = 6, 12
 DRAWN_SHARE = 0.3
 # Share of the questions about a line with `pairs` that are one of them.
 PAIRS_SHARE = 0.4
+GREETING_SHARE = 0.75
+# How each kind of greeting is returned: one that asks how somebody is wants another answer.
+_GREETED_BACK = {
+    "hello": {False: "greet", True: "well"},
+    "greet": {False: "", True: "well"},
+    "well": {False: "", True: "fine"},
+    "fine": {False: "", True: ""},
+}
 
 
 @dataclass(slots=True)
@@ -76,14 +84,14 @@ def grammar_dialogues(
 
 def _conversation(speakers: list[Speaker], rules: Rules, random: Random) -> Iterator[str]:
     talk, length = rules.talk, random.randint(MIN_TURNS, MAX_TURNS)
-    greeting = random.random()
+    greeting = "hello" if random.random() < GREETING_SHARE else ""
     pending: Question | None = None
     for turn in range(length):
         me, you = speakers[turn % 2], speakers[1 - turn % 2]
         said = []
-        if turn < 2 and greeting < 0.75:
-            opening = ("hello", "well") if greeting < 0.6 else ("greet", "greet")
-            said.append(random.choice(talk[opening[turn]]))
+        if greeting:
+            said.append(random.choice(talk[greeting]))
+            greeting = _GREETED_BACK[greeting]["?" in said[0]]
         answer, returned = _answer(pending, me, you, rules, random)
         if answer:
             said.append(answer)
@@ -93,7 +101,9 @@ def _conversation(speakers: list[Speaker], rules: Rules, random: Random) -> Iter
         if turn == length - 2 and random.random() < 0.5 and not returned:
             said.append(random.choice(talk["bye"]))
             pending = Question("", "", talk["bye_back"])
-        elif not returned and (not said or random.random() < (0.5 if answer else 0.9)):
+        elif not returned and (
+            not said or random.random() < (0.9 if turn > 1 and not answer else 0.5)
+        ):
             pending = _question(you, rules, random)
             said.append(pending.text)
         elif last and last.more and not returned and random.random() < 0.7:

@@ -1,0 +1,113 @@
+"""What the persona has the answer to is answered by it."""
+
+from __future__ import annotations
+
+import pytest
+
+from inference.engine import Delta, Engine
+from inference.facts import true_answer
+from inference.params import SamplingParams
+from inference.prompt import Turn
+from inference.retrieval import line_asked_for
+
+PERSONA = [
+    "I have a son named Theo.",
+    "I am a glassblower.",
+    "My wife Agneta makes the best soup.",
+    "I do not have any pets.",
+    "I hate mornings.",
+    "I collect old maps.",
+    "My truck is red.",
+]
+ANSWERED = [
+    ("Do you have kids?", True),
+    ("do you have any children", True),
+    ("Nice! So do you have a son?", True),
+    ("are you married?", True),
+    ("are you single?", False),
+    ("any pets?", False),
+    ("have you got any dogs?", False),
+    ("do you like mornings?", False),
+    ("Are you a glassblower?", True),
+    ("do you have a car?", None),
+    ("do you like it?", None),
+    ("are you afraid of dogs?", None),
+    ("I do you a favor", None),
+    ("what do you do?", None),
+    ("", None),
+]
+IMPLIED = [
+    ("I am an only child.", "do you have any brothers or sisters?", False),
+    ("I have three sisters.", "do you have brothers or sisters?", True),
+    ("I am vegan.", "do you eat meat?", False),
+    ("I am allergic to peanuts.", "do you have any allergies?", True),
+    ("My husband died last year.", "are you married?", None),
+    ("I play the bagpipes.", "do you play an instrument?", True),
+    ("I have two dogs.", "do you have a dog?", True),
+    ("I have two dogs.", "do you have three dogs?", False),
+    ("I have a cat.", "do you have a dog?", None),
+]
+ASKED_FOR = [
+    ("What do you do for a living?", "I am a glassblower."),
+    ("so, what's your job", "I am a glassblower."),
+    ("what do you collect?", "I collect old maps."),
+    ("what color is your truck?", "My truck is red."),
+    ("What do you do for fun?", "I collect old maps."),
+    ("what is your wife called?", "My wife Agneta makes the best soup."),
+    ("how old are you?", None),
+    ("how are you?", None),
+    ("what color is your hat?", None),
+    ("I collect old maps too.", None),
+]
+
+
+@pytest.mark.parametrize(("question", "answer"), ANSWERED)
+def test_yes_and_no_follow_from_the_persona(question: str, answer: bool | None) -> None:
+    assert true_answer(question, PERSONA) is answer
+
+
+@pytest.mark.parametrize(("line", "question", "answer"), IMPLIED)
+def test_what_a_line_implies_is_known(line: str, question: str, answer: bool | None) -> None:
+    assert true_answer(question, [line]) is answer
+
+
+@pytest.mark.parametrize(("question", "line"), ASKED_FOR)
+def test_a_question_finds_its_line(question: str, line: str | None) -> None:
+    assert line_asked_for(question, PERSONA) == line
+
+
+def test_what_was_just_told_is_not_told_again_but_who_one_is() -> None:
+    said = ["I collect old maps. And you?", "I am a glassblower."]
+    assert line_asked_for("what do you collect?", PERSONA, said) is None
+    assert line_asked_for("what do you do?", PERSONA, said) == "I am a glassblower."
+
+
+async def replies(
+    engine: Engine, question: str, *, copying: float = 0.8, temperature: float = 0.7
+) -> list[str]:
+    """Replies to a question with eight seeds, in lower case."""
+    found = []
+    for seed in range(8):
+        params = SamplingParams(max_tokens=24, seed=seed, copying=copying, temperature=temperature)
+        events = engine.generate(PERSONA, [Turn("person", question)], params)
+        found.append("".join([e.text async for e in events if isinstance(e, Delta)]).lower())
+    return found
+
+
+async def test_replies_do_not_deny_what_the_persona_says(engine: Engine) -> None:
+    for reply in await replies(engine, "Do you have children?"):
+        first = reply.replace("!", ".").partition(".")[0]
+        assert not {"no", "not", "don't", "never"} & set(first.replace(",", " ").split()), reply
+
+
+async def test_replies_begin_with_the_line_that_is_asked_for(engine: Engine) -> None:
+    found = await replies(engine, "What do you do for a living?")
+    assert sum(reply.startswith("i am a glassblower") for reply in found) >= 5
+    # It is a matter of `copying`: without it the model is left alone.
+    alone = await replies(engine, "What do you do for a living?", copying=0.0)
+    assert sum(reply.startswith("i am a glassblower") for reply in alone) < 3
+
+
+async def test_the_most_probable_reply_tells_the_whole_line(engine: Engine) -> None:
+    [reply, *_] = await replies(engine, "What color is your truck?", temperature=0)
+    assert reply.startswith("my truck is red.")
