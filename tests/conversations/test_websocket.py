@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from conversations.models import Conversation, Message, Role, Status
+from conversations.models import Conversation, Message, Persona, Role, Status
 from conversations.services.rooms import Rooms
 from inference.events import Queued
 from tests.conversations.sockets import PATIENCE, Browser, joined
@@ -116,6 +116,18 @@ async def test_the_state_of_a_long_conversation_has_its_end(
     assert len(json.dumps(socket.state, ensure_ascii=False).encode()) < 1_000_000
 
 
+async def test_a_character_whose_lines_have_a_name_gets_no_other(
+    browser: Browser, conversation: Conversation, fake_engine: FakeEngine
+) -> None:
+    lines = ["Hello, my name is Olga.", "I drive a night bus."]
+    await Persona.objects.filter(pk=conversation.persona_id).aupdate(lines=lines)
+    fake_engine.play("Olga", ".")
+    async with browser.open(conversation) as socket:
+        await socket.say("Who are you?")
+        await socket.until("reply.end")
+    assert list(fake_engine.calls[0].persona) == lines
+
+
 async def test_the_character_and_what_was_said_reach_the_engine(
     browser: Browser, conversation: Conversation, fake_engine: FakeEngine
 ) -> None:
@@ -127,7 +139,11 @@ async def test_the_character_and_what_was_said_reach_the_engine(
         await socket.until("reply.end")
 
     first, second = fake_engine.calls
-    assert list(second.persona) == ["I drive a night bus.", "My cat hates boats."]
+    assert list(second.persona) == [
+        f"My name is {conversation.persona.name}.",
+        "I drive a night bus.",
+        "My cat hates boats.",
+    ]
     assert [(turn.speaker, turn.text) for turn in second.turns] == [
         ("person", "Do you drive?"),
         ("bot", "I do."),
