@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 _KINDS = {
     "pet": """
@@ -138,7 +139,12 @@ def facts_in(texts: Iterable[str]) -> set[Fact]:
 
 def facts_known(persona: Iterable[str]) -> set[Fact]:
     """The facts of somebody's lines, and what follows from them."""
-    return {*facts_in(persona), *_implied(persona)}
+    return {fact for line in persona for fact in _known(line)}
+
+
+@lru_cache(maxsize=4096)
+def _known(line: str) -> frozenset[Fact]:
+    return frozenset([*facts_in([line]), *_implied(line)])
 
 
 def facts_answered(question: str, reply: str) -> set[Fact]:
@@ -178,12 +184,11 @@ def _asked(question: str) -> str | None:
     return f"{'am' if found['be'] == 'are' else 'do'} {found['rest']}"
 
 
-def _implied(texts: Iterable[str]) -> Iterator[Fact]:
-    for text in texts:
-        plain = _spelled_out(text)
-        for pattern, statements in _IMPLICATIONS:
-            if pattern.search(plain):
-                yield from (fact for stated in statements for fact in _statement(stated))
+def _implied(text: str) -> Iterator[Fact]:
+    plain = _spelled_out(text)
+    for pattern, statements in _IMPLICATIONS:
+        if pattern.search(plain):
+            yield from (fact for stated in statements for fact in _statement(stated))
 
 
 def _clauses(text: str) -> Iterator[str]:
