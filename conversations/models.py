@@ -15,6 +15,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 
+# Who is called by one of these is not called by it alone.
+TITLES = frozenset(["the", "mr", "mrs", "ms", "dr", "sir", "lady", "captain", "old", "little"])
+
+
 class Persona(models.Model):
     """A character: a name and a few first-person lines the model speaks from."""
 
@@ -51,10 +55,12 @@ class Persona(models.Model):
 
     @property
     def prompt_lines(self) -> list[str]:
-        """What the model speaks from: the lines, and the name where they do not tell one."""
+        """What the model speaks from: the lines, and the first name where they do not tell one."""
         if any("my name is" in line.lower() for line in self.lines):
             return list(self.lines)
-        return [f"My name is {self.name}.", *self.lines]
+        first, _, rest = self.name.partition(" ")
+        name = self.name if first.lower().rstrip(".") in TITLES or " " in rest else first
+        return [f"My name is {name}.", *self.lines]
 
 
 class Channel(models.TextChoices):

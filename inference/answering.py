@@ -2,9 +2,9 @@
 
 A small model that is asked "do you have kids?" says "no" because most people in its data do, and
 goes on to make that true; asked what it does for a living it says what many people do. Where the
-persona has the answer, the reply begins with it, most of the time: with yes or no, whose opposite
-its first sentence does not say, or with the line that is asked for. Constraints on decoding; what
-the persona leaves open they leave to the model.
+persona has the answer, the reply begins with it, most of the time: with yes or no and the line that
+says so, or with the line that is asked for; and the first sentence after a yes does without "not".
+Constraints on decoding; what the persona leaves open they leave to the model.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from inference.facts import true_answer
 from inference.prompt import PromptRenderer, Turn
 from inference.repetition import RECENT_TURNS
-from inference.retrieval import line_asked_for
+from inference.retrieval import line_asked_for, was_said
 from inference.vocabulary import Vocabulary
 
 # A question is at the end of a message, and no longer.
@@ -37,27 +37,30 @@ class Answers:
     """Answers in the tokens of one model."""
 
     def __init__(self, renderer: PromptRenderer, vocabulary: Vocabulary) -> None:
-        self._renderer = renderer
-        self._yes_or_no = {
-            True: Answer(_one_token(renderer, _YES), _tokens(vocabulary, _DENYING)),
-            False: Answer(_one_token(renderer, _NO), _tokens(vocabulary, _AFFIRMING)),
-        }
+        self._encode = renderer.encode
+        self._denying = _tokens(vocabulary, _DENYING)
+        self._affirming = _tokens(vocabulary, _AFFIRMING)
 
     def to(self, turns: Sequence[Turn], persona: Sequence[str]) -> Answer | None:
         """The answer to the last turn; None where the persona does not have it."""
         message = turns[-1].text[-QUESTION_CHARACTERS:] if turns else ""
-        if (yes := true_answer(message, persona)) is not None:
-            return self._yes_or_no[yes]
         said = [turn.text for turn in turns if turn.speaker == "bot"][-RECENT_TURNS:]
-        if line := line_asked_for(message, persona, said):
-            return Answer(self._renderer.encode(line))
-        return None
+        if answer := true_answer(message, persona):
+            yes, line = answer
+            text = _yes_or_no(_YES if yes else _NO, "" if was_said(line, said) else line)
+            begins = self._encode(text)
+            opposite = self._denying if yes else self._affirming
+            return Answer(begins, [token for token in opposite if token not in begins])
+        asked_for = line_asked_for(message, persona, said)
+        return Answer(self._encode(asked_for)) if asked_for else None
 
 
-def _one_token(renderer: PromptRenderer, word: str) -> Sequence[int]:
-    """The word as a reply begins with it; nothing where it is several tokens."""
-    ids = renderer.encode(word.capitalize())
-    return ids if len(ids) == 1 else ()
+def _yes_or_no(word: str, line: str) -> str:
+    """The word, and the line that it follows from: "Yes, I have two dogs." """
+    said = word.capitalize()
+    return (
+        f"{said}, {line}" if line.startswith(("I ", "I'")) else f"{said}. {line}" if line else said
+    )
 
 
 def _tokens(vocabulary: Vocabulary, words: frozenset[str]) -> Sequence[int]:

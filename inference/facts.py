@@ -8,7 +8,7 @@ without a trained judge, so most of what is said is neither here nor there for i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -156,18 +156,17 @@ def facts_answered(question: str, reply: str) -> set[Fact]:
     return facts
 
 
-def true_answer(question: str, persona: Iterable[str]) -> bool | None:
-    """Whether yes or no is the answer to a message, by what somebody's lines say; None where it
-    asks for neither, or they leave it open."""
+def true_answer(question: str, persona: Sequence[str]) -> tuple[bool, str] | None:
+    """Whether yes or no is the answer to a message, and the line that says so; None where the
+    message asks for neither, or the lines leave it open."""
     asked = _asked(question)
     if asked is None:
         return None
     would_be = set(_statement(asked))
-    known = facts_known(persona)
-    if any(fact.supports(other) for fact in known for other in would_be):
-        return True
-    if any(fact.contradicts(other) for fact in known for other in would_be):
-        return False
+    for yes, says_so in ((True, Fact.supports), (False, Fact.contradicts)):
+        for line in persona:
+            if any(says_so(fact, other) for fact in _known(line) for other in would_be):
+                return yes, line
     return None
 
 

@@ -11,27 +11,40 @@ from collections.abc import Sequence
 
 from inference.words import content
 
-_QUESTION = re.compile(
-    r"\b(?:what|where|when|who|whom|which|how|why|tell me)\b[^.!?]*\??\W*$", re.IGNORECASE
-)
+_QUESTION = re.compile(r"\b(?:what|where|when|who|whom|which|how|why|tell me)\b[^.!?]*\??\W*$")
+_SHORT = re.compile(r"\b(what|where|when|who|how)['\u2019]?s\b")
 _NUMBER = (
     r"(?:\d+|(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[ -]\w+)?"
     r"|ten|eleven|twelve|\w+teen)"
 )
-_TRADE = (
-    r"(?!\w*(?:mother|father|brother|sister|daughter|lover|eater|drinker|sleeper|talker|believer)\b)"
-    r"\w+(?:er|or|ist|ian|ant|man|woman|smith|wright)|nurse|chef|cook|judge|student|clerk|coach"
-    r"|guide|surgeon|pilot|mechanic|architect|vet|monk|nun|priest|poet|clown|spy|guard"
+# What somebody can be beside their trade.
+_NO_TRADE = (
+    "mother|father|brother|sister|daughter|grandmother|grandfather|lover|eater|drinker|sleeper|talker"
+    "|believer|owl|child|vegan|vegetarian|person|people|twin|widow|widower|fan|bit|little|very|terrible"
 )
-# Questions of who somebody is, and the line that answers each.
+_TRADE = (
+    rf"(?!(?:{_NO_TRADE})\b)\w+(?:er|or|ist|ian|ant|man|woman|smith|wright|herd|wife)|nurse|chef|cook"
+    r"|judge|student|clerk|coach|guide|surgeon|pilot|mechanic|architect|vet|monk|nun|priest|poet"
+    r"|clown|spy|guard|captain|detective|agent|mason|acrobat|mascot|extra"
+)
+# Questions of who somebody is, and the lines that answer each, the surest kind first.
+_JOB = (
+    r"what (?:do|did) you do(?: for (?:a living|a job|work|money)| all day| these days)?\W*$"
+    r"|what is your (?:job|work|trade|profession|occupation)\b|what kind of work\b"
+    r"|how do you (?:earn|make) (?:a living|money|your living|your money)"
+)
+# What people do besides working.
+_NO_WORK = """
+    am have love like enjoy adore prefer hate dislike fear live want would wish can could will was
+    had do don never always only once still often sometimes secretly collect own believe speak know
+    think dream hope need wear feel eat drink smoke sleep wake laugh cry grew came met broke went
+    got found won lost saw just also really may must miss look(?!.after) cannot trip tap
+"""
 _IDENTITY = [
-    (
-        r"what (?:do|did) you do(?: for (?:a living|a job|work|money)| all day| these days)?\W*$"
-        r"|what is your (?:job|work|trade|profession|occupation)\b|what kind of work\b"
-        r"|how do you (?:earn|make) (?:a living|money|your living|your money)",
-        rf"i work\b|i(?: a|')m (?:an?|the) (?:[\w-]+ ){{0,3}}?(?:{_TRADE})\b"
-        r"|i (?:teach|sell|repair|mend|fix|build|deliver|run|drive|raise|grow|bake|clean|design)\b",
-    ),
+    (_JOB, rf"i work\b|i(?: a|')m (?:an?|the) (?:[\w-]+ ){{0,3}}?(?:{_TRADE})\b"),
+    (_JOB, r"i(?: a|')m (?:retired|between jobs|learning to be|studying|in my \w+ year)\b"),
+    (_JOB, rf"i(?: a|')m (?:an?|the) (?!(?:[\w-]+ )?(?:{_NO_TRADE})\b)"),
+    (_JOB, rf"i (?!(?:{'|'.join(_NO_WORK.split())})\b)\w+ "),
     (r"how old are you|what is your age", rf"i(?: a|')m {_NUMBER}(?:,| years?\b| and\b|\W*$)"),
     (r"where (?:do you live|are you living)|where is your home", r"i (?:still )?live\b(?! with)"),
     (
@@ -40,16 +53,13 @@ _IDENTITY = [
     ),
     (r"what is your name|who are you", r"my name is\b"),
 ]
-_ASKED_FOR = [
-    (re.compile(asks, re.IGNORECASE), re.compile(answers, re.IGNORECASE))
-    for asks, answers in _IDENTITY
-]
+_ASKED_FOR = [(re.compile(asks), re.compile(answers, re.IGNORECASE)) for asks, answers in _IDENTITY]
 _HOBBY = re.compile(
     r"what (?:do you do for fun|do you like to do|do you enjoy|are your hobbies)"
-    r"|what is your hobby|your (?:free|spare) time",
-    re.IGNORECASE,
+    r"|what is your hobby|your (?:free|spare) time"
 )
 _LIKES = re.compile(r"i (?:love|like|enjoy|collect)\b", re.IGNORECASE)
+_ANYTHING = re.compile(r"\babout you(?:rself)?\W*$|\bwhat else\W*$")
 # What a question names of the thing that it is about; the line may say it in another word.
 _ASPECTS = content(
     "name called named color colour kind type sort many much long old often time tell feel think"
@@ -62,15 +72,26 @@ def line_asked_for(question: str, persona: Sequence[str], said: Sequence[str] = 
     It is of the kind that is asked for, or has all words of some meaning in the question. What was
     `said` just now is told again only to who asks for it by name: job, age, home.
     """
-    found = _QUESTION.search(question.replace("\u2019", "'").replace("what's", "what is"))
+    found = _QUESTION.search(_SHORT.sub(r"\1 is", question.lower()))
     if found is None:
         return None
     asked = found.group()
-    for asks, answers in _ASKED_FOR:
-        if asks.search(asked):
-            return next((line for line in persona if answers.match(line)), None)
-    news = [line for line in persona if not any(line.rstrip(".!") in text for text in said)]
+    kinds = [answers for asks, answers in _ASKED_FOR if asks.search(asked)]
+    if kinds:
+        return _first(kinds, persona)
+    news = [line for line in persona if not was_said(line, said)]
     if _HOBBY.search(asked):
-        return next((line for line in news if _LIKES.match(line)), None)
+        return _first([_LIKES], news)
+    if _ANYTHING.search(asked):
+        return next(iter(news), None)
     wanted = content(asked) - _ASPECTS
     return next((line for line in news if wanted and wanted <= content(line)), None)
+
+
+def was_said(line: str, said: Sequence[str]) -> bool:
+    """Whether one of these texts has the line word for word."""
+    return any(line.lower().rstrip(".!") in text.lower() for text in said)
+
+
+def _first(kinds: Sequence[re.Pattern[str]], lines: Sequence[str]) -> str | None:
+    return next((line for kind in kinds for line in lines if kind.match(line)), None)

@@ -116,16 +116,28 @@ async def test_the_state_of_a_long_conversation_has_its_end(
     assert len(json.dumps(socket.state, ensure_ascii=False).encode()) < 1_000_000
 
 
-async def test_a_character_whose_lines_have_a_name_gets_no_other(
-    browser: Browser, conversation: Conversation, fake_engine: FakeEngine
+@pytest.mark.parametrize(
+    ("name", "lines", "told"),
+    [
+        ("Koen Zupan", ["I sing."], ["My name is Koen.", "I sing."]),
+        ("Dr. Olga", ["I sing."], ["My name is Dr. Olga.", "I sing."]),
+        ("Brenda", ["Well, my name is Olga."], ["Well, my name is Olga."]),
+    ],
+)
+async def test_a_character_knows_its_name(
+    browser: Browser,
+    conversation: Conversation,
+    fake_engine: FakeEngine,
+    name: str,
+    lines: list[str],
+    told: list[str],
 ) -> None:
-    lines = ["Hello, my name is Olga.", "I drive a night bus."]
-    await Persona.objects.filter(pk=conversation.persona_id).aupdate(lines=lines)
-    fake_engine.play("Olga", ".")
+    await Persona.objects.filter(pk=conversation.persona_id).aupdate(name=name, lines=lines)
+    fake_engine.play("Hm", ".")
     async with browser.open(conversation) as socket:
         await socket.say("Who are you?")
         await socket.until("reply.end")
-    assert list(fake_engine.calls[0].persona) == lines
+    assert list(fake_engine.calls[0].persona) == told
 
 
 async def test_the_character_and_what_was_said_reach_the_engine(
