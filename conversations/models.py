@@ -14,7 +14,6 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-
 # Who is called by one of these is not called by it alone.
 TITLES = frozenset(["the", "mr", "mrs", "ms", "dr", "sir", "lady", "captain", "old", "little"])
 

@@ -3,7 +3,8 @@
 A small model that is asked "do you have kids?" says "no" because most people in its data do, and
 goes on to make that true; asked what it does for a living it says what many people do. Where the
 persona has the answer, the reply begins with it, most of the time: with yes or no and the line that
-says so, or with the line that is asked for; and the first sentence after a yes does without "not".
+says so, with the line that is asked for, or with what the person has told of themself and asks for;
+and the first sentence after a yes does without "not".
 Constraints on decoding; what the persona leaves open they leave to the model.
 """
 
@@ -15,11 +16,14 @@ from dataclasses import dataclass
 from inference.facts import true_answer
 from inference.prompt import PromptRenderer, Turn
 from inference.repetition import RECENT_TURNS
-from inference.retrieval import line_asked_for, was_said
+from inference.retrieval import line_asked_for, told_by_person, was_said
 from inference.vocabulary import Vocabulary
+from inference.words import turned
 
 # A question is at the end of a message, and no longer.
 QUESTION_CHARACTERS = 200
+# So many turns of the person's are looked through for what they have told.
+REMEMBERED_TURNS = 20
 _YES, _NO = "yes", "no"
 _AFFIRMING = frozenset([_YES, "yeah", "yep", "yup", "sure"])
 _DENYING = frozenset([_NO, "not", "nope", "nah", "never", "none", "'t", "n't"])
@@ -47,10 +51,15 @@ class Answers:
         said = [turn.text for turn in turns if turn.speaker == "bot"][-RECENT_TURNS:]
         if answer := true_answer(message, persona):
             yes, line = answer
-            text = _yes_or_no(_YES if yes else _NO, "" if was_said(line, said) else line)
-            begins = self._encode(text)
+            begins = self._encode(
+                _yes_or_no(_YES if yes else _NO, "" if was_said(line, said) else line)
+            )
             opposite = self._denying if yes else self._affirming
             return Answer(begins, [token for token in opposite if token not in begins])
+        heard = [turn.text for turn in turns[:-1] if turn.speaker == "person"]
+        if told := told_by_person(message, heard[-REMEMBERED_TURNS:]):
+            told = turned(told)
+            return Answer(self._encode(f"{told[0].upper()}{told[1:]}."))
         asked_for = line_asked_for(message, persona, said)
         return Answer(self._encode(asked_for)) if asked_for else None
 
@@ -58,9 +67,9 @@ class Answers:
 def _yes_or_no(word: str, line: str) -> str:
     """The word, and the line that it follows from: "Yes, I have two dogs." """
     said = word.capitalize()
-    return (
-        f"{said}, {line}" if line.startswith(("I ", "I'")) else f"{said}. {line}" if line else said
-    )
+    if not line:
+        return said
+    return f"{said}, {line}" if line.startswith(("I ", "I'")) else f"{said}. {line}"
 
 
 def _tokens(vocabulary: Vocabulary, words: frozenset[str]) -> Sequence[int]:

@@ -24,7 +24,11 @@ _KINDS = {
         bass harp banjo ukulele fiddle accordion harmonica bagpipe keyboard organ
     """,
     "vehicle": "car truck van motorcycle bike",
+    "partner": "wife husband girlfriend boyfriend spouse fiance fiancee",
 }
+# Whoever has one says so in a persona: what no line touches upon is not so.
+_TOLD_KINDS = frozenset({"pet", "child", "sibling", "instrument", "partner"})
+_TOLD_BY = frozenset({"have", "play", "am"})
 _KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 _SAME = {
     "kid": "child",
@@ -65,6 +69,7 @@ _SHORT = (
     (re.compile(r"'ve\b"), " have"),
     (re.compile(r"\bbrothers? (?:or|and) sisters?\b"), "siblings"),
 )
+_WORD = re.compile(r"\w+")
 _CLAUSE = re.compile(r"[.!?;,:]+|\bbut\b|\band (?=(?:i|my)\b)")
 _ATTRIBUTES = (
     re.compile(r"\bmy (?P<key>favou?rite \w+) (?:is|are) (?P<value>.+)"),
@@ -87,6 +92,8 @@ _IMPLIED = (
     (r"\bmy (?:wife|husband)\b(?!.*\b(?:died|left|passed))", "am married", "not am single"),
     (r"\bi am (?:single|divorced|a widow|a widower|widowed)\b", "not am married"),
     (r"\bi am married\b", "not am single"),
+    (r"\bgot married\b", "am married"),
+    (r"\bi am an? (?:\w+ )?(?:mother|father|mom|dad|parent)\b", "have children"),
     (r"\ban only child\b", "not have siblings"),
     (r"\bi am allergic\b", "have allergies"),
     (r"\bi am (?:a )?(?:vegan|vegetarian)\b", "not eat meat"),
@@ -157,8 +164,8 @@ def facts_answered(question: str, reply: str) -> set[Fact]:
 
 
 def true_answer(question: str, persona: Sequence[str]) -> tuple[bool, str] | None:
-    """Whether yes or no is the answer to a message, and the line that says so; None where the
-    message asks for neither, or the lines leave it open."""
+    """Whether yes or no is the answer to a message, and the line that says so, if any; None where
+    the message asks for neither, or the lines leave it open."""
     asked = _asked(question)
     if asked is None:
         return None
@@ -167,6 +174,9 @@ def true_answer(question: str, persona: Sequence[str]) -> tuple[bool, str] | Non
         for line in persona:
             if any(says_so(fact, other) for fact in _known(line) for other in would_be):
                 return yes, line
+    untold = _TOLD_KINDS - _kinds(_words(persona))
+    if any(other.key in _TOLD_BY and _kinds(other.words) <= untold for other in would_be):
+        return False, ""
     return None
 
 
@@ -212,7 +222,7 @@ def _facts(clause: str) -> Iterator[Fact]:
         yield from _statement(found["rest"])
     elif found := _POSSESSION.search(clause):
         words, count = _object(found["rest"].split()[:2])
-        if owned := words.intersection(_KIND_OF):
+        if owned := words.intersection([*_KIND_OF, *_KINDS]):
             yield Fact("have", owned, count=count)
 
 
@@ -255,5 +265,13 @@ def _singular(word: str) -> str:
     return _SAME.get(word, word)
 
 
+def _words(texts: Iterable[str]) -> Iterator[str]:
+    return (_singular(word) for text in texts for word in _WORD.findall(text.lower()))
+
+
 def _kind(word: str) -> str:
     return _KIND_OF.get(word, word)
+
+
+def _kinds(words: Iterable[str]) -> set[str]:
+    return {"partner" if word == "married" else _kind(word) for word in words}

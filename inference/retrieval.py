@@ -1,4 +1,4 @@
-"""Which line of a persona a question asks for.
+"""Which line of a persona a question asks for, or which sentence of the person's own.
 
 By the words they share, after a few questions whose answers share none ("what do you do for a
 living?", "I am a nurse."). Where in doubt it is no line: the model is left alone then.
@@ -59,7 +59,13 @@ _HOBBY = re.compile(
     r"|what is your hobby|your (?:free|spare) time"
 )
 _LIKES = re.compile(r"i (?:love|like|enjoy|collect)\b", re.IGNORECASE)
-_ANYTHING = re.compile(r"\babout you(?:rself)?\W*$|\bwhat else\W*$")
+_ANYTHING = re.compile(r"\babout you(?:rself)?\W*$|\bwhat else\W*$|\btell me more\W*$")
+_OF_THE_PERSON = re.compile(r"\b(?:my|i)\b")
+_SENTENCE = re.compile(r"[^.!?\n]+")
+_ABOUT_SELF = re.compile(r"(?:\w+,? ){0,2}?(?:i|my|we|our)\b", re.IGNORECASE)
+_NAME = re.compile(r"\b(?:my name is|i am called|i'm called|call me)\b", re.IGNORECASE)
+# Longer ones are stories.
+REMEMBERED_CHARACTERS = 100
 # What a question names of the thing that it is about; the line may say it in another word.
 _ASPECTS = content(
     "name called named color colour kind type sort many much long old often time tell feel think"
@@ -72,10 +78,9 @@ def line_asked_for(question: str, persona: Sequence[str], said: Sequence[str] = 
     It is of the kind that is asked for, or has all words of some meaning in the question. What was
     `said` just now is told again only to who asks for it by name: job, age, home.
     """
-    found = _QUESTION.search(_SHORT.sub(r"\1 is", question.lower()))
-    if found is None:
+    asked = _question(question)
+    if asked is None:
         return None
-    asked = found.group()
     kinds = [answers for asks, answers in _ASKED_FOR if asks.search(asked)]
     if kinds:
         return _first(kinds, persona)
@@ -84,8 +89,30 @@ def line_asked_for(question: str, persona: Sequence[str], said: Sequence[str] = 
         return _first([_LIKES], news)
     if _ANYTHING.search(asked):
         return next(iter(news), None)
+    if _OF_THE_PERSON.search(asked):
+        return None
     wanted = content(asked) - _ASPECTS
     return next((line for line in news if wanted and wanted <= content(line)), None)
+
+
+def told_by_person(question: str, said: Sequence[str]) -> str | None:
+    """What the person has told of themself and asks for: the last sentence of theirs that has all
+    words of some meaning in the question. None where they ask for nothing that they `said`."""
+    asked = _question(question)
+    if asked is None or not _OF_THE_PERSON.search(asked):
+        return None
+    wanted = content(asked) - _ASPECTS
+    sentences = [s.strip() for text in said for s in _SENTENCE.findall(text)]
+    told = [s for s in sentences if _ABOUT_SELF.match(s) and len(s) <= REMEMBERED_CHARACTERS]
+    if not wanted:
+        told = [sentence for sentence in told if "name" in asked and _NAME.search(sentence)]
+    return next((sentence for sentence in reversed(told) if wanted <= content(sentence)), None)
+
+
+def _question(message: str) -> str | None:
+    """The question at the end of a message, in lower case."""
+    found = _QUESTION.search(_SHORT.sub(r"\1 is", message.lower()))
+    return found.group() if found else None
 
 
 def was_said(line: str, said: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""The words of some meaning in a text."""
+"""The words of some meaning in a text, and the same said to somebody else."""
 
 from __future__ import annotations
 
@@ -8,6 +8,26 @@ from inference.vocabulary import FUNCTION_WORDS
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _ENDINGS = ("ing", "ed", "es", "'s", "s")
+
+_TURNED = {
+    "i am": "you are",
+    "i'm": "you are",
+    "i was": "you were",
+    "i": "you",
+    "me": "you",
+    "my": "your",
+    "mine": "yours",
+    "myself": "yourself",
+    "we": "you",
+    "us": "you",
+    "our": "your",
+}
+_FIRST_PERSON = re.compile(rf"\b(?:{'|'.join(_TURNED)})\b", re.IGNORECASE)
+
+
+def turned(text: str) -> str:
+    """What somebody says of themself, as it is said to them: "my dog" becomes "your dog"."""
+    return _FIRST_PERSON.sub(lambda found: _TURNED[found[0].lower()], text)
 
 
 def words(text: str) -> list[str]:

@@ -8,7 +8,7 @@ from inference.engine import Delta, Engine
 from inference.facts import true_answer
 from inference.params import SamplingParams
 from inference.prompt import Turn
-from inference.retrieval import line_asked_for
+from inference.retrieval import line_asked_for, told_by_person
 
 PERSONA = [
     "I have a son named Theo.",
@@ -42,6 +42,9 @@ IMPLIED = [
     ("I am vegan.", "do you eat meat?", False),
     ("I am allergic to peanuts.", "do you have any allergies?", True),
     ("My husband died last year.", "are you married?", None),
+    ("I got married in the rain.", "are you married?", True),
+    ("I am a proud father of four.", "any kids?", True),
+    ("My kids are in bed.", "do you have children?", True),
     ("I play the bagpipes.", "do you play an instrument?", True),
     ("I have two dogs.", "do you have a dog?", True),
     ("I have two dogs.", "do you have three dogs?", False),
@@ -56,6 +59,8 @@ ASKED_FOR = [
     ("what is your wife called?", "My wife Agneta makes the best soup."),
     ("What’s your wife called", "My wife Agneta makes the best soup."),
     ("tell me about yourself", "I have a son named Theo."),
+    ("what should i know about you?", "I have a son named Theo."),
+    ("what color is my truck?", None),
     ("how old are you?", None),
     ("how are you?", None),
     ("what color is your hat?", None),
@@ -84,6 +89,43 @@ def test_what_was_just_told_is_not_told_again_but_who_one_is() -> None:
     assert line_asked_for("what do you collect?", PERSONA, said) is None
     assert line_asked_for("what do you do?", PERSONA, said) == "I am a glassblower."
     assert line_asked_for("what else?", PERSONA[5:], said) == "My truck is red."
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("do you have pets?", False),
+        ("are you married?", False),
+        ("do you play an instrument?", False),
+        ("do you have a big dog?", None),
+        ("do you have kids?", None),  # who knows whose the boys are
+        ("do you like dogs?", None),
+        ("do you have a car?", None),
+    ],
+)
+def test_what_people_would_tell_and_do_not_is_not_so(question: str, answer: bool | None) -> None:
+    found = true_answer(question, ["I teach chess to boys.", "I like the sea."])
+    assert found == (None if answer is None else (answer, ""))
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence"),
+    [
+        ("What is my cat called?", "I have a cat called Miro"),
+        ("do you know what my name is?", "My name is Tom"),
+        ("where do I live?", "now I live in Rome"),
+        ("what is my dog called?", None),
+        ("what is your cat called?", None),
+        ("my name is Tom", None),
+    ],
+)
+def test_what_the_person_told_is_remembered(question: str, sentence: str | None) -> None:
+    said = [
+        "Hi! My name is Tom.",
+        "I live in Paris. I have a cat called Miro.",
+        "now I live in Rome",
+    ]
+    assert told_by_person(question, said) == sentence
 
 
 async def replies(
@@ -115,3 +157,15 @@ async def test_replies_begin_with_the_line_that_is_asked_for(engine: Engine) -> 
 async def test_the_most_probable_reply_tells_the_whole_line(engine: Engine) -> None:
     [reply, *_] = await replies(engine, "What color is your truck?", temperature=0)
     assert reply.startswith("my truck is red.")
+
+
+async def test_the_person_is_told_what_they_told(engine: Engine) -> None:
+    params = SamplingParams(max_tokens=24, temperature=0, copying=0.8)
+    turns = [
+        Turn("person", "I have a cat called Miro."),
+        Turn("bot", "How nice!"),
+        Turn("person", "What is my cat called?"),
+    ]
+    events = engine.generate(PERSONA, turns, params)
+    reply = "".join([e.text async for e in events if isinstance(e, Delta)])
+    assert reply.startswith("You have a cat called Miro")

@@ -10,22 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from inference.words import turned
+
 RULES_FILE = Path(__file__).with_name("rules.toml")
 _LONG_FORMS = (("i'm ", "i am "), ("i've ", "i have "), ("i'd ", "i would "))
 _SLOT = re.compile(r"\{(\w+)\}")
-_TURNED = {
-    "i am": "you are",
-    "i was": "you were",
-    "i": "you",
-    "me": "you",
-    "my": "your",
-    "mine": "yours",
-    "myself": "yourself",
-    "we": "you",
-    "us": "you",
-    "our": "your",
-}
-_FIRST_PERSON = re.compile(rf"\b(?:{'|'.join(_TURNED)})\b")
 # The rule that takes any line; it is used beside the one that understands the line.
 ANY_TOPIC = "self"
 
@@ -99,11 +88,6 @@ def plain(line: str) -> str:
     for short, long in _LONG_FORMS:
         text = text.replace(short, long)
     return text
-
-
-def turned(text: str) -> str:
-    """What somebody says of themself, as they are asked about it: "my dog" becomes "your dog"."""
-    return _FIRST_PERSON.sub(lambda found: _TURNED[found[0]], text)
 
 
 def _fact(rule: dict[str, Any], line: str, match: re.Match[str] | None) -> Fact:
