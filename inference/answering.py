@@ -45,23 +45,30 @@ class Answers:
         self._denying = _tokens(vocabulary, _DENYING)
         self._affirming = _tokens(vocabulary, _AFFIRMING)
 
-    def to(self, turns: Sequence[Turn], persona: Sequence[str]) -> Answer | None:
-        """The answer to the last turn; None where the persona does not have it."""
+    def to(self, turns: Sequence[Turn], persona: Sequence[str], room: int) -> Answer | None:
+        """The answer to the last turn; None where the persona does not have it, or it takes more
+        than `room` tokens."""
         message = turns[-1].text[-QUESTION_CHARACTERS:] if turns else ""
         said = [turn.text for turn in turns if turn.speaker == "bot"][-RECENT_TURNS:]
+        unsaid: Sequence[int] = ()
         if answer := true_answer(message, persona):
             yes, line = answer
-            begins = self._encode(
-                _yes_or_no(_YES if yes else _NO, "" if was_said(line, said) else line)
-            )
-            opposite = self._denying if yes else self._affirming
-            return Answer(begins, [token for token in opposite if token not in begins])
-        heard = [turn.text for turn in turns[:-1] if turn.speaker == "person"]
-        if told := told_by_person(message, heard[-REMEMBERED_TURNS:]):
-            told = turned(told)
-            return Answer(self._encode(f"{told[0].upper()}{told[1:]}."))
-        asked_for = line_asked_for(message, persona, said)
-        return Answer(self._encode(asked_for)) if asked_for else None
+            text = _yes_or_no(_YES if yes else _NO, "" if was_said(line, said) else line)
+            unsaid = self._denying if yes else self._affirming
+        else:
+            heard = [turn.text for turn in turns[:-1] if turn.speaker == "person"]
+            told = told_by_person(message, heard[-REMEMBERED_TURNS:])
+            text = _to_person(told) if told else line_asked_for(message, persona, said) or ""
+        begins = self._encode(text) if text else ()
+        if not 0 < len(begins) <= room:
+            return None
+        return Answer(begins, [token for token in unsaid if token not in begins])
+
+
+def _to_person(told: str) -> str:
+    """What they have told, said to them."""
+    text = turned(told)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _yes_or_no(word: str, line: str) -> str:

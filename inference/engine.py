@@ -146,7 +146,9 @@ class Engine:
             detokenizer=Detokenizer(model.vocabulary.pieces, case),
             loop=asyncio.get_running_loop(),
         )
-        answer = model.answers.to(turns, persona) if params.copying else None
+        answer = None
+        if params.copying:
+            answer = model.answers.to(turns, persona, params.max_tokens)
         copying = _copying(model, request.prompt, params, answer)
         for _ in range(count):
             # What the prompt goes on with is found once; each copy is at its own word.

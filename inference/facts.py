@@ -166,7 +166,7 @@ def facts_answered(question: str, reply: str) -> set[Fact]:
 def true_answer(question: str, persona: Sequence[str]) -> tuple[bool, str] | None:
     """Whether yes or no is the answer to a message, and the line that says so, if any; None where
     the message asks for neither, or the lines leave it open."""
-    asked = _asked(question)
+    asked = _asked(question) if persona else None
     if asked is None:
         return None
     would_be = set(_statement(asked))

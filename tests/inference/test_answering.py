@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from inference.answering import Answers
 from inference.engine import Delta, Engine
 from inference.facts import true_answer
 from inference.params import SamplingParams
-from inference.prompt import Turn
+from inference.prompt import PromptRenderer, Turn
 from inference.retrieval import line_asked_for, told_by_person
+from inference.vocabulary import Vocabulary
 
 PERSONA = [
     "I have a son named Theo.",
@@ -157,6 +159,17 @@ async def test_replies_begin_with_the_line_that_is_asked_for(engine: Engine) -> 
 async def test_the_most_probable_reply_tells_the_whole_line(engine: Engine) -> None:
     [reply, *_] = await replies(engine, "What color is your truck?", temperature=0)
     assert reply.startswith("my truck is red.")
+
+
+def test_without_a_persona_and_without_room_the_model_is_left_alone(
+    renderer: PromptRenderer,
+) -> None:
+    answers = Answers(renderer, Vocabulary.of(renderer.tokenizer))
+    question = [Turn("person", "Do you have pets?")]
+    assert answers.to(question, [], 40) is None
+    assert answers.to([], PERSONA, 40) is None
+    assert answers.to(question, PERSONA, 40) is not None
+    assert answers.to(question, PERSONA, 3) is None
 
 
 async def test_the_person_is_told_what_they_told(engine: Engine) -> None:
