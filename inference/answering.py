@@ -58,7 +58,8 @@ class Answers:
         else:
             heard = [turn.text for turn in turns[:-1] if turn.speaker == "person"]
             told = told_by_person(message, heard[-REMEMBERED_TURNS:])
-            text = _to_person(told) if told else line_asked_for(message, persona, said) or ""
+            asked_for = line_asked_for(message, persona, said, heard[-RECENT_TURNS:])
+            text = _to_person(told) if told else asked_for or ""
         begins = self._encode(text) if text else ()
         if not 0 < len(begins) <= room:
             return None

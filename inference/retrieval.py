@@ -72,19 +72,22 @@ _ASPECTS = content(
 )
 
 
-def line_asked_for(question: str, persona: Sequence[str], said: Sequence[str] = ()) -> str | None:
+def line_asked_for(
+    question: str, persona: Sequence[str], said: Sequence[str] = (), heard: Sequence[str] = ()
+) -> str | None:
     """The line that answers a message; None where it asks for none of them.
 
     It is of the kind that is asked for, or has all words of some meaning in the question. What was
-    `said` just now is told again only to who asks for it by name: job, age, home.
+    `said` just now is not told again, but for who somebody is to whoever has not asked that in what
+    was just `heard`.
     """
     asked = _question(question)
     if asked is None:
         return None
-    kinds = [answers for asks, answers in _ASKED_FOR if asks.search(asked)]
-    if kinds:
-        return _first(kinds, persona)
     news = [line for line in persona if not was_said(line, said)]
+    if kinds := _kinds(asked):
+        is_again = any(_kinds(_question(message) or "") == kinds for message in heard)
+        return _first(kinds, news if is_again else persona)
     if _HOBBY.search(asked):
         return _first([_LIKES], news)
     if _ANYTHING.search(asked):
@@ -118,6 +121,11 @@ def _question(message: str) -> str | None:
 def was_said(line: str, said: Sequence[str]) -> bool:
     """Whether one of these texts has the line word for word."""
     return any(line.lower().rstrip(".!") in text.lower() for text in said)
+
+
+def _kinds(question: str) -> list[re.Pattern[str]]:
+    """What the answer to a question of who somebody is looks like."""
+    return [answers for asks, answers in _ASKED_FOR if asks.search(question)]
 
 
 def _first(kinds: Sequence[re.Pattern[str]], lines: Sequence[str]) -> str | None:

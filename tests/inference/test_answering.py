@@ -90,6 +90,7 @@ def test_what_was_just_told_is_not_told_again_but_who_one_is() -> None:
     said = ["I collect old maps. And you?", "I am a glassblower."]
     assert line_asked_for("what do you collect?", PERSONA, said) is None
     assert line_asked_for("what do you do?", PERSONA, said) == "I am a glassblower."
+    assert line_asked_for("what do you do?", PERSONA, said, ["what is your job?"]) is None
     assert line_asked_for("what else?", PERSONA[5:], said) == "My truck is red."
 
 
