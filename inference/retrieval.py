@@ -41,6 +41,7 @@ _NO_WORK = """
     got found won lost saw just also really may must miss look(?!.after) cannot trip tap
 """
 _IDENTITY = [
+    (_JOB, r".*\bfor a living\b"),
     (_JOB, rf"i work\b|i(?: a|')m (?:an?|the) (?:[\w-]+ ){{0,3}}?(?:{_TRADE})\b"),
     (_JOB, r"i(?: a|')m (?:retired|between jobs|learning to be|studying|in my \w+ year)\b"),
     (_JOB, rf"i(?: a|')m (?:an?|the) (?!(?:[\w-]+ )?(?:{_NO_TRADE})\b)"),

@@ -86,6 +86,11 @@ def test_a_question_finds_its_line(question: str, line: str | None) -> None:
     assert line_asked_for(question, PERSONA) == line
 
 
+def test_what_is_done_for_a_living_is_the_job() -> None:
+    persona = ["I am the goalkeeper of a bad team.", "I roast coffee for a living."]
+    assert line_asked_for("what do you do?", persona) == persona[1]
+
+
 def test_what_was_just_told_is_not_told_again_but_who_one_is() -> None:
     said = ["I collect old maps. And you?", "I am a glassblower."]
     assert line_asked_for("what do you collect?", PERSONA, said) is None
