@@ -4,8 +4,8 @@ A small model that is asked "do you have kids?" says "no" because most people in
 goes on to make that true; asked what it does for a living it says what many people do. Where the
 persona has the answer, the reply begins with it, most of the time: with yes or no and the line that
 says so, with the line that is asked for, or with what the person has told of themself and asks for;
-and the first sentence after a yes does without "not".
-Constraints on decoding; what the persona leaves open they leave to the model.
+and the first sentence after a yes does without "not". Constraints on decoding; what the persona
+leaves open they leave to the model.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inference.facts import true_answer
-from inference.prompt import PromptRenderer, Turn
+from inference.prompt import PromptRenderer, Turn, texts_of
 from inference.repetition import RECENT_TURNS
 from inference.retrieval import line_asked_for, told_by_person, was_said
 from inference.vocabulary import Vocabulary
@@ -34,7 +34,10 @@ class Answer:
     """The tokens that a reply begins with, and those that its first sentence does without."""
 
     begins: Sequence[int]
-    unsaid: Sequence[int] = ()
+    unsaid: Sequence[int]
+
+
+NO_ANSWER = Answer((), ())
 
 
 class Answers:
@@ -49,17 +52,18 @@ class Answers:
         """The answer to the last turn; None where the persona does not have it, or it takes more
         than `room` tokens."""
         message = turns[-1].text[-QUESTION_CHARACTERS:] if turns else ""
-        said = [turn.text for turn in turns if turn.speaker == "bot"][-RECENT_TURNS:]
+        said = texts_of("bot", turns)[-RECENT_TURNS:]
         unsaid: Sequence[int] = ()
         if answer := true_answer(message, persona):
             yes, line = answer
             text = _yes_or_no(_YES if yes else _NO, "" if was_said(line, said) else line)
             unsaid = self._denying if yes else self._affirming
         else:
-            heard = [turn.text for turn in turns[:-1] if turn.speaker == "person"]
-            told = told_by_person(message, heard[-REMEMBERED_TURNS:])
-            asked_for = line_asked_for(message, persona, said, heard[-RECENT_TURNS:])
-            text = _to_person(told) if told else asked_for or ""
+            heard = texts_of("person", turns[:-1])
+            if told := told_by_person(message, heard[-REMEMBERED_TURNS:]):
+                text = _to_person(told)
+            else:
+                text = line_asked_for(message, persona, said, heard[-RECENT_TURNS:]) or ""
         begins = self._encode(text) if text else ()
         if not 0 < len(begins) <= room:
             return None

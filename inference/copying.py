@@ -34,7 +34,7 @@ class Copying:
 
     Two tokens of which one is content go on as they do in the persona, with a probability of
     `share`. A word that the reply has begun goes on as the persona or the person has it, and a
-    quarter as often otherwise: half a name is none. What the character itself has said does not
+    quarter as often otherwise. What the character itself has said does not
     count: it may have been misspelt. `begins` is what the reply had better begin with, for as
     long as it does.
     """
@@ -49,6 +49,7 @@ class Copying:
     ) -> None:
         self._ends, self._parts = vocabulary.ends, vocabulary.parts
         self._share = share
+        self._surely = 1 - (1 - share) / 4  # half a word or half an answer is none
         self._begins = begins
         self._of_words: dict[Context, list[int]] = {}
         self._of_pairs: dict[Context, list[int]] = {}
@@ -59,7 +60,7 @@ class Copying:
     @property
     def first(self) -> Copies:
         """What the reply may begin with."""
-        return Copies(self._begins[:1], 1 - (1 - self._share) / 4)
+        return Copies(self._begins[:1], self._surely)
 
     def add(self, token: int) -> Copies:
         """Take in the next token of the reply, and return what may be copied after it."""
@@ -69,7 +70,7 @@ class Copying:
         if self._begins:
             return self.first
         if tokens := self._of_words.get(self._word):
-            return Copies(tokens, 1 - (1 - self._share) / 4)
+            return Copies(tokens, self._surely)
         if tokens := self._of_pairs.get(self._pair):
             return Copies(tokens, self._share)
         return NO_COPIES

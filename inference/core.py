@@ -142,8 +142,8 @@ class EngineCore:
         drawn = []
         for reply in request.replies:
             self._sampler.start(reply.slot, request.params, said)
-            if reply.answer:
-                self._sampler.block(reply.slot, reply.answer.unsaid)
+            if reply.unsaid:
+                self._sampler.block(reply.slot, reply.unsaid)
             if reply.copying:
                 self._sampler.copy(reply.slot, reply.copying.first)
             token = self._sampler.sample(*top, [reply.next_uniform()], reply.slot)
@@ -203,9 +203,9 @@ class EngineCore:
     def _steer(self, reply: Reply, token: int) -> None:
         """What a reply had better say next, and what it should not say again. What the prompt says
         may be said again: half of a true statement would go on as an untrue one."""
-        if reply.answer and self._ends[token]:
-            self._sampler.allow(reply.slot, reply.answer.unsaid)
-            reply.answer = None
+        if reply.unsaid and self._ends[token]:
+            self._sampler.allow(reply.slot, reply.unsaid)
+            reply.unsaid = ()
         if reply.blocked:
             self._sampler.unblock(reply.slot, reply.blocked)
         copies = reply.copying.add(token) if reply.copying else NO_COPIES

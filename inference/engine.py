@@ -15,7 +15,7 @@ from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from inference.answering import Answer
+from inference.answering import NO_ANSWER, Answer
 from inference.bundle import Bundle
 from inference.casing import CaseRestorer, names_in
 from inference.contest import Contest
@@ -146,24 +146,29 @@ class Engine:
             detokenizer=Detokenizer(model.vocabulary.pieces, case),
             loop=asyncio.get_running_loop(),
         )
-        answer = None
-        if params.copying:
-            answer = model.answers.to(turns, persona, params.max_tokens)
-        copying = _copying(model, request.prompt, params, answer)
+        answer = _answer(model, persona, turns, params)
+        copying = _copying(model, request.prompt, params, answer.begins)
         for _ in range(count):
             # What the prompt goes on with is found once; each copy is at its own word.
-            request.add_reply(_echo(model, request.prompt, params), copy(copying), answer, contest)
+            echo = _echo(model, request.prompt, params)
+            request.add_reply(echo, copy(copying), answer.unsaid, contest)
         return request
 
 
+def _answer(
+    model: Model, persona: Sequence[str], turns: Sequence[Turn], params: SamplingParams
+) -> Answer:
+    found = model.answers.to(turns, persona, params.max_tokens) if params.copying else None
+    return found or NO_ANSWER
+
+
 def _copying(
-    model: Model, prompt: Prompt, params: SamplingParams, answer: Answer | None
+    model: Model, prompt: Prompt, params: SamplingParams, begins: Sequence[int]
 ) -> Copying | None:
     if not params.copying:
         return None
     special = model.bundle.special_tokens
     share = params.copying if params.temperature else 1.0
-    begins = answer.begins if answer else ()
     return Copying(prompt.ids, model.vocabulary, special, share, begins)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -50,6 +50,11 @@ class Turn:
 
     speaker: Speaker
     text: str
+
+
+def texts_of(speaker: Speaker, turns: Iterable[Turn]) -> list[str]:
+    """What one side said."""
+    return [turn.text for turn in turns if turn.speaker == speaker]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from random import Random
 from time import monotonic
 
-from inference.answering import Answer
 from inference.contest import Contest, Standing
 from inference.copying import Copying
 from inference.detokenizer import Detokenizer
@@ -30,7 +29,8 @@ class Reply(Sequence):
     """A reply to a request as it is being written; the engine's thread's alone.
 
     `limit` is the most tokens that it may have, `room` the most when it shows nothing before.
-    `standing` is None for the only reply of a request.
+    `standing` is None for the only reply of a request. `unsaid` are tokens that its first sentence
+    does without.
     """
 
     request: Request
@@ -40,7 +40,7 @@ class Reply(Sequence):
     room: int
     echo: Echo | None
     copying: Copying | None
-    answer: Answer | None
+    unsaid: Tokens[int]
     shows: bool = False
     blocked: Tokens[int] = ()
     next_uniform: Callable[[], float] = field(init=False)
@@ -82,7 +82,7 @@ class Request:
         self,
         echo: Echo | None,
         copying: Copying | None,
-        answer: Answer | None,
+        unsaid: Tokens[int],
         contest: Contest | None = None,
     ) -> None:
         """Prepare a reply; one of several needs a position more, for the token that ends it."""
@@ -97,7 +97,7 @@ class Request:
             room=room,
             echo=echo,
             copying=copying,
-            answer=answer,
+            unsaid=unsaid,
         )
         self.replies.append(reply)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from inference.facts import facts_answered, facts_known
-from inference.prompt import Turn
+from inference.prompt import Turn, texts_of
 from inference.repetition import RECENT_TURNS
 from inference.words import content, words
 
@@ -46,8 +46,8 @@ class Judge:
     """Scores replies to the last of `turns` by the character whose lines are `persona`."""
 
     def __init__(self, persona: Sequence[str], turns: Sequence[Turn]) -> None:
-        own = [turn.text for turn in turns if turn.speaker == "bot"]
-        self._said = [_pairs(words(text)) for text in own[-RECENT_TURNS:]]
+        own = texts_of("bot", turns)[-RECENT_TURNS:]
+        self._said = [_pairs(words(text)) for text in own]
         self._facts = facts_known(persona)
         self._question = turns[-1].text if turns else ""
         self._subjects = (content(" ".join(persona)), content(self._question))

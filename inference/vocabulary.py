@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 Piece = str | bytes
 """What one token adds to a reply: text, or bytes that are not whole characters by themselves."""
 
-# Without these there is no sentence.
+# Without these there is no sentence. Penalised like the rest, they make a small model's replies
+# short and crooked; what bores a reader is content said twice.
 _FUNCTION_WORDS = """
     a about all also am an and any are as at be because been but by can could did do does don for
     from get go got had has have he her his how i if in is it its just like me more my no not of on

@@ -18,7 +18,7 @@ import numpy as np
 
 from inference.engine import Engine
 from inference.params import SamplingParams
-from inference.prompt import Turn
+from inference.prompt import Turn, texts_of
 from inference.rerank import Candidate, Judge
 from training import metrics
 from training.consistency import persona_questions, shares
@@ -204,7 +204,7 @@ def _wrong(pool: Sequence[tuple[int, str]], own: int, truth: str, random: Random
 
 
 def _said(ask: Ask) -> list[str]:
-    return [turn.text for turn in ask.turns if turn.speaker == "bot"][-RECENT:]
+    return texts_of("bot", ask.turns)[-RECENT:]
 
 
 def _repeats(chat: Sequence[str], turn: int) -> bool:

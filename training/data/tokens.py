@@ -37,7 +37,7 @@ class TokenDialogue:
 
     personas: tuple[list[Tokens], list[Tokens]]
     turns: list[Tokens]
-    leaves: int = NOBODY
+    leaves: int
 
     @classmethod
     def of(cls, dialogue: Dialogue, renderer: PromptRenderer) -> TokenDialogue:
