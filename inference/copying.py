@@ -33,10 +33,10 @@ class Copying:
     """Which tokens of a prompt go on with what a reply has said so far.
 
     Two tokens of which one is content go on as they do in the persona, with a probability of
-    `share`. A word that the reply has begun goes on as the persona or the person has it, and a
-    quarter as often otherwise. What the character itself has said does not
-    count: it may have been misspelt. `begins` is what the reply had better begin with, for as
-    long as it does.
+    `share`, but not in a question: the persona is about the one who asks. A word that the reply
+    has begun goes on as the persona or the person has it, and a quarter as often otherwise. What
+    the character itself has said does not count: it may have been misspelt. `begins` is what the
+    reply had better begin with, for as long as it does.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Copying:
         share: float,
         begins: Sequence[int] = (),
     ) -> None:
-        self._ends, self._parts = vocabulary.ends, vocabulary.parts
+        self._ends, self._parts, self._asking = vocabulary.ends, vocabulary.parts, vocabulary.asking
         self._share = share
         self._surely = 1 - (1 - share) / 4  # half a word or half an answer is none
         self._begins = begins
@@ -71,7 +71,7 @@ class Copying:
             return self.first
         if tokens := self._of_words.get(self._word):
             return Copies(tokens, self._surely)
-        if tokens := self._of_pairs.get(self._pair):
+        if not self._asks and (tokens := self._of_pairs.get(self._pair)):
             return Copies(tokens, self._share)
         return NO_COPIES
 
@@ -96,13 +96,16 @@ class Copying:
     def _begin(self) -> None:
         self._word: Context = ()
         self._pair: Context = ()
+        self._asks = False
 
     def _advance(self, token: int) -> None:
         """`_word` becomes the tokens of the word that ends with this one, `_pair` the last two
-        tokens of the sentence; empty where there are none."""
+        tokens of the sentence; empty where there are none. `_asks` is whether it is a question."""
         part = self._parts[token]
         if part != Part.MORE:
             self._word = (token,) if part else ()
         elif self._word:
             self._word += (token,)
+        if not self._pair:
+            self._asks = token in self._asking
         self._pair = () if self._ends[token] else (*self._pair[-1:], token)

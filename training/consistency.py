@@ -1,7 +1,8 @@
-"""Does a character answer questions about itself as its persona says? (`consistency.toml`)
+"""Does a character answer questions about itself as its persona says (`consistency.toml`), and
+does it take up what somebody tells it (`reactions.toml`)?
 
-A yes/no/neutral check by question templates against known facts, the idea of Dialogue NLI (Welleck
-et al. 2019) without a trained judge.
+A yes/no/neutral check by patterns against what is known to be right, the idea of Dialogue NLI
+(Welleck et al. 2019) without a trained judge.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from inference.prompt import Turn
 from training.replies import Ask
 
 QUESTIONS_FILE = Path(__file__).with_name("consistency.toml")
+REACTIONS_FILE = Path(__file__).with_name("reactions.toml")
 Verdict = Literal["consistent", "contradiction", "neutral"]
 
 
 @dataclass(frozen=True, slots=True)
 class PersonaQuestion:
-    """`yes` matches what the persona makes true, `no` what it makes false."""
+    """What is said to a character of these lines; `yes` matches what is right, which the persona
+    makes true or the message asks for, and `no` what is wrong."""
 
     lines: tuple[str, ...]
     ask: str
@@ -32,7 +35,7 @@ class PersonaQuestion:
     no: re.Pattern[str]
 
     def judge(self, reply: str) -> Verdict:
-        """What a reply says of the persona; a false statement outweighs a true one."""
+        """What is wrong in a reply outweighs what is right."""
         text = reply.lower()
         if self.no.search(text):
             return "contradiction"
@@ -43,10 +46,19 @@ class PersonaQuestion:
         return Ask(self.lines, [Turn("person", self.ask)])
 
 
-@cache
 def persona_questions() -> tuple[PersonaQuestion, ...]:
     """Every question with the persona that it is put to."""
-    data = tomllib.loads(QUESTIONS_FILE.read_text(encoding="utf-8"))
+    return _read(QUESTIONS_FILE)
+
+
+def reaction_messages() -> tuple[PersonaQuestion, ...]:
+    """What people tell a character; the replies are to take it up."""
+    return _read(REACTIONS_FILE)
+
+
+@cache
+def _read(path: Path) -> tuple[PersonaQuestion, ...]:
+    data = tomllib.loads(path.read_text(encoding="utf-8"))
     return tuple(
         PersonaQuestion(
             tuple(persona["lines"]),
@@ -59,11 +71,17 @@ def persona_questions() -> tuple[PersonaQuestion, ...]:
     )
 
 
-def shares(questions: Sequence[PersonaQuestion], replies: Sequence[str]) -> dict[str, float]:
-    """Share of consistent and of contradicting replies; the rest is neutral."""
+def shares(
+    questions: Sequence[PersonaQuestion],
+    replies: Sequence[str],
+    names: tuple[str, str] = ("persona_consistent", "persona_contradiction"),
+) -> dict[str, float]:
+    """Share of replies that are right and of those that are wrong, by these names; the rest is
+    neutral."""
     pairs = zip(questions, replies, strict=True)
     verdicts = Counter(question.judge(reply) for question, reply in pairs)
+    right, wrong = names
     return {
-        "persona_consistent": verdicts["consistent"] / len(questions),
-        "persona_contradiction": verdicts["contradiction"] / len(questions),
+        right: verdicts["consistent"] / len(questions),
+        wrong: verdicts["contradiction"] / len(questions),
     }

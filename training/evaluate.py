@@ -21,7 +21,7 @@ from inference.params import SamplingParams
 from inference.prompt import Turn, texts_of
 from inference.rerank import Candidate, Judge
 from training import metrics
-from training.consistency import persona_questions, shares
+from training.consistency import persona_questions, reaction_messages, shares
 from training.data.dialogue import DataError, Dialogue
 from training.data.readers import VALID, read_dialogues
 from training.replies import Answers, Ask, answer_all, self_chats
@@ -151,6 +151,13 @@ def consistency(engine: Engine, params: SamplingParams) -> tuple[dict[str, float
     return shares(questions, answers.texts), answers
 
 
+def reactions(engine: Engine, params: SamplingParams) -> tuple[dict[str, float], Answers]:
+    """Replies to what `reactions.toml` tells, and the shares of verdicts on them."""
+    told = reaction_messages()
+    answers = answer_all(engine, [item.as_ask() for item in told], params)
+    return shares(told, answers.texts, ("reactions_fitting", "reactions_unfitting")), answers
+
+
 def chats(
     engine: Engine, personas: Sequence[Sequence[str]], params: SamplingParams, *, count: int
 ) -> tuple[dict[str, float], list[list[str]]]:
@@ -189,6 +196,8 @@ GATED = {
     "distinct_2": True,
     "persona_consistent": True,
     "persona_contradiction": False,
+    "reactions_fitting": True,
+    "reactions_unfitting": False,
     "chats_without_repetition": True,
 }
 

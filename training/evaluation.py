@@ -14,7 +14,7 @@ from inference.engine import Engine
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import PromptRenderer
 from training import evaluate
-from training.consistency import persona_questions
+from training.consistency import PersonaQuestion, persona_questions, reaction_messages
 from training.evaluate import EvaluateOptions, Scorer, worse
 
 __all__ = ["EvaluateOptions", "Evaluation", "EvaluationError", "gate", "table"]
@@ -32,6 +32,7 @@ class Evaluation:
 
     figures: dict[str, float]
     answers: list[str]
+    reactions: list[str]
     chats: list[list[str]]
     personas: Sequence[Sequence[str]]
 
@@ -57,23 +58,26 @@ class Evaluation:
                 figures |= evaluate.hits(scorer, dialogues, count=len(chosen), seed=options.seed)
                 figures |= evaluate.replies(engine, chosen, params)
             consistent, answers = evaluate.consistency(engine, params)
-            figures |= consistent
+            fitting, reactions = evaluate.reactions(engine, params)
+            figures |= consistent | fitting
             held: list[list[str]] = []
             if options.chats and personas:
                 clean, held = evaluate.chats(engine, personas, params, count=options.chats)
                 figures |= clean
         figures["n"] = len(dialogues)
-        return cls(figures, answers.texts, held, personas)
+        return cls(figures, answers.texts, reactions.texts, held, personas)
 
     def samples(self) -> str:
-        """Answers about personas and the first self-chats, as Markdown."""
-        return "\n".join([*self._answer_lines(), *self._chat_lines()]) + "\n"
-
-    def _answer_lines(self) -> Iterator[str]:
-        yield "## Questions about a persona\n"
-        for question, reply in zip(persona_questions(), self.answers, strict=True):
-            yield f"- {' '.join(question.lines)}  \n  **{question.ask}** {reply} "
-            yield f"  *({question.judge(reply)})*"
+        """Answers about personas, replies to what people tell, and the first self-chats, as
+        Markdown."""
+        lines = [
+            "## Questions about a persona\n",
+            *_judged(persona_questions(), self.answers),
+            "\n## What people tell\n",
+            *_judged(reaction_messages(), self.reactions),
+            *self._chat_lines(),
+        ]
+        return "\n".join(lines) + "\n"
 
     def _chat_lines(self) -> Iterator[str]:
         yield "\n## Self-chats"
@@ -85,6 +89,12 @@ class Evaluation:
             yield from (f"> {'AB'[i % 2]}: {text}  " for i, text in enumerate(chat))
 
 
+def _judged(questions: Sequence[PersonaQuestion], replies: Sequence[str]) -> Iterator[str]:
+    for question, reply in zip(questions, replies, strict=True):
+        yield f"- {' '.join(question.lines)}  \n  **{question.ask}** {reply} "
+        yield f"  *({question.judge(reply)})*"
+
+
 def gate(evaluation: Evaluation, live: Path, data: Path, options: EvaluateOptions) -> list[str]:
     """One line for every figure in which the live bundle is better."""
     measured = Evaluation.run(live, data, options, evaluation.personas)
@@ -93,7 +103,7 @@ def gate(evaluation: Evaluation, live: Path, data: Path, options: EvaluateOption
 
 def table(figures: dict[str, float]) -> str:
     """The figures for a person, shares as percentages."""
-    shares = ("hits", "repeats", "persona", "chats", "f1", "distinct")
+    shares = ("hits", "repeats", "persona", "reactions", "chats", "f1", "distinct")
     lines = []
     for name, value in figures.items():
         shown = f"{100 * value:.1f} %" if name.startswith(shares) else f"{value:.4g}"

@@ -80,6 +80,17 @@ def test_a_persona_line_goes_on_from_two_words_of_which_one_says_something(
     assert said(given, [period(renderer), make])[-1] == []  # of another sentence
 
 
+def test_nobody_is_asked_what_the_persona_says_of_the_one_who_asks(
+    bundle: Bundle, renderer: PromptRenderer
+) -> None:
+    given = copying(bundle, renderer, [])
+    make, hats = (tokens(renderer, f" {word}")[0] for word in ["make", "hats"])
+    (do,), (you,), (i,) = (tokens(renderer, f" {word}") for word in ["do", "you", "i"])
+    assert said(given, [do, you, make, hats])[-2:] == [[], []]
+    # The next sentence is a statement again.
+    assert said(given, [period(renderer), i, make])[-1] == [hats]
+
+
 def period(renderer: PromptRenderer) -> int:
     return tokens(renderer, " hand.")[-1]
 

@@ -13,7 +13,7 @@ from training.consistency import persona_questions
 from training.data.dialogue import Dialogue
 from training.data.held_out import HeldOut
 from training.data.sources import words_to_copy
-from training.grammar.generator import grammar_dialogues
+from training.grammar.generator import CHARACTER, grammar_dialogues
 from training.grammar.lines import PersonaMaker
 from training.grammar.rules import load_rules, plain
 
@@ -95,7 +95,7 @@ def test_a_named_pet_is_asked_for_its_name() -> None:
     pool = [("I have a hedgehog.", "My cat is named Kazimo.", "I am single.")]
     turns = [
         pair
-        for dialogue in grammar_dialogues(200, seed=2, pools=[pool])
+        for dialogue in grammar_dialogues(500, seed=2, pools=[pool])
         for pair in pairwise(dialogue.turns)
         if re.search("(called|name of your cat)[?]$", pair[0])
     ]
@@ -105,7 +105,7 @@ def test_a_named_pet_is_asked_for_its_name() -> None:
 
 def test_whoever_is_single_denies_a_husband_and_whoever_is_married_does_not() -> None:
     denials = 0
-    for dialogue in made(1500):
+    for dialogue in made(4000):
         for asked, answer in pairwise(dialogue.turns):
             if asked.endswith("are you married?"):
                 answerer = dialogue.personas[1 - dialogue.turns.index(asked) % 2]
@@ -199,3 +199,34 @@ def test_questions_come_in_many_wordings() -> None:
         for sentence in re.findall(r"[^.!?]+\?", turn)
     }
     assert len(questions) > 300
+
+
+def test_what_the_person_says_is_taken_up() -> None:
+    taken_up = 0
+    for dialogue in made(600):
+        for said, reply in pairwise(dialogue.turns):
+            if re.search(r"my \w+ died|passed away", said):
+                taken_up += 1
+                assert re.search(r"sorry|miss|sad|what was|how old|close|hard", reply)
+    assert taken_up > 5
+
+
+def test_only_the_person_tells_unasked() -> None:
+    for dialogue in made(300):
+        assert "you are stupid" not in said_by(dialogue, CHARACTER)
+        assert "i got fired" not in said_by(dialogue, CHARACTER)
+
+
+def test_reactions_name_what_was_said() -> None:
+    names = 0
+    for dialogue in made(600):
+        for said, reply in pairwise(dialogue.turns):
+            if found := re.search(r"(?:my name is|call me) (\w+)\.$", said):
+                names += found[1] in reply
+    assert names > 5
+
+
+def test_the_character_asks_what_one_can_ask_without_knowing_the_other() -> None:
+    for dialogue in made(600):
+        questions = re.findall(r"(?:so|is it true that) you[^.?!]*\?", said_by(dialogue, CHARACTER))
+        assert not questions

@@ -1,6 +1,6 @@
 """Keeps made dialogues away from the personas that a model is measured with.
 
-They are those of the validation dialogues, and those asked about themselves (`consistency.toml`).
+They are those of the validation dialogues, and those talked to in `evaluate`.
 
 Corpora share personas: most of ConvAI2's are in Synthetic-Persona-Chat too, with other punctuation.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.consistency import persona_questions
+from training.consistency import persona_questions, reaction_messages
 from training.data.readers import VALID, read_dialogues
 
 
@@ -27,7 +27,7 @@ class HeldOut:
         """Every persona line in a file of dialogues, and those asked about. Raises DataError."""
         dialogues = read_dialogues(path, split=VALID) if path else ()
         personas = [lines for dialogue in dialogues for lines in dialogue.personas]
-        personas += [question.lines for question in persona_questions()]
+        personas += [question.lines for question in (*persona_questions(), *reaction_messages())]
         return cls(frozenset(plain(line) for lines in personas for line in lines))
 
     def knows(self, persona: Iterable[str]) -> bool:

@@ -12,7 +12,7 @@ from training.data.held_out import HeldOut
 from training.data.readers import read_dialogues
 from training.data.stream import Source
 from training.data.tokens import TokenDialogues, read_tokens
-from training.grammar.generator import grammar_dialogues
+from training.grammar.generator import CHARACTER, grammar_dialogues
 
 # Beside the runs of one folder, which share it.
 CACHE = "tokens"
@@ -31,7 +31,7 @@ def load_sources(
     ]
     if run.grammar:
         made = _grammar_dialogues(run, characters)
-        sources.append(Source(TokenDialogues.of(made, renderer), 1.0))
+        sources.append(Source(TokenDialogues.of(made, renderer), 1.0, bots=(CHARACTER,)))
     return sources
 
 

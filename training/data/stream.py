@@ -15,16 +15,18 @@ from training.data.tokens import TokenDialogues
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Dialogues with how often an epoch shows each of them (0.5: a fresh half every epoch)."""
+    """Dialogues with how often an epoch shows each of them (0.5: a fresh half every epoch), and
+    the speakers (0 and 1) who are the bot in turn."""
 
     dialogues: TokenDialogues
     repeat: float
+    bots: Sequence[int] = (0, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Endless batches over epochs. Both sides of a dialogue are the bot in turn; a fresh order of
-    dialogues and of persona lines every epoch. A dialogue of more than `window` tokens is cut."""
+    """Endless batches over epochs, with a fresh order of dialogues and of persona lines in each. A
+    dialogue of more than `window` tokens is cut."""
 
     sources: Sequence[Source]
     renderer: PromptRenderer
@@ -62,7 +64,7 @@ class Stream:
             (source, index, bot)
             for source, data in enumerate(self.sources)
             for index in range(len(data.dialogues))
-            for bot in (0, 1)
+            for bot in data.bots
             for _ in range(_times(data.repeat, random))
         ]
         random.shuffle(order)

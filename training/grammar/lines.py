@@ -42,7 +42,8 @@ class PersonaMaker:
         self.words = words
         data = tomllib.loads(LINES_FILE.read_text(encoding="utf-8"))
         self.lines: dict[str, list[str]] = data["lines"]
-        self.slots = {name: values.split("|") for name, values in data["slots"].items()}
+        slots: dict[str, str] = data["slots"]
+        self.slots = {name: values.split("|") for name, values in slots.items()}
         self._open = frozenset(data["open"].split())
         self._subjects = [
             subject for subject in self.lines for _ in range(FREQUENT.get(subject, 1))
@@ -56,15 +57,27 @@ class PersonaMaker:
             subject = random.choice(self._subjects)
             if subject not in chosen or (subject == "hobby" and chosen.count(subject) < 2):
                 chosen.append(subject)
-        return tuple(self._fill(random.choice(self.lines[subject]), random) for subject in chosen)
+        return tuple(
+            self.fill(random.choice(self.lines[subject]), random, {}) for subject in chosen
+        )
 
-    def _fill(self, pattern: str, random: Random) -> str:
+    def fill(self, pattern: str, random: Random, known: dict[str, str]) -> str:
+        """The pattern with a value in every slot: the `known` one, or another each time."""
+
         def value(slot: re.Match[str]) -> str:
-            surprising = self.words and slot[2] in self._open and random.random() < OPEN_SHARE
-            word = random.choice(self.words if surprising else self.slots[slot[2]])
+            word = known.get(slot[2]) or self._value(slot[2], random)
             return with_article(word) if slot[1] else word
 
         return _SLOT.sub(value, pattern)
+
+    def _value(self, slot: str, random: Random) -> str:
+        surprising = self.words and slot in self._open and random.random() < OPEN_SHARE
+        return random.choice(self.words if surprising else self.slots[slot])
+
+
+def slots_of(pattern: str) -> set[str]:
+    """The names of its slots."""
+    return {name for _, name in _SLOT.findall(pattern)}
 
 
 def with_article(word: str) -> str:

@@ -21,11 +21,13 @@ ANY_TOPIC = "self"
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One persona line as an answer: pairs of texts are (question, answer)."""
+    """One persona line as an answer: pairs of texts are (question, answer). `ask_blindly` are the
+    questions of `ask` that one may ask without knowing the line."""
 
     topic: str
     line: str
     ask: tuple[str, ...]
+    ask_blindly: tuple[str, ...]
     say: tuple[str, ...]
     more: tuple[tuple[str, str], ...] = ()
     pairs: tuple[tuple[str, str], ...] = ()
@@ -104,6 +106,7 @@ def _fact(rule: dict[str, Any], line: str, match: re.Match[str] | None) -> Fact:
         topic=rule["topic"],
         line=stated,
         ask=_fill_all(rule["ask"], asked),
+        ask_blindly=tuple(text for text in rule["ask"] if not _SLOT.search(text)),
         say=_fill_all(rule["say"], values),
         more=_fill_pairs(rule.get("more", []), asked, values),
         pairs=_fill_pairs(rule.get("pairs", []), asked, values),

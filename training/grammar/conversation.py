@@ -1,0 +1,138 @@
+"""A conversation of a person with a character who answers from persona lines.
+
+Each asks about what the other's lines say, about what they do not say, and in several wordings;
+whoever is asked answers from their own lines, and denies what is not so. In between the person, who
+speaks first, says how they are and what happened, and the character takes it up. Everything is in
+lower case, as PersonaChat is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from random import Random
+
+from training.grammar.lines import PersonaMaker
+from training.grammar.questions import Question, Speaker, answer, question
+from training.grammar.rules import ANY_TOPIC, Rules
+from training.grammar.smalltalk import exchanges
+
+PERSON, CHARACTER = 0, 1
+MIN_TURNS, MAX_TURNS = 6, 12
+GREETING_SHARE = 0.75
+# How often somebody says a word to what was no answer to them, and says goodbye at the end.
+REACT_SHARE, BYE_SHARE = 0.4, 0.5
+# How often the person tells something instead of asking.
+SMALLTALK_SHARE = 0.6
+# How often, by speaker, whoever has answered asks something, and whoever has not.
+ASK_SHARE = {PERSON: 0.5, CHARACTER: 0.35}
+ASK_ELSE_SHARE = {PERSON: 0.9, CHARACTER: 0.6}
+# How often an answer that was not followed by another question is asked about.
+FOLLOW_SHARE = 0.7
+# How each kind of greeting is returned: one that asks how somebody is wants another answer.
+_GREETED_BACK = {
+    "hello": {False: "greet", True: "well"},
+    "greet": {False: "", True: "well"},
+    "well": {False: "", True: "fine"},
+    "fine": {False: "", True: ""},
+}
+
+
+class Conversation:
+    """One conversation. What the person says of themself becomes a line of theirs."""
+
+    def __init__(
+        self, speakers: Sequence[Speaker], rules: Rules, maker: PersonaMaker, random: Random
+    ) -> None:
+        self._speakers, self._rules, self._maker, self._random = speakers, rules, maker, random
+        self._greeting = "hello" if self._likely(GREETING_SHARE) else ""
+        self._pending: Question | None = None  # whoever speaks next is asked this
+        self._exchange: list[str] = []  # what is still to be said of it
+        self._over = False
+
+    def turns(self) -> Iterator[str]:
+        """What is said; the speakers take turns."""
+        length = self._random.randint(MIN_TURNS, MAX_TURNS)
+        for turn in range(length):
+            who = turn % 2
+            if self._exchange:
+                said = [*self._greet(), *self._go_on(who)]
+            elif self._pending and not self._pending.text:
+                said = [self._random.choice(self._pending.answers)]
+                self._over = True
+            else:
+                said = self._say(turn, self._greet(), is_last=turn >= length - 2)
+            yield " ".join(said)
+            if self._over:
+                return
+
+    def _likely(self, share: float) -> bool:
+        return self._random.random() < share
+
+    def _greet(self) -> list[str]:
+        if not self._greeting:
+            return []
+        text = self._random.choice(self._rules.talk[self._greeting])
+        self._greeting = _GREETED_BACK[self._greeting]["?" in text]
+        return [text]
+
+    def _go_on(self, who: int) -> Iterator[str]:
+        """The next turn of an exchange. What it asks and does not answer is asked last."""
+        text = self._exchange.pop(0)
+        yield text
+        if not self._exchange:
+            self._over = "?" in text
+            if not self._over and self._likely(ASK_SHARE[who]):
+                yield self._ask(who)
+
+    def _say(self, turn: int, said: list[str], *, is_last: bool) -> list[str]:
+        """Answer what was asked, and say or ask something oneself, or not."""
+        who, talk, asked = turn % 2, self._rules.talk, self._pending
+        me, you = self._speakers[who], self._speakers[1 - who]
+        goes_on, self._pending = bool(said) and asked is None, None
+        if asked:
+            text, self._pending = answer(asked, me, you, self._rules, self._random)
+            said.append(text)
+        elif turn and not said and self._likely(REACT_SHARE):
+            said.append(self._random.choice(talk["react"]))
+        follow, me.follow = me.follow, None
+        if follow and not asked:
+            # About what was just said.
+            text, reply = self._random.choice(list(follow.more))
+            self._pending = Question(text, follow.topic, [reply])
+            return [text]
+        if self._pending:
+            return said
+        if is_last and self._likely(BYE_SHARE):
+            self._pending = Question("", "", talk["bye_back"])
+            return [*said, self._random.choice(talk["bye"])]
+        share = ASK_SHARE if asked or goes_on else ASK_ELSE_SHARE
+        if not said or self._likely(share[who]):
+            return [*said, self._begin(who)]
+        if asked and asked.more and self._likely(FOLLOW_SHARE):
+            you.follow = asked
+        return said
+
+    def _begin(self, who: int) -> str:
+        """Something new: the person tells or asks, the character asks."""
+        if who == PERSON and self._likely(SMALLTALK_SHARE):
+            text, *self._exchange = self._tell(self._speakers[who])
+            return text
+        return self._ask(who)
+
+    def _ask(self, who: int) -> str:
+        you = self._speakers[1 - who]
+        self._pending = question(you, self._rules, self._random, blindly=who == CHARACTER)
+        return self._pending.text
+
+    def _tell(self, me: Speaker) -> list[str]:
+        """Something that `me` can say without contradicting themself, and what comes after it."""
+        while True:
+            exchange = self._random.choice(exchanges())
+            texts = exchange.texts(self._maker, self._random)
+            if exchange.passing:
+                return texts
+            facts = self._rules.facts([texts[0]])
+            if me.topics.isdisjoint({fact.topic for fact in facts} - {ANY_TOPIC}):
+                me.lines.append(texts[0])
+                me.facts.extend(facts)
+                return texts

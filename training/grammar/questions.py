@@ -1,0 +1,125 @@
+"""What the speakers of a grammar dialogue ask each other, and what is truly answered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from training.grammar.rules import ANY_TOPIC, Fact, Rules, plain
+
+# Share of the questions that ask how somebody is, in the middle of a conversation.
+HOW_ARE_YOU_SHARE = 0.05
+# Share of the questions about what a persona leaves open, and about what it denies.
+UNKNOWN_SHARE, DENIED_SHARE = 0.12, 0.09
+# Share of the others that are of no subject ("tell me about yourself").
+ANY_SHARE = 0.1
+# Share of the questions about a line with `pairs` that are one of them.
+PAIRS_SHARE = 0.4
+
+
+@dataclass(slots=True)
+class Speaker:
+    """One side: what it can answer, and what it was asked already."""
+
+    lines: list[str]
+    facts: list[Fact]
+    told: dict[str, str] = field(default_factory=dict)
+    follow: Question | None = None
+
+    @property
+    def topics(self) -> set[str]:
+        return {fact.topic for fact in self.facts}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked and everything that may truly be answered; further questions follow it."""
+
+    text: str
+    topic: str
+    answers: Sequence[str]
+    more: Sequence[tuple[str, str]] = ()
+
+
+def question(you: Speaker, rules: Rules, random: Random, *, blindly: bool) -> Question:
+    """A question to `you`: how they are, a subject they know, one that is not so, or one they do
+    not mention. Who asks `blindly` asks only what one may ask without knowing their persona."""
+    if random.random() < HOW_ARE_YOU_SHARE:
+        feelings = [answer for answer in rules.talk["well"] if "?" not in answer]
+        return Question(random.choice(rules.talk["asked"]), "", feelings)
+    absent = [unknown for unknown in rules.unknown if _absent(unknown.topic, you)]
+    if absent and random.random() < UNKNOWN_SHARE:
+        unknown = random.choice(absent)
+        return Question(random.choice(unknown.ask), unknown.topic, unknown.say)
+    denied = [fact for fact in you.facts if fact.ask_other and fact.topic != ANY_TOPIC]
+    if denied and not blindly and random.random() < DENIED_SHARE:
+        fact = random.choice(denied)
+        return Question(random.choice(fact.ask_other), fact.topic, fact.say_other)
+    askable = [fact for fact in you.facts if fact.ask_blindly or not blindly]
+    known = [fact for fact in askable if fact.topic != ANY_TOPIC]
+    fact = random.choice(known if known and random.random() >= ANY_SHARE else askable)
+    if fact.pairs and not blindly and random.random() < PAIRS_SHARE:
+        ask, say = random.choice(fact.pairs)
+        return Question(ask, fact.topic, [say], fact.more)
+    asked = fact.ask_blindly if blindly else fact.ask
+    return Question(random.choice(asked), fact.topic, fact.say, fact.more)
+
+
+def answer(
+    asked: Question, me: Speaker, you: Speaker, rules: Rules, random: Random
+) -> tuple[str, Question | None]:
+    """A true answer, and the question that it returns if it does.
+
+    The same question is answered the same way twice. An answer that returns a question which the
+    other has nothing to say to is not taken.
+    """
+    known = me.told.get(asked.text)
+    options = [known] if known else random.sample(list(asked.answers), len(asked.answers))
+    for text in options:
+        if "?" not in text:
+            me.told[asked.text] = text
+            return text, None
+        if returned := _returned(text, asked.topic, you, rules):
+            me.told[asked.text] = text
+            return text, returned
+    return options[0].partition("?")[0].rpartition(".")[0].strip() + ".", None
+
+
+def _returned(text: str, topic: str, you: Speaker, rules: Rules) -> Question | None:
+    """What the question at the end of an answer asks the other; None if that is open."""
+    asked = re.split(r"(?<=[.!,]) ", text)[-1]
+    named = [fact for fact in you.facts if asked in fact.ask and fact.topic != ANY_TOPIC]
+    facts = named or [fact for fact in you.facts if fact.topic == topic]
+    if facts and (facts[0].topic != ANY_TOPIC or topic == ANY_TOPIC):
+        plain_answers = [answer for answer in facts[0].say if "?" not in answer]
+        return Question(asked, facts[0].topic, plain_answers, facts[0].more)
+    for unknown in rules.unknown:
+        if (asked in unknown.ask or unknown.topic == topic) and _absent(unknown.topic, you):
+            return Question(asked, unknown.topic, [a for a in unknown.say if "?" not in a])
+    return None
+
+
+def _absent(topic: str, you: Speaker) -> bool:
+    """Whether the persona leaves a subject open; a word for it in any line says it does not."""
+    if topic in you.topics:
+        return False
+    told = " ".join(plain(line) for line in you.lines)
+    return not any(word in told for word in _WORDS.get(topic, (topic,)))
+
+
+# Words by which a line may touch a subject that no rule found in it.
+_WORDS = {
+    "pet": ("dog", "cat", "pet", "animal", "bird", "horse", "fish", "parrot", "rabbit", "hen"),
+    "kids": ("kid", "child", "son", "daughter", "mother of", "father of", "mom", "dad", "baby"),
+    "siblings": ("brother", "sister", "sibling", "twin"),
+    "car": ("car", "truck", "drive", "van", "motorcycle", "bus"),
+    "partner": ("husband", "wife", "married", "girlfriend", "boyfriend", "divorce", "single"),
+    "music": ("play", "guitar", "piano", "music", "band", "sing", "violin", "drum"),
+    "diet": ("vegan", "vegetarian", "meat", "eat", "food", "cook"),
+    "age": ("years old", "year old", "retired", "teen", "born", "i am "),
+    "study": ("student", "study", "school", "college", "university", "degree", "class"),
+    "job": ("work", "job", "i am a", "boss", "office", "for a living", "retired", "my shift"),
+    "home": ("live", "home", "house", "apartment", "from", "city", "town", "born"),
+}
