@@ -203,9 +203,9 @@ def test_questions_come_in_many_wordings() -> None:
 
 def test_what_the_person_says_is_taken_up() -> None:
     taken_up = 0
-    for dialogue in made(600):
+    for dialogue in made(2500):
         for said, reply in pairwise(dialogue.turns):
-            if re.search(r"my \w+ died|passed away", said):
+            if re.search(r"(?<!yes[.,] )my \w+ died\.$", said):
                 taken_up += 1
                 assert re.search(r"sorry|miss|sad|what was|how old|close|hard", reply)
     assert taken_up > 5
@@ -219,7 +219,7 @@ def test_only_the_person_tells_unasked() -> None:
 
 def test_reactions_name_what_was_said() -> None:
     names = 0
-    for dialogue in made(600):
+    for dialogue in made(2500):
         for said, reply in pairwise(dialogue.turns):
             if found := re.search(r"(?:my name is|call me) (\w+)\.$", said):
                 names += found[1] in reply
@@ -230,3 +230,15 @@ def test_the_character_asks_what_one_can_ask_without_knowing_the_other() -> None
     for dialogue in made(600):
         questions = re.findall(r"(?:so|is it true that) you[^.?!]*\?", said_by(dialogue, CHARACTER))
         assert not questions
+
+
+def test_whoever_has_something_to_say_on_the_subject_may_say_it() -> None:
+    told = 0
+    for dialogue in made(2500):
+        own = [
+            line for line in dialogue.personas[CHARACTER] if line.startswith(("i like", "i love"))
+        ]
+        for said, reply in pairwise(dialogue.turns):
+            if re.search(r"i (?:like|enjoy|love) \w+\.$", said) and "?" not in reply:
+                told += any(line in reply for line in own)
+    assert told > 5

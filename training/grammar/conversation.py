@@ -8,19 +8,20 @@ lower case, as PersonaChat is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from random import Random
 
 from training.grammar.lines import PersonaMaker
 from training.grammar.questions import Question, Speaker, answer, question
-from training.grammar.rules import ANY_TOPIC, Rules
-from training.grammar.smalltalk import exchanges
+from training.grammar.rules import Rules
+from training.grammar.smalltalk import exchanges, reactions_to
 
 PERSON, CHARACTER = 0, 1
 MIN_TURNS, MAX_TURNS = 6, 12
 GREETING_SHARE = 0.75
 # How often somebody says a word to what was no answer to them, and says goodbye at the end.
-REACT_SHARE, BYE_SHARE = 0.4, 0.5
+REACT_SHARE, BYE_SHARE = 0.6, 0.5
 # How often the person tells something instead of asking.
 SMALLTALK_SHARE = 0.6
 # How often, by speaker, whoever has answered asks something, and whoever has not.
@@ -28,6 +29,8 @@ ASK_SHARE = {PERSON: 0.5, CHARACTER: 0.35}
 ASK_ELSE_SHARE = {PERSON: 0.9, CHARACTER: 0.6}
 # How often an answer that was not followed by another question is asked about.
 FOLLOW_SHARE = 0.7
+# Subjects on which one has more than one thing to say.
+SEVERAL = frozenset(["hobby", "dislike", "dream", "music"])
 # How each kind of greeting is returned: one that asks how somebody is wants another answer.
 _GREETED_BACK = {
     "hello": {False: "greet", True: "well"},
@@ -35,6 +38,8 @@ _GREETED_BACK = {
     "well": {False: "", True: "fine"},
     "fine": {False: "", True: ""},
 }
+
+_DENIAL = re.compile(r"(?:no|not|never|i (?:do not|don't|can not))\b")
 
 
 class Conversation:
@@ -47,6 +52,7 @@ class Conversation:
         self._greeting = "hello" if self._likely(GREETING_SHARE) else ""
         self._pending: Question | None = None  # whoever speaks next is asked this
         self._exchange: list[str] = []  # what is still to be said of it
+        self._told = ""  # the subject of what was just answered, unless it was denied
         self._over = False
 
     def turns(self) -> Iterator[str]:
@@ -89,11 +95,13 @@ class Conversation:
         who, talk, asked = turn % 2, self._rules.talk, self._pending
         me, you = self._speakers[who], self._speakers[1 - who]
         goes_on, self._pending = bool(said) and asked is None, None
+        told, self._told = self._told, ""
         if asked:
             text, self._pending = answer(asked, me, you, self._rules, self._random)
             said.append(text)
+            self._told = "" if _DENIAL.match(text) else asked.topic
         elif turn and not said and self._likely(REACT_SHARE):
-            said.append(self._random.choice(talk["react"]))
+            said.append(self._random.choice(reactions_to(told) or talk["react"]))
         follow, me.follow = me.follow, None
         if follow and not asked:
             # About what was just said.
@@ -103,7 +111,7 @@ class Conversation:
         if self._pending:
             return said
         if is_last and self._likely(BYE_SHARE):
-            self._pending = Question("", "", talk["bye_back"])
+            self._pending = Question("", "", talk["bye_back"])  # no question, but answered
             return [*said, self._random.choice(talk["bye"])]
         share = ASK_SHARE if asked or goes_on else ASK_ELSE_SHARE
         if not said or self._likely(share[who]):
@@ -115,7 +123,7 @@ class Conversation:
     def _begin(self, who: int) -> str:
         """Something new: the person tells or asks, the character asks."""
         if who == PERSON and self._likely(SMALLTALK_SHARE):
-            text, *self._exchange = self._tell(self._speakers[who])
+            text, *self._exchange = self._tell(*self._speakers)
             return text
         return self._ask(who)
 
@@ -124,15 +132,14 @@ class Conversation:
         self._pending = question(you, self._rules, self._random, blindly=who == CHARACTER)
         return self._pending.text
 
-    def _tell(self, me: Speaker) -> list[str]:
+    def _tell(self, me: Speaker, you: Speaker) -> list[str]:
         """Something that `me` can say without contradicting themself, and what comes after it."""
-        while True:
-            exchange = self._random.choice(exchanges())
-            texts = exchange.texts(self._maker, self._random)
-            if exchange.passing:
-                return texts
-            facts = self._rules.facts([texts[0]])
-            if me.topics.isdisjoint({fact.topic for fact in facts} - {ANY_TOPIC}):
-                me.lines.append(texts[0])
-                me.facts.extend(facts)
-                return texts
+        settled = me.topics - SEVERAL
+        told = [one for one in exchanges() if one.subject not in settled]
+        exchange = self._random.choice(told)
+        own = [fact.line for fact in you.facts if fact.topic == exchange.subject]
+        texts = exchange.texts(self._maker, self._random, own)
+        if not exchange.passing:
+            me.lines.append(texts[0])
+            me.facts.extend(self._rules.facts(texts[:1]))
+        return texts

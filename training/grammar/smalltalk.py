@@ -12,22 +12,25 @@ from random import Random
 from training.grammar.lines import PersonaMaker, slots_of
 
 SMALLTALK_FILE = Path(__file__).with_name("smalltalk.toml")
-# How often a reaction asks something, does so without another word, and has the last word after it.
-MORE_SHARE, ONLY_ASKED_SHARE, LAST_WORD_SHARE = 0.6, 0.3, 0.8
+# How often a reaction goes on with a line of one's own, or else with a question; how often it is
+# nothing but that question; and how often the answer gets a last word.
+OWN_SHARE, MORE_SHARE, ONLY_ASKED_SHARE, LAST_WORD_SHARE = 0.5, 0.6, 0.3, 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """Something to say and what may come after it; `more` are questions with their answers and
-    last words. What is `passing` is no fact about the speaker."""
+    last words. What is `passing` is no fact about the speaker; `subject` may be empty."""
 
     passing: bool
+    subject: str
     say: Sequence[str]
     react: Sequence[str]
     more: Sequence[tuple[str, Sequence[str], Sequence[str]]]
 
-    def texts(self, maker: PersonaMaker, random: Random) -> list[str]:
-        """Two to four turns, the speakers taking turns."""
+    def texts(self, maker: PersonaMaker, random: Random, own: Sequence[str]) -> list[str]:
+        """Two to four turns, the speakers taking turns; `own` are the second one's lines on the
+        subject."""
         known: dict[str, str] = {}
 
         def one(options: Sequence[str], *, invents: bool = False) -> str:
@@ -38,13 +41,16 @@ class Exchange:
             return maker.fill(pattern, random, known)
 
         said = one(self.say, invents=True)
+        statements = [text for text in self.react if "?" not in text]
+        if own and random.random() < OWN_SHARE:
+            return [said, f"{one(statements)} {random.choice(own)}"]
         asked = [more for more in self.more if slots_of(more[0]) <= known.keys()]
         if not asked or random.random() >= MORE_SHARE:
             return [said, one(self.react)]
         question, answers, last_words = random.choice(asked)
         reaction = one([question])
         if random.random() >= ONLY_ASKED_SHARE:
-            reaction = f"{one([text for text in self.react if '?' not in text])} {reaction}"
+            reaction = f"{one(statements)} {reaction}"
         texts = [said, reaction, one(answers, invents=True)]
         if random.random() < LAST_WORD_SHARE:
             texts.append(one(last_words))
@@ -58,9 +64,22 @@ def exchanges() -> tuple[Exchange, ...]:
     return tuple(
         Exchange(
             item.get("passing", False),
+            item.get("subject", ""),
             item["say"],
             item["react"],
             [(question, answers, last) for question, answers, last in item.get("more", ())],
         )
         for item in data["exchange"]
+    )
+
+
+@cache
+def reactions_to(subject: str) -> Sequence[str]:
+    """What fits any statement on a subject; empty where nothing does."""
+    return tuple(
+        text
+        for exchange in exchanges()
+        if subject and exchange.subject == subject
+        for text in exchange.react
+        if "?" not in text and not slots_of(text)
     )
