@@ -16,6 +16,7 @@ from training.data.sources import words_to_copy
 from training.grammar.generator import CHARACTER, grammar_dialogues
 from training.grammar.lines import PersonaMaker
 from training.grammar.rules import load_rules, plain
+from training.grammar.smalltalk import exchanges
 
 
 def made(count: int = 150, seed: int = 3) -> list[Dialogue]:
@@ -232,13 +233,10 @@ def test_the_character_asks_what_one_can_ask_without_knowing_the_other() -> None
         assert not questions
 
 
-def test_whoever_has_something_to_say_on_the_subject_may_say_it() -> None:
-    told = 0
-    for dialogue in made(2500):
-        own = [
-            line for line in dialogue.personas[CHARACTER] if line.startswith(("i like", "i love"))
-        ]
-        for said, reply in pairwise(dialogue.turns):
-            if re.search(r"i (?:like|enjoy|love) \w+\.$", said) and "?" not in reply:
-                told += any(line in reply for line in own)
-    assert told > 5
+def test_whoever_has_a_line_on_the_subject_may_answer_with_it() -> None:
+    maker, random = PersonaMaker(), Random(3)
+    hobby = next(exchange for exchange in exchanges() if exchange.subject == "hobby")
+    replies = [hobby.texts(maker, random, ["i like chess."])[1] for _ in range(40)]
+    own = [reply for reply in replies if reply.endswith(" i like chess.")]
+    assert 10 < len(own) < 30
+    assert not any("?" in reply for reply in own)
