@@ -83,7 +83,7 @@ class Conversation:
 
     def _go_on(self, who: int) -> Iterator[str]:
         """The next turn of an exchange. What it asks and does not answer is asked last."""
-        text = self._exchange.pop(0)
+        text, self._told = self._exchange.pop(0), ""
         yield text
         if not self._exchange:
             self._over = "?" in text
