@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from tests.training.tiny import dialogue_row, tiny_checkpoint, tiny_dialogues, write_rows
 from training import metrics
-from training.consistency import persona_questions, shares
+from training.consistency import persona_questions, reaction_messages, shares
 from training.evaluate import worse
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -92,6 +92,13 @@ def test_a_true_and_a_false_answer_are_told_apart() -> None:
         "persona_consistent": 0.25,
         "persona_contradiction": 0.5,
     }
+
+
+def test_a_reply_takes_up_what_was_said_or_misses_the_point() -> None:
+    message = next(told for told in reaction_messages() if told.ask == "my dog died yesterday.")
+    assert message.judge("Oh no, I am so sorry.") == "consistent"
+    assert message.judge("That is great! I am sorry.") == "contradiction"
+    assert message.judge("What do you do for a living?") == "neutral"
 
 
 def test_the_gate_names_what_is_worse() -> None:
@@ -209,8 +216,10 @@ def test_a_table_and_samples_for_people(bundle: Path, data: Path, tmp_path: Path
     )  # fmt: skip
     assert "ppl_word" in out.getvalue()
     assert "persona_consistent" in out.getvalue()
+    assert "reactions_fitting" in out.getvalue()
     samples = (tmp_path / "samples.md").read_text()
     assert "**do you have any pets?**" in samples
+    assert "**my dog died yesterday.**" in samples
     assert "> A: hi!" in samples
 
 
