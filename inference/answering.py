@@ -5,11 +5,12 @@ goes on to make that true; asked what it does for a living it says what many peo
 persona has the answer, the reply begins with it, most of the time: with yes or no and the line that
 says so, with the line that is asked for, or with what the person has told of themself and asks for;
 and the first sentence after a yes does without "not". Constraints on decoding; what the persona
-leaves open they leave to the model.
+leaves open they leave to the model. And who asks whether they talk with a machine is told.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,16 @@ from inference.words import turned
 QUESTION_CHARACTERS = 200
 # So many turns of the person's are looked through for what they have told.
 REMEMBERED_TURNS = 20
+_WHAT_IT_IS = "I am a computer program that plays a character."
+_KIND = (
+    r"(?:(?:real|actual|human|living) )?"
+    r"(?:person|human(?: being)?|robot|bot|chat ?bot|machine|computer|program|ai|real)"
+)
+_ASKS_WHAT_IT_IS = re.compile(
+    rf"\b(?:are you|am i (?:talking|speaking|chatting|texting) (?:to|with)|is this) "
+    rf"(?:really |actually |just )?(?:an? )?{_KIND}(?: or (?:an? )?{_KIND})?\W*$",
+    re.IGNORECASE,
+)
 _YES, _NO = "yes", "no"
 _AFFIRMING = frozenset([_YES, "yeah", "yep", "yup", "sure"])
 _DENYING = frozenset([_NO, "not", "nope", "nah", "never", "none", "'t", "n't"])
@@ -54,7 +65,9 @@ class Answers:
         message = turns[-1].text[-QUESTION_CHARACTERS:] if turns else ""
         said = texts_of("bot", turns)[-RECENT_TURNS:]
         unsaid: Sequence[int] = ()
-        if answer := true_answer(message, persona):
+        if _ASKS_WHAT_IT_IS.search(message):
+            text = _WHAT_IT_IS
+        elif answer := true_answer(message, persona):
             yes, line = answer
             text = _yes_or_no(_YES if yes else _NO, "" if was_said(line, said) else line)
             unsaid = self._denying if yes else self._affirming

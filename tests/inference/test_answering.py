@@ -178,6 +178,27 @@ def test_without_a_persona_and_without_room_the_model_is_left_alone(
     assert answers.to(question, PERSONA, 3) is None
 
 
+@pytest.mark.parametrize(
+    ("question", "is_told"),
+    [
+        ("Are you a robot?", True),
+        ("are you really human", True),
+        ("wait, am I talking to a real person or a bot?", True),
+        ("is this an AI?", True),
+        ("are you a person who likes tea?", False),
+        ("are you a robot builder?", False),
+        ("is this real life?", False),
+    ],
+)
+def test_who_asks_whether_it_is_a_machine_is_told(
+    renderer: PromptRenderer, question: str, is_told: bool
+) -> None:
+    answers = Answers(renderer, Vocabulary.of(renderer.tokenizer))
+    answer = answers.to([Turn("person", question)], PERSONA, 40)
+    begins = renderer.tokenizer.decode(list(answer.begins)) if answer else ""
+    assert ("computer program" in begins) is is_told
+
+
 async def test_the_person_is_told_what_they_told(engine: Engine) -> None:
     params = SamplingParams(max_tokens=24, temperature=0, copying=0.8)
     turns = [
