@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inference.facts import true_answer
+from inference.meanings import Meanings
 from inference.prompt import PromptRenderer, Turn, texts_of
 from inference.repetition import RECENT_TURNS
-from inference.retrieval import line_asked_for, told_by_person, was_said
+from inference.retrieval import line_asked_for, nearest_line, told_by_person, was_said
 from inference.vocabulary import Vocabulary
 from inference.words import turned
 
@@ -54,8 +55,11 @@ NO_ANSWER = Answer((), ())
 class Answers:
     """Answers in the tokens of one model."""
 
-    def __init__(self, renderer: PromptRenderer, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self, renderer: PromptRenderer, vocabulary: Vocabulary, meanings: Meanings | None = None
+    ) -> None:
         self._encode = renderer.encode
+        self._meanings = meanings
         self._denying = _tokens(vocabulary, _DENYING)
         self._affirming = _tokens(vocabulary, _AFFIRMING)
 
@@ -72,15 +76,22 @@ class Answers:
             text = _yes_or_no(_YES if yes else _NO, "" if was_said(line, said) else line)
             unsaid = self._denying if yes else self._affirming
         else:
-            heard = texts_of("person", turns[:-1])
-            if told := told_by_person(message, heard[-REMEMBERED_TURNS:]):
-                text = _to_person(told)
-            else:
-                text = line_asked_for(message, persona, said, heard[-RECENT_TURNS:]) or ""
+            text = self._told(message, persona, said, texts_of("person", turns[:-1]))
         begins = self._encode(text) if text else ()
         if not 0 < len(begins) <= room:
             return None
         return Answer(begins, [token for token in unsaid if token not in begins])
+
+    def _told(
+        self, message: str, persona: Sequence[str], said: Sequence[str], heard: Sequence[str]
+    ) -> str:
+        """What the person has told, or the line of the persona; empty where neither answers."""
+        if told := told_by_person(message, heard[-REMEMBERED_TURNS:]):
+            return _to_person(told)
+        line = line_asked_for(message, persona, said, heard[-RECENT_TURNS:])
+        if line is None and self._meanings:
+            line = nearest_line(message, persona, said, self._meanings.nearness)
+        return line or ""
 
 
 def _to_person(told: str) -> str:

@@ -23,6 +23,7 @@ MANIFEST_FILE = "bundle.json"
 MODEL_FILE = "model.onnx"
 MODEL_DATA_FILE = "model.onnx.data"
 SCORER_FILE = "score.onnx"
+MEANINGS_FILE = "meanings.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 
 _Choice = TypeVar("_Choice", str, int)

@@ -11,6 +11,7 @@ from inference.answering import Answers
 from inference.bundle import Bundle, load_bundle
 from inference.cores import usable_cores
 from inference.errors import BundleError
+from inference.meanings import Meanings
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import PromptRenderer
 from inference.vocabulary import Vocabulary
@@ -71,7 +72,7 @@ def load_model(config: EngineConfig, runner_factory: RunnerFactory | None) -> Mo
     runner = (runner_factory or _onnx_runner)(
         bundle, slots=config.max_batch, threads=config.threads or usable_cores()
     )
-    answers = Answers(renderer, vocabulary)
+    answers = Answers(renderer, vocabulary, Meanings.of(bundle, renderer.encode))
     return Model(bundle, renderer, sampling, vocabulary, answers, runner, monotonic() - began)
 
 

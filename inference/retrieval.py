@@ -1,17 +1,23 @@
 """Which line of a persona a question asks for, or which sentence of the person's own.
 
 By the words they share, after a few questions whose answers share none ("what do you do for a
-living?", "I am a nurse."). Where in doubt it is no line: the model is left alone then.
+living?", "I am a nurse."), and else by words that are near each other in meaning ("do you drink
+beer?", "I do not touch alcohol."). Where in doubt it is no line: the model is left alone then.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from inference.words import content
+from inference.words import content, content_words
 
 _QUESTION = re.compile(r"\b(?:what|where|when|who|whom|which|how|why|tell me)\b[^.!?]*\??\W*$")
+_ANY_QUESTION = re.compile(
+    r"(?:^|[.!?,] *)(?:(?:and|so|but|well|then|ok|oh)[, ]+)*"
+    r"(?:what|where|when|who|whom|whose|which|how|why|do|does|did|are|is|was|were|have|has|can"
+    r"|could|would|will|any|tell me)\b[^.!?]*\??\W*$"
+)
 _SHORT = re.compile(r"\b(what|where|when|who|how)['\u2019]?s\b")
 _NUMBER = (
     r"(?:\d+|(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[ -]\w+)?"
@@ -72,6 +78,19 @@ _ASPECTS = content(
     "name called named color colour kind type sort many much long old often time tell feel think"
 )
 
+# What a question says of everything; the word beside it says what of.
+_VAGUE_WORDS = """
+    favorite favourite like love enjoy prefer best good better great bad kind type sort many much
+    often long old time times still ever always usually really lately today yesterday tonight day
+    thing things something anything everything any one ones think know tell mean believe guess sure
+    feel want would going go happen happened name called color colour way lot people person yours
+    please talk said say ask question happy nice fun new last first
+"""
+_VAGUE = frozenset(_VAGUE_WORDS.split())
+# Of questions about characters and lines of others that had nothing on them, 3 in 100 came so near;
+# two in three lines that did have the answer, and no other word with the question in common, too.
+NEAR = 0.35
+
 
 def line_asked_for(
     question: str, persona: Sequence[str], said: Sequence[str] = (), heard: Sequence[str] = ()
@@ -97,6 +116,24 @@ def line_asked_for(
         return None
     wanted = content(asked) - _ASPECTS
     return next((line for line in news if wanted and wanted <= content(line)), None)
+
+
+def nearest_line(
+    question: str,
+    persona: Sequence[str],
+    said: Sequence[str],
+    nearness: Callable[[Sequence[str], Sequence[str]], float],
+) -> str | None:
+    """The line whose words come nearest to those of a question, if they come near; not one that
+    was `said` just now."""
+    found = _ANY_QUESTION.search(_SHORT.sub(r"\1 is", question.lower()))
+    if found is None or _OF_THE_PERSON.search(found.group()):
+        return None
+    wanted = [word for word in content_words(found.group()) if word not in _VAGUE]
+    news = [line for line in persona if not was_said(line, said)]
+    near = {line: nearness(wanted, content_words(line)) for line in news}
+    nearest = max(near, key=near.__getitem__, default=None)
+    return nearest if nearest is not None and near[nearest] >= NEAR else None
 
 
 def told_by_person(question: str, said: Sequence[str]) -> str | None:

@@ -35,9 +35,14 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
+def content_words(text: str) -> list[str]:
+    """Those that are no function words, as they stand there."""
+    return [word for word in words(text) if word.partition("'")[0] not in FUNCTION_WORDS]
+
+
 def content(text: str) -> set[str]:
     """Those that are no function words, without their endings: "walking" and "walks" are one."""
-    return {_stem(word) for word in words(text) if word.partition("'")[0] not in FUNCTION_WORDS}
+    return {_stem(word) for word in content_words(text)}
 
 
 def _stem(word: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from inference.bundle import (
     FORMAT_VERSION,
     MANIFEST_FILE,
+    MEANINGS_FILE,
     MODEL_DATA_FILE,
     MODEL_FILE,
     SCORER_FILE,
@@ -147,7 +148,12 @@ def _network(checkpoint: Checkpoint, vocabulary: Vocabulary, manifest: dict[str,
 
 
 def _write_files(directory: Path, network: Network, vocabulary: Vocabulary) -> None:
-    for name, graph in ((MODEL_FILE, network.generator(TOP_K)), (SCORER_FILE, network.scorer())):
+    graphs = {
+        MODEL_FILE: network.generator(TOP_K),
+        SCORER_FILE: network.scorer(),
+        MEANINGS_FILE: network.meanings(),
+    }
+    for name, graph in graphs.items():
         (directory / name).write_bytes(graph.SerializeToString())
     (directory / MODEL_DATA_FILE).write_bytes(network.weights.data)
     vocabulary.tokenizer.save(str(directory / TOKENIZER_FILE))

@@ -18,6 +18,9 @@ from training.checkpoint import ACTIVATIONS, CHOICE_WEIGHT, Checkpoint
 from training.graph import GraphBuilder, WeightFile
 from training.weights import Matrices
 
+# Directions in which tokens differ most, which say how common one is rather than what it means.
+SHARED_COMPONENTS = 2
+
 
 class Network:
     """One checkpoint with one way of storing its matrices; builds graphs on one weight file.
@@ -74,6 +77,31 @@ class Network:
         build.node("Sub", [chosen, total], "log_likelihood")
         build.output("log_likelihood", np.float32, ["positions", 1])
         self._choice(build, final, "positions")
+        return build.model()
+
+    def meanings(self) -> onnx.ModelProto:
+        """The graph that finds what words have to do with each other: `meanings` float32 (T,
+        n_embd) of the token `ids` int64 (T), each of length 1, without what all tokens share.
+
+        All-but-the-Top, Mu and Viswanath 2018.
+        """
+        build = GraphBuilder(self.weights)
+        table = self._checkpoint.weights["wte.weight"]
+        mean = table.mean(axis=0)
+        _, axes = np.linalg.eigh(np.cov(table, rowvar=False))
+        shared = axes[:, -SHARED_COMPONENTS:].astype(np.float32)
+        ids = build.input("ids", np.int64, ["tokens"])
+        embedded = self._matrices.embed(build, ids)
+        centred = build.node("Sub", [embedded, build.constant("mean", mean, np.float32)], "centred")
+        parts = build.node(
+            "MatMul", [centred, build.constant("shared", shared, np.float32)], "parts"
+        )
+        common = build.node(
+            "MatMul", [parts, build.constant("shared.axes", shared.T, np.float32)], "common"
+        )
+        own = build.node("Sub", [centred, common], "own")
+        build.node("LpNormalization", [own], "meanings", axis=-1, p=2)
+        build.output("meanings", np.float32, ["tokens", self._config.n_embd])
         return build.model()
 
     def observed(self) -> GraphBuilder:
