@@ -106,8 +106,9 @@ def line_asked_for(
         return None
     news = [line for line in persona if not was_said(line, said)]
     if kinds := _kinds(asked):
+        line = _first(kinds, persona)
         is_again = any(_kinds(_question(message) or "") == kinds for message in heard)
-        return _first(kinds, news if is_again else persona)
+        return None if is_again and line not in news else line
     if _HOBBY.search(asked):
         return _first([_LIKES], news)
     if _ANYTHING.search(asked):

@@ -97,6 +97,9 @@ def test_what_was_just_told_is_not_told_again_but_who_one_is() -> None:
     assert line_asked_for("what do you do?", PERSONA, said) == "I am a glassblower."
     assert line_asked_for("what do you do?", PERSONA, said, ["what is your job?"]) is None
     assert line_asked_for("what else?", PERSONA[5:], said) == "My truck is red."
+    # Whoever asks for the job once more is not told another line as if it were one.
+    others = ["I am a glassblower.", "I walk backwards on Sundays."]
+    assert line_asked_for("what do you do?", others, said, ["what is your job?"]) is None
 
 
 @pytest.mark.parametrize(
