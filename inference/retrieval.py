@@ -71,6 +71,9 @@ _OF_THE_PERSON = re.compile(r"\b(?:my|i)\b")
 _SENTENCE = re.compile(r"[^.!?\n]+")
 _ABOUT_SELF = re.compile(r"(?:\w+,? ){0,2}?(?:i|my|we|our)\b", re.IGNORECASE)
 _NAME = re.compile(r"\b(?:my name is|i am called|i'm called|call me)\b", re.IGNORECASE)
+_NAMED = re.compile(r"\b(?:name|named|called)\b", re.IGNORECASE)
+_ITS_NAME = re.compile(r"(?:his|her|its|their|the) names? (?:is|was|are|were)\b", re.IGNORECASE)
+_ASKS_NAME = re.compile(r"\b(?:name|named|called)\b")
 # Longer ones are stories.
 REMEMBERED_CHARACTERS = 100
 # What a question names of the thing that it is about; the line may say it in another word.
@@ -145,10 +148,23 @@ def told_by_person(question: str, said: Sequence[str]) -> str | None:
         return None
     wanted = content(asked) - _ASPECTS
     sentences = [s.strip() for text in said for s in _SENTENCE.findall(text)]
-    told = [s for s in sentences if _ABOUT_SELF.match(s) and len(s) <= REMEMBERED_CHARACTERS]
-    if not wanted:
-        told = [sentence for sentence in told if "name" in asked and _NAME.search(sentence)]
-    return next((sentence for sentence in reversed(told) if wanted <= content(sentence)), None)
+    sentences = [sentence for sentence in sentences if len(sentence) <= REMEMBERED_CHARACTERS]
+    if _ASKS_NAME.search(asked):
+        return _named(wanted, sentences)
+    told = [s for s in sentences if wanted and wanted <= content(s) and _ABOUT_SELF.match(s)]
+    return told[-1] if told else None
+
+
+def _named(wanted: set[str], sentences: Sequence[str]) -> str | None:
+    """The last sentence that names what is wanted, or what was spoken of before it; the person
+    themself where nothing is wanted."""
+    found, is_known = None, False
+    for sentence in sentences:
+        names_it = _ABOUT_SELF.match(sentence) and (_NAMED if wanted else _NAME).search(sentence)
+        if (names_it and wanted <= content(sentence)) or (is_known and _ITS_NAME.match(sentence)):
+            found = sentence
+        is_known = is_known or (bool(wanted) and wanted <= content(sentence))
+    return found
 
 
 def _question(message: str) -> str | None:

@@ -139,6 +139,14 @@ def test_what_the_person_told_is_remembered(question: str, sentence: str | None)
     assert told_by_person(question, said) == sentence
 
 
+def test_a_name_may_be_told_in_a_sentence_of_its_own() -> None:
+    said = ["My dog died yesterday.", "he was 12 years old", "His name was Rex!", "thank you"]
+    assert told_by_person("what was my dog's name?", said) == "His name was Rex"
+    assert told_by_person("what was my dog's name?", said[:2]) is None
+    assert told_by_person("what is my cat's name?", said) is None
+    assert told_by_person("what is my name?", said) is None
+
+
 async def replies(
     engine: Engine, question: str, *, copying: float = 0.8, temperature: float = 0.7
 ) -> list[str]:
