@@ -36,7 +36,7 @@ class Copying:
     `share`, but not in a question: the persona is about the one who asks. A word that the reply
     has begun goes on as the persona or the person has it, and a quarter as often otherwise. What
     the character itself has said does not count: it may have been misspelt. `begins` is what the
-    reply had better begin with, for as long as it does.
+    reply had better begin with, for as long as it does: a twentieth as often not.
     """
 
     def __init__(
@@ -49,7 +49,8 @@ class Copying:
     ) -> None:
         self._ends, self._parts, self._asking = vocabulary.ends, vocabulary.parts, vocabulary.asking
         self._share = share
-        self._surely = 1 - (1 - share) / 4  # half a word or half an answer is none
+        # Half a word is none, and half an answer an untrue one.
+        self._surely, self._certainly = 1 - (1 - share) / 4, 1 - (1 - share) / 20
         self._begins = begins
         self._of_words: dict[Context, list[int]] = {}
         self._of_pairs: dict[Context, list[int]] = {}
@@ -60,7 +61,7 @@ class Copying:
     @property
     def first(self) -> Copies:
         """What the reply may begin with."""
-        return Copies(self._begins[:1], self._surely)
+        return Copies(self._begins[:1], self._certainly)
 
     def add(self, token: int) -> Copies:
         """Take in the next token of the reply, and return what may be copied after it."""
