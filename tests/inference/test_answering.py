@@ -20,6 +20,7 @@ PERSONA = [
     "I hate mornings.",
     "I collect old maps.",
     "My truck is red.",
+    "I want to see snow once.",
 ]
 ANSWERED = [
     ("Do you have kids?", True),
@@ -58,6 +59,7 @@ ASKED_FOR = [
     ("what do you collect?", "I collect old maps."),
     ("what color is your truck?", "My truck is red."),
     ("What do you do for fun?", "I collect old maps."),
+    ("what's your biggest dream?", "I want to see snow once."),
     ("what is your wife called?", "My wife Agneta makes the best soup."),
     ("What’s your wife called", "My wife Agneta makes the best soup."),
     ("tell me about yourself", "I have a son named Theo."),
