@@ -5,7 +5,8 @@ goes on to make that true; asked what it does for a living it says what many peo
 persona has the answer, the reply begins with it, most of the time: with yes or no and the line that
 says so, with the line that is asked for, or with what the person has told of themself and asks for;
 and the first sentence after a yes does without "not". Constraints on decoding; what the persona
-leaves open they leave to the model. And who asks whether they talk with a machine is told.
+leaves open they leave to the model. Who asks whether they talk with a machine is told, and nobody
+who has bad news hears how nice that is.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 
 from inference.facts import true_answer
 from inference.meanings import Meanings
+from inference.mood import CHEERFUL, SORRY, out_of_tune
 from inference.prompt import PromptRenderer, Turn, texts_of
 from inference.repetition import RECENT_TURNS
 from inference.retrieval import line_asked_for, nearest_line, told_by_person, was_said
@@ -62,6 +64,8 @@ class Answers:
         self._meanings = meanings
         self._denying = _tokens(vocabulary, _DENYING)
         self._affirming = _tokens(vocabulary, _AFFIRMING)
+        moods = (frozenset[str](), CHEERFUL, SORRY)
+        self._of_mood = {words: _tokens(vocabulary, words) for words in moods}
 
     def to(self, turns: Sequence[Turn], persona: Sequence[str], room: int) -> Answer | None:
         """The answer to the last turn; None where the persona does not have it, or it takes more
@@ -81,6 +85,10 @@ class Answers:
         if not 0 < len(begins) <= room:
             return None
         return Answer(begins, [token for token in unsaid if token not in begins])
+
+    def avoided(self, turns: Sequence[Turn]) -> Sequence[int]:
+        """What no reply to the last turn should say: cheers to bad news, condolences to good."""
+        return self._of_mood[out_of_tune(turns[-1].text if turns else "")]
 
     def _told(
         self, message: str, persona: Sequence[str], said: Sequence[str], heard: Sequence[str]

@@ -142,8 +142,8 @@ class EngineCore:
         drawn = []
         for reply in request.replies:
             self._sampler.start(reply.slot, request.params, said)
-            if reply.unsaid:
-                self._sampler.block(reply.slot, reply.unsaid)
+            if blocked := [*reply.unsaid, *request.avoided]:
+                self._sampler.block(reply.slot, blocked)
             if reply.copying:
                 self._sampler.copy(reply.slot, reply.copying.first)
             token = self._sampler.sample(*top, [reply.next_uniform()], reply.slot)

@@ -145,6 +145,7 @@ class Engine:
             cache_key=cache_key,
             detokenizer=Detokenizer(model.vocabulary.pieces, case),
             loop=asyncio.get_running_loop(),
+            avoided=model.answers.avoided(turns) if params.copying else (),
         )
         answer = _answer(model, persona, turns, params)
         copying = _copying(model, request.prompt, params, answer.begins)

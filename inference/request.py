@@ -56,7 +56,7 @@ class Reply(Sequence):
 class Request:
     """From `detokenizer` and `inbox` to `ended` all belongs to the caller's loop, the rest to the
     engine's thread. `params` has a seed. Of several `replies` the caller gets the one that wins
-    their contest.
+    their contest. `avoided` are tokens that none of them says.
 
     Tokens become text on the caller's side, while the engine's thread runs the next step.
     """
@@ -66,6 +66,7 @@ class Request:
     cache_key: str | None
     detokenizer: Detokenizer
     loop: asyncio.AbstractEventLoop
+    avoided: Tokens[int] = ()
     replies: list[Reply] = field(default_factory=list)
     submitted_at: float = field(default_factory=monotonic)
     admitted_at: float = 0.0
