@@ -14,15 +14,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from inference.facts import true_answer
-from inference.meanings import Meanings
 from inference.mood import CHEERFUL, SORRY, out_of_tune
 from inference.prompt import PromptRenderer, Turn, texts_of
 from inference.repetition import RECENT_TURNS
 from inference.retrieval import line_asked_for, nearest_line, told_by_person, was_said
 from inference.vocabulary import Vocabulary
 from inference.words import turned
+
+if TYPE_CHECKING:
+    from inference.meanings import Meanings
 
 # A question is at the end of a message, and no longer.
 QUESTION_CHARACTERS = 200

@@ -11,7 +11,6 @@ from inference.answering import Answers
 from inference.bundle import Bundle, load_bundle
 from inference.cores import usable_cores
 from inference.errors import BundleError
-from inference.meanings import Meanings
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import PromptRenderer
 from inference.vocabulary import Vocabulary
@@ -60,6 +59,8 @@ class Model:
 
 def load_model(config: EngineConfig, runner_factory: RunnerFactory | None) -> Model:
     """Check and load the bundle; by default onto ONNX Runtime. Raises BundleError."""
+    from inference.meanings import Meanings
+
     began = monotonic()
     bundle = load_bundle(config.bundle_dir)
     try:
