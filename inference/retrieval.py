@@ -120,7 +120,7 @@ def line_asked_for(
         if asks.search(asked):
             return _first([answers], news)
     if _ANYTHING.search(asked):
-        return next(iter(news), None)
+        return next((line for line in news if not _NAME.search(line)), None)
     if _OF_THE_PERSON.search(asked):
         return None
     wanted = content(asked) - _ASPECTS

@@ -88,6 +88,10 @@ def test_a_question_finds_its_line(question: str, line: str | None) -> None:
     assert line_asked_for(question, PERSONA) == line
 
 
+def test_whoever_tells_about_themself_has_more_to_say_than_a_name() -> None:
+    assert line_asked_for("tell me about yourself", ["My name is Ida.", *PERSONA]) == PERSONA[0]
+
+
 def test_what_is_done_for_a_living_is_the_job() -> None:
     persona = ["I am the goalkeeper of a bad team.", "I roast coffee for a living."]
     assert line_asked_for("what do you do?", persona) == persona[1]
