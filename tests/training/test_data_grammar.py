@@ -53,7 +53,7 @@ def test_people_without_pets_do_not_have_pets() -> None:
 
 def test_ages_are_the_persona_s_own() -> None:
     answers = 0
-    for dialogue in made(400):
+    for dialogue in made(1200):
         for speaker, lines in enumerate(dialogue.personas):
             for age in re.findall(r"i am (\d\d)\b", said_by(dialogue, speaker)):
                 answers += 1

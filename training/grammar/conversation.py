@@ -23,10 +23,10 @@ GREETING_SHARE = 0.75
 # How often somebody says a word to what was no answer to them, and says goodbye at the end.
 REACT_SHARE, BYE_SHARE = 0.6, 0.5
 # How often the person tells something instead of asking.
-SMALLTALK_SHARE = 0.6
+SMALLTALK_SHARE = 0.85
 # How often, by speaker, whoever has answered asks something, and whoever has not.
-ASK_SHARE = {PERSON: 0.5, CHARACTER: 0.35}
-ASK_ELSE_SHARE = {PERSON: 0.9, CHARACTER: 0.6}
+ASK_SHARE = {PERSON: 0.65, CHARACTER: 0.25}
+ASK_ELSE_SHARE = {PERSON: 0.95, CHARACTER: 0.45}
 # How often an answer that was not followed by another question is asked about.
 FOLLOW_SHARE = 0.7
 # Subjects on which one has more than one thing to say.
