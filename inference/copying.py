@@ -5,7 +5,7 @@ then loses its way ("Edinburgh" becomes "Edinbaugh"), or begins "I make" with th
 "I make chocolates" before it and goes on with something else. So where a reply has begun to say
 what its prompt says, the next token is, most of the time, taken from the prompt. A copy mechanism,
 as in CopyNet (Gu et al. 2016) and pointer-generator networks (See et al. 2017), but one that is not
-learnt: whether to copy follows from the last tokens alone.
+learnt: whether to copy follows from what stands there alone.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ NO_COPIES = Copies((), 0.0)
 class Copying:
     """Which tokens of a prompt go on with what a reply has said so far.
 
-    Two tokens of which one is content go on as they do in the persona, with a probability of
-    `share`, but not in a question: the persona is about the one who asks. A word that the reply
-    has begun goes on as the persona or the person has it, and a quarter as often otherwise. What
-    the character itself has said does not count: it may have been misspelt. `begins` is what the
-    reply had better begin with, for as long as it does: a twentieth as often not.
+    A sentence or clause that has begun as a line of the persona does, with two tokens or more of
+    which one is content, goes on as the line does, with a probability of `share`. A word that the
+    reply has begun goes on as the persona or the person has it, and a quarter as often otherwise.
+    What the character itself has said does not count: it may have been misspelt. `begins` is what
+    the reply had better begin with, for as long as it does: a twentieth as often not.
     """
 
     def __init__(
@@ -47,14 +47,16 @@ class Copying:
         share: float,
         begins: Sequence[int] = (),
     ) -> None:
-        self._ends, self._parts, self._asking = vocabulary.ends, vocabulary.parts, vocabulary.asking
+        self._ends, self._parts, self._joints = vocabulary.ends, vocabulary.parts, vocabulary.joints
         self._share = share
         # Half a word is none, and half an answer an untrue one.
         self._surely, self._certainly = 1 - (1 - share) / 4, 1 - (1 - share) / 20
         self._begins = begins
         self._of_words: dict[Context, list[int]] = {}
-        self._of_pairs: dict[Context, list[int]] = {}
-        self._begin()
+        self._of_lines: dict[Context, list[int]] = {}
+        self._beginnings: set[Context] = set()
+        self._word: Context = ()
+        self._clause: Context = ()
         self._learn(prompt, vocabulary, special)
         self._begin()
 
@@ -66,13 +68,15 @@ class Copying:
     def add(self, token: int) -> Copies:
         """Take in the next token of the reply, and return what may be copied after it."""
         self._advance(token)
+        if token in self._joints and self._clause not in self._beginnings:
+            self._clause = ()
         goes_along = bool(self._begins) and self._begins[0] == token
         self._begins = self._begins[1:] if goes_along else ()
         if self._begins:
             return self.first
         if tokens := self._of_words.get(self._word):
             return Copies(tokens, self._surely)
-        if not self._asks and (tokens := self._of_pairs.get(self._pair)):
+        if tokens := self._of_lines.get(self._clause):
             return Copies(tokens, self._share)
         return NO_COPIES
 
@@ -83,30 +87,24 @@ class Copying:
                 speaker = token
                 self._begin()
                 continue
-            pair, word = self._pair, self._word
+            clause, word = self._clause, self._word
             self._advance(token)
             if speaker != special.bot and len(self._word) > 1:
                 self._of_words.setdefault(word, []).append(token)
-            elif (
-                speaker == special.persona
-                and len(pair) == 2
-                and not vocabulary.spared.issuperset(pair)
-            ):
-                self._of_pairs.setdefault(pair, []).append(token)
+            if speaker == special.persona:
+                self._beginnings.add(self._clause)
+                if len(clause) > 1 and not vocabulary.spared.issuperset(clause):
+                    self._of_lines.setdefault(clause, []).append(token)
 
     def _begin(self) -> None:
-        self._word: Context = ()
-        self._pair: Context = ()
-        self._asks = False
+        self._word = self._clause = ()
 
     def _advance(self, token: int) -> None:
-        """`_word` becomes the tokens of the word that ends with this one, `_pair` the last two
-        tokens of the sentence; empty where there are none. `_asks` is whether it is a question."""
+        """`_word` becomes the tokens of the word that ends with this one, `_clause` those of the
+        sentence so far; empty where there are none."""
         part = self._parts[token]
         if part != Part.MORE:
             self._word = (token,) if part else ()
         elif self._word:
             self._word += (token,)
-        if not self._pair:
-            self._asks = token in self._asking
-        self._pair = () if self._ends[token] else (*self._pair[-1:], token)
+        self._clause = () if self._ends[token] else (*self._clause, token)

@@ -24,12 +24,8 @@ _FUNCTION_WORDS = """
     up very was we well were what when where who why will with would yes you your m re ve ll d n't
 """
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
-# What a question begins with; statements seldom do.
-_ASKING_WORDS = """
-    what where who whose which why how do does did are is was were have has can could would will
-    should
-"""
-_ASKING = frozenset(_ASKING_WORDS.split())
+# After these a clause begins.
+_JOINTS = frozenset([",", ";", ":", "and", "but", "so", "because"])
 _GAP = frozenset("[]{}")
 # Nothing of this is shown: control characters but for tab and newline, and the mark of bad bytes.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffd]")
@@ -48,9 +44,8 @@ class Vocabulary:
 
     `pieces`, empty for special tokens; `ends`, the mark with which a token ends a sentence, empty
     where it ends none; `parts` in a word. And as sets of ids: `blank` shows nothing, `unshown`
-    nothing by itself; `asking` is what questions begin with; `unspoken` is never said; `spared`,
-    function words, punctuation and parts of characters, has to be said again and again, the rest is
-    content.
+    nothing by itself; after `joints` a clause begins; `unspoken` is never said; `spared`, function
+    words, punctuation and parts of characters, has to be said again and again, the rest is content.
     """
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
@@ -59,7 +54,7 @@ class Vocabulary:
         self.parts = [_part(piece) for piece in pieces]
         self.blank = _ids(not piece.strip() for piece in pieces)
         self.unshown = self.blank | _ids(isinstance(piece, bytes) for piece in pieces)
-        self.asking = _ids(_word(piece) in _ASKING for piece in pieces)
+        self.joints = _ids(_word(piece) in _JOINTS for piece in pieces)
         self.unspoken = _ids(not piece or _is_gap(piece) for piece in pieces)
         self.spared = _ids(not _is_content(piece) for piece in pieces)
 

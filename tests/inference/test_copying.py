@@ -45,14 +45,15 @@ def test_a_word_goes_on_as_the_prompt_has_it(
     assert len(ids) > 1
     copies = said(given, ids)
     assert all(after in options for after, options in zip(ids[1:], copies, strict=False))
-    # Only a persona's line goes on after the word.
-    assert copies[-1] == ([] if word == " zephyrine" else [period(renderer)])
+    assert copies[-1] == []
 
 
 def test_a_word_is_surer_than_a_line(bundle: Bundle, renderer: PromptRenderer) -> None:
     given = copying(bundle, renderer, [])
-    word, make, hats = (tokens(renderer, text)[0] for text in (" wermut", " make", " hats"))
-    assert given.add(word).share == pytest.approx(0.95)
+    assert given.add(tokens(renderer, " wermut")[0]).share == pytest.approx(0.95)
+    given = copying(bundle, renderer, [])
+    i, make, hats = (tokens(renderer, text)[0] for text in (" i", " make", " hats"))
+    given.add(i)
     given.add(make)
     assert given.add(hats).share == pytest.approx(0.8)
 
@@ -65,7 +66,7 @@ def test_only_from_the_start_of_a_word(bundle: Bundle, renderer: PromptRenderer)
         assert said(given, [tokens(renderer, before)[0], *ids[1:]])[-1] == []
 
 
-def test_a_persona_line_goes_on_from_two_words_of_which_one_says_something(
+def test_what_begins_as_a_line_goes_on_as_the_line_once_a_word_says_something(
     bundle: Bundle, renderer: PromptRenderer
 ) -> None:
     given = copying(bundle, renderer, [Turn("person", "I make shoes. I have a dog.")])
@@ -78,6 +79,11 @@ def test_a_persona_line_goes_on_from_two_words_of_which_one_says_something(
     assert said(given, [i, have])[-1] == []  # which everybody says of everything
     assert said(given, [period(renderer), i, make]) == [[], [], [hats]]
     assert said(given, [period(renderer), make])[-1] == []  # of another sentence
+    assert said(given, [period(renderer), i, have, make, hats])[-2:] == [[], []]
+    # After a joint a clause begins anew.
+    (comma,), (so,) = tokens(renderer, ",")[-1:], tokens(renderer, " so")
+    assert said(given, [period(renderer), i, have, comma, i, make, hats])[-2:] == [[hats], [by]]
+    assert said(given, [period(renderer), so, i, make])[-1] == [hats]
 
 
 def test_nobody_is_asked_what_the_persona_says_of_the_one_who_asks(
