@@ -33,6 +33,7 @@ class Meanings:
         self._session = session
         self._encode = encode
         self._vector = lru_cache(_CACHED_WORDS)(self._find_vector)
+        self._width = self._of_tokens([0]).shape[1]
 
     @classmethod
     def of(cls, bundle: Bundle, encode: Callable[[str], Sequence[int]]) -> Meanings | None:
@@ -48,9 +49,10 @@ class Meanings:
         path = bundle.path / MEANINGS_FILE
         try:
             session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            return cls(session, encode)
         except Exception as error:
-            raise BundleError(f"{path}: ONNX Runtime cannot load it ({error}).") from error
-        return cls(session, encode)
+            reason = str(error).partition("\n")[0]
+            raise BundleError(f"{path}: ONNX Runtime cannot run it ({reason}).") from error
 
     def nearness(self, asked: Sequence[str], told: Sequence[str]) -> float:
         """From -1 to 1: how near each word that is asked for comes to one that is told, on average;
@@ -64,9 +66,14 @@ class Meanings:
 
     def _find_vector(self, word: str) -> Vector:
         """Of length 1, (n_embd); 0 for a word without tokens."""
-        ids = np.array(self._encode(word), np.int64)
-        if not len(ids):
-            return np.zeros(self._session.get_outputs()[0].shape[1], np.float32)
-        [vectors] = self._session.run(["meanings"], {"ids": ids})
-        total: Vector = vectors.sum(axis=0)
+        ids = self._encode(word)
+        if not ids:
+            return np.zeros(self._width, np.float32)
+        total: Vector = self._of_tokens(ids).sum(axis=0)
         return total / max(float(np.linalg.norm(total)), 1e-9)
+
+    def _of_tokens(self, ids: Sequence[int]) -> Vector:
+        """(tokens, n_embd)."""
+        [vectors] = self._session.run(["meanings"], {"ids": np.array(ids, np.int64)})
+        found: Vector = vectors
+        return found

@@ -80,5 +80,11 @@ def test_a_bundle_may_come_without(bundle: Bundle, renderer: PromptRenderer) -> 
 
 def test_a_broken_graph_is_named(bundle: Bundle, renderer: PromptRenderer, tmp_path: Path) -> None:
     shutil.copy(bundle.path / MEANINGS_FILE, tmp_path)
-    with pytest.raises(BundleError, match=r"meanings\.onnx: ONNX Runtime cannot load it"):
+    with pytest.raises(BundleError, match=r"meanings\.onnx: ONNX Runtime cannot run it"):
+        Meanings.of(replace(bundle, path=tmp_path), renderer.encode)
+    # Another graph under its name.
+    for name in ("score.onnx", "model.onnx.data"):
+        shutil.copy(bundle.path / name, tmp_path)
+    (tmp_path / "score.onnx").replace(tmp_path / MEANINGS_FILE)
+    with pytest.raises(BundleError, match=r"meanings\.onnx: ONNX Runtime cannot run it"):
         Meanings.of(replace(bundle, path=tmp_path), renderer.encode)
