@@ -5,8 +5,7 @@ goes on to make that true; asked what it does for a living it says what many peo
 persona has the answer, the reply begins with it, most of the time: with yes or no and the line that
 says so, with the line that is asked for, or with what the person has told of themself and asks for;
 and the first sentence after a yes does without "not". Constraints on decoding; what the persona
-leaves open they leave to the model. Who asks whether they talk with a machine is told, and nobody
-who has bad news hears how nice that is.
+leaves open they leave to the model. Who asks whether they talk with a machine is told.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inference.facts import true_answer
-from inference.mood import CHEERFUL, SORRY, out_of_tune
 from inference.prompt import PromptRenderer, Turn, texts_of
 from inference.repetition import RECENT_TURNS
 from inference.retrieval import line_asked_for, nearest_line, told_by_person, was_said
+from inference.tact import KINDS, out_of_place
 from inference.vocabulary import Vocabulary
 from inference.words import turned
 
@@ -67,8 +66,7 @@ class Answers:
         self._meanings = meanings
         self._denying = _tokens(vocabulary, _DENYING)
         self._affirming = _tokens(vocabulary, _AFFIRMING)
-        moods = (frozenset[str](), CHEERFUL, SORRY)
-        self._of_mood = {words: _tokens(vocabulary, words) for words in moods}
+        self._of_kind = {words: _tokens(vocabulary, words) for words in KINDS}
 
     def to(self, turns: Sequence[Turn], persona: Sequence[str], room: int) -> Answer | None:
         """The answer to the last turn; None where the persona does not have it, or it takes more
@@ -90,8 +88,8 @@ class Answers:
         return Answer(begins, [token for token in unsaid if token not in begins])
 
     def avoided(self, turns: Sequence[Turn]) -> Sequence[int]:
-        """What no reply to the last turn should say: cheers to bad news, condolences to good."""
-        return self._of_mood[out_of_tune(turns[-1].text if turns else "")]
+        """What no reply to the last turn should say."""
+        return [token for words in out_of_place(turns) for token in self._of_kind[words]]
 
     def _told(
         self, message: str, persona: Sequence[str], said: Sequence[str], heard: Sequence[str]

@@ -139,15 +139,15 @@ class Engine:
             contest = Contest(Judge(persona, turns), model.vocabulary.pieces, count)
         # One of several candidates needs room for the token that ends it.
         reserve = params.max_tokens + (count > 1)
+        answer, avoided = _answer(model, persona, turns, params)
         request = Request(
             prompt=model.renderer.render(persona, turns, reserve=reserve),
             params=params,
             cache_key=cache_key,
             detokenizer=Detokenizer(model.vocabulary.pieces, case),
             loop=asyncio.get_running_loop(),
-            avoided=model.answers.avoided(turns) if params.copying else (),
+            avoided=avoided,
         )
-        answer = _answer(model, persona, turns, params)
         copying = _copying(model, request.prompt, params, answer.begins)
         for _ in range(count):
             # What the prompt goes on with is found once; each copy is at its own word.
@@ -158,9 +158,12 @@ class Engine:
 
 def _answer(
     model: Model, persona: Sequence[str], turns: Sequence[Turn], params: SamplingParams
-) -> Answer:
-    found = model.answers.to(turns, persona, params.max_tokens) if params.copying else None
-    return found or NO_ANSWER
+) -> tuple[Answer, Sequence[int]]:
+    """What the reply begins with, and what is not said in it."""
+    if not params.copying:
+        return NO_ANSWER, ()
+    answer = model.answers.to(turns, persona, params.max_tokens) or NO_ANSWER
+    return answer, [token for token in model.answers.avoided(turns) if token not in answer.begins]
 
 
 def _copying(

@@ -1,13 +1,13 @@
-"""Replies are in tune with good and bad news."""
+"""Replies are in tune with good and bad news, and neither greet again nor take leave first."""
 
 from __future__ import annotations
 
 import pytest
 
 from inference.engine import Delta, Engine
-from inference.mood import CHEERFUL, SORRY, out_of_tune
 from inference.params import SamplingParams
 from inference.prompt import Turn
+from inference.tact import CHEERFUL, GREETING, LEAVING, SORRY, out_of_place
 
 BAD = [
     "My dog died yesterday.",
@@ -40,7 +40,27 @@ NEITHER = [
     ],
 )
 def test_what_is_out_of_tune_follows_from_the_news(message: str, words: frozenset[str]) -> None:
-    assert out_of_tune(message) == words
+    found = out_of_place([Turn("person", message)])
+    assert [kind for kind in found if kind in (CHEERFUL, SORRY)] == ([words] if words else [])
+
+
+@pytest.mark.parametrize(
+    ("message", "is_first", "kind", "is_out_of_place"),
+    [
+        ("I feel sad today.", False, GREETING, True),
+        ("I feel sad today.", True, GREETING, False),
+        ("Hey, are you there?", False, GREETING, False),
+        ("ha ha, good one", False, LEAVING, True),
+        ("I have to go now.", False, LEAVING, False),
+        ("good night", False, LEAVING, False),
+        ("Bye!", False, LEAVING, False),
+    ],
+)
+def test_nobody_is_greeted_twice_or_left(
+    message: str, is_first: bool, kind: frozenset[str], is_out_of_place: bool
+) -> None:
+    before = [] if is_first else [Turn("person", "Hi!"), Turn("bot", "Hello!")]
+    assert (kind in out_of_place([*before, Turn("person", message)])) is is_out_of_place
 
 
 async def test_nobody_hears_how_nice_their_bad_news_is(engine: Engine) -> None:

@@ -1,13 +1,16 @@
-"""What is out of tune with how somebody feels.
+"""What would be out of place in a reply.
 
 A small model answers "my dog died" with "how cute!", because that is what most people hear of
-their dogs. Which words do not go with bad news, and which not with good, is known before a token is
-drawn.
+their dogs; it says hello again in the middle of a conversation, and takes leave of whoever has just
+begun to like it. Which words those are is known before a token is drawn.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+from inference.prompt import Turn, texts_of
 
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 _OF_OWN = re.compile(r"\b(?:i|i'm|i've|my|me|we|our|us)\b")
@@ -34,12 +37,30 @@ CHEERFUL = frozenset(
     ]
 )
 SORRY = frozenset(["sorry", "sad", "awful", "terrible", "sucks", "poor"])
+GREETING = frozenset(["hi", "hello", "hey"])
+LEAVING = frozenset(["bye", "goodbye", "talking", "chatting"])
+_GREETS = re.compile(r"\b(?:hi+|hello+|hey+|yo|greetings|good (?:morning|evening|afternoon|day))\b")
+_LEAVES = re.compile(
+    r"\b(?:bye+|goodbye|good ?night|see (?:you|ya)|later|ttyl|cya|take care|farewell"
+    r"|(?:have|need|got|gotta|want) (?:to )?(?:go|run|leave|sleep)|nice (?:talking|chatting))\b"
+)
+KINDS = (CHEERFUL, SORRY, GREETING, LEAVING)
 
 
-def out_of_tune(message: str) -> frozenset[str]:
-    """The words that a reply to a message had better do without; none where nothing of it is good
-    or bad news of whoever wrote it."""
-    told = [s for s in _SENTENCE.findall(message.lower()) if "?" not in s and _OF_OWN.search(s)]
+def out_of_place(turns: Sequence[Turn]) -> list[frozenset[str]]:
+    """Which KINDS of words a reply to the last turn had better do without."""
+    message = turns[-1].text.lower() if turns else ""
+    kinds = [_out_of_tune(message)]
+    if texts_of("bot", turns) and not _GREETS.search(message):
+        kinds.append(GREETING)
+    if not _LEAVES.search(message):
+        kinds.append(LEAVING)
+    return [words for words in kinds if words]
+
+
+def _out_of_tune(message: str) -> frozenset[str]:
+    """What does not go with news of the person's own, good or bad; nothing where it has neither."""
+    told = [s for s in _SENTENCE.findall(message) if "?" not in s and _OF_OWN.search(s)]
     bad = any(_BAD_NEWS.search(sentence) and not _NOT.search(sentence) for sentence in told)
     good = any(_GOOD_NEWS.search(sentence) and not _NOT.search(sentence) for sentence in told)
     if bad == good:
