@@ -89,7 +89,9 @@ class Copying:
                 continue
             clause, word = self._clause, self._word
             self._advance(token)
-            if speaker != special.bot and len(self._word) > 1:
+            # "to" is a word before it is the beginning of "toaster".
+            is_begun = len(self._word) > 1 and not vocabulary.spared.issuperset(word)
+            if speaker != special.bot and is_begun:
                 self._of_words.setdefault(word, []).append(token)
             if speaker == special.persona:
                 self._beginnings.add(self._clause)

@@ -48,6 +48,15 @@ def test_a_word_goes_on_as_the_prompt_has_it(
     assert copies[-1] == []
 
 
+def test_a_function_word_is_no_beginning_of_another(
+    bundle: Bundle, renderer: PromptRenderer
+) -> None:
+    given = copying(bundle, renderer, [Turn("person", "My toaster is called Theo.")])
+    to, aster = tokens(renderer, " toaster")
+    assert said(given, [to]) == [[]]
+    assert aster not in given.add(to).tokens
+
+
 def test_a_word_is_surer_than_a_line(bundle: Bundle, renderer: PromptRenderer) -> None:
     given = copying(bundle, renderer, [])
     assert given.add(tokens(renderer, " wermut")[0]).share == pytest.approx(0.95)
