@@ -41,14 +41,16 @@ _SAME = {
     "allergie": "allergy",
     "own": "have",
     "got": "have",
+    "adopted": "have",
+    "rescued": "have",
     "love": "like",
     "enjoy": "like",
     "adore": "like",
 }
 _DISLIKES = frozenset({"hate", "dislike", "despise"})
 _VERB_WORDS = """
-    have own got like love enjoy adore hate dislike despise eat drink play drive speak smoke
-    collect am
+    have own got adopted rescued like love enjoy adore hate dislike despise eat drink play drive
+    speak smoke collect am
 """
 _VERBS = frozenset(_VERB_WORDS.split())
 _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

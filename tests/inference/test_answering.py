@@ -50,6 +50,7 @@ IMPLIED = [
     ("My kids are in bed.", "do you have children?", True),
     ("I play the bagpipes.", "do you play an instrument?", True),
     ("I have two dogs.", "do you have a dog?", True),
+    ("I adopted a dog who snores.", "do you have any pets?", True),
     ("I have two dogs.", "do you have three dogs?", False),
     ("I have a cat.", "do you have a dog?", None),
 ]
