@@ -20,10 +20,12 @@ Context = tuple[int, ...]
 
 
 class Copies(NamedTuple):
-    """With a probability of `share` one of these is the next token, each alike."""
+    """With a probability of `share` one of these is the next token, each alike. `if_inner`: only if
+    the model, too, goes on with the word that was begun ("car" may be all of it)."""
 
     tokens: Sequence[int]
     share: float
+    if_inner: bool = False
 
 
 NO_COPIES = Copies((), 0.0)
@@ -74,11 +76,10 @@ class Copying:
         self._begins = self._begins[1:] if goes_along else ()
         if self._begins:
             return self.first
-        if tokens := self._of_words.get(self._word):
-            return Copies(tokens, self._surely)
+        words = self._of_words.get(self._word)
         if tokens := self._of_lines.get(self._clause):
-            return Copies(tokens, self._share)
-        return NO_COPIES
+            return Copies(tokens, self._surely if words else self._share)
+        return Copies(words, self._surely, len(self._word) == 1) if words else NO_COPIES
 
     def _learn(self, prompt: Iterable[int], vocabulary: Vocabulary, special: SpecialTokens) -> None:
         speaker = special.end
@@ -89,9 +90,7 @@ class Copying:
                 continue
             clause, word = self._clause, self._word
             self._advance(token)
-            # "to" is a word before it is the beginning of "toaster".
-            is_begun = len(self._word) > 1 and not vocabulary.spared.issuperset(word)
-            if speaker != special.bot and is_begun:
+            if speaker != special.bot and len(self._word) > 1:
                 self._of_words.setdefault(word, []).append(token)
             if speaker == special.persona:
                 self._beginnings.add(self._clause)

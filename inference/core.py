@@ -65,6 +65,7 @@ class EngineCore:
             ],
             not_first=[*self._stops, *vocabulary.blank],
             spared=vocabulary.spared,
+            inner=vocabulary.inner,
         )
 
     @property

@@ -44,7 +44,8 @@ class Sampler:
     """Sampling state of up to `rows` replies over `vocab_size` tokens, `candidates` at a time.
 
     `never` are tokens that are never drawn, `not_first` those that cannot be before a reply shows
-    anything: the ends of a turn and white space. `spared` may be said again without penalty.
+    anything: the ends of a turn and white space. `spared` may be said again without penalty;
+    `inner` go on with a word.
     """
 
     def __init__(
@@ -56,12 +57,15 @@ class Sampler:
         never: Iterable[int] = (),
         not_first: Iterable[int] = (),
         spared: Iterable[int] = (),
+        inner: Iterable[int] = (),
     ) -> None:
         shape = (rows, candidates)
         self._never = np.fromiter(never, np.int64)
         self._not_first = np.fromiter(not_first, np.int64)
         self._is_spared = np.zeros(vocab_size, np.bool_)
         self._is_spared[np.fromiter(spared, np.int64)] = True
+        self._is_inner = np.zeros(vocab_size, np.bool_)
+        self._is_inner[np.fromiter(inner, np.int64)] = True
         # What multiplies a candidate's logit: 1 / temperature, and less for what was said already.
         self._factors = np.ones((rows, vocab_size), np.float32)
         self._fresh = np.ones(rows, np.float32)
@@ -115,7 +119,7 @@ class Sampler:
         if copies.tokens and (
             tokens := [token for token in copies.tokens if self._factors[row, token] > 0]
         ):
-            self._copies[row] = Copies(tokens, copies.share)
+            self._copies[row] = copies._replace(tokens=tokens)
         else:
             self._copies.pop(row, None)
 
@@ -141,7 +145,7 @@ class Sampler:
         rows = slice(first_row, first_row + count)
         copied: dict[int, int] = {}
         if self._copies:
-            uniforms, copied = self._draw_copies(uniforms, first_row)
+            uniforms, copied = self._draw_copies(uniforms, first_row, ids)
         lanes = self._lane_starts[:count]
         index, depth, factors = self._index[:count], self._depth[:count], self._weights[:count]
         np.add(ids, self._row_starts[rows], out=index)
@@ -163,14 +167,14 @@ class Sampler:
         return tokens
 
     def _draw_copies(
-        self, uniforms: Sequence[float], first_row: int
+        self, uniforms: Sequence[float], first_row: int, ids: npt.NDArray[np.int64]
     ) -> tuple[list[float], dict[int, int]]:
         """Which of the draws copy what. A draw that does not still has an even number to use."""
         left = list(uniforms)
         copied: dict[int, int] = {}
-        for row, (tokens, share) in self._copies.items():
+        for row, (tokens, share, if_inner) in self._copies.items():
             place = row - first_row
-            if not 0 <= place < len(left):
+            if not 0 <= place < len(left) or (if_inner and not self._is_inner[ids[place, 0]]):
                 continue
             if left[place] < share:
                 copied[place] = tokens[int(left[place] / share * len(tokens))]

@@ -44,8 +44,9 @@ class Vocabulary:
 
     `pieces`, empty for special tokens; `ends`, the mark with which a token ends a sentence, empty
     where it ends none; `parts` in a word. And as sets of ids: `blank` shows nothing, `unshown`
-    nothing by itself; after `joints` a clause begins; `unspoken` is never said; `spared`, function
-    words, punctuation and parts of characters, has to be said again and again, the rest is content.
+    nothing by itself; `inner` goes on with a word; after `joints` a clause begins; `unspoken` is
+    never said; `spared`, function words, punctuation and parts of characters, has to be said again
+    and again, the rest is content.
     """
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
@@ -54,6 +55,7 @@ class Vocabulary:
         self.parts = [_part(piece) for piece in pieces]
         self.blank = _ids(not piece.strip() for piece in pieces)
         self.unshown = self.blank | _ids(isinstance(piece, bytes) for piece in pieces)
+        self.inner = _ids(part == Part.MORE for part in self.parts)
         self.joints = _ids(_word(piece) in _JOINTS for piece in pieces)
         self.unspoken = _ids(not piece or _is_gap(piece) for piece in pieces)
         self.spared = _ids(not _is_content(piece) for piece in pieces)

@@ -48,15 +48,6 @@ def test_a_word_goes_on_as_the_prompt_has_it(
     assert copies[-1] == []
 
 
-def test_a_function_word_is_no_beginning_of_another(
-    bundle: Bundle, renderer: PromptRenderer
-) -> None:
-    given = copying(bundle, renderer, [Turn("person", "My toaster is called Theo.")])
-    to, aster = tokens(renderer, " toaster")
-    assert said(given, [to]) == [[]]
-    assert aster not in given.add(to).tokens
-
-
 def test_a_word_is_surer_than_a_line(bundle: Bundle, renderer: PromptRenderer) -> None:
     given = copying(bundle, renderer, [])
     assert given.add(tokens(renderer, " wermut")[0]).share == pytest.approx(0.95)
@@ -137,6 +128,18 @@ def test_so_often_as_it_is_wished_a_token_is_copied() -> None:
     others = [token for token in drawn(0.5, 20) if token != 20]
     assert others == sorted(others)
     assert set(others) <= set(IDS[0].tolist())
+
+
+def test_a_word_goes_on_only_where_the_model_goes_on_with_it() -> None:
+    def drawn_after(best: int) -> int:
+        sampler = Sampler(rows=1, vocab_size=32, candidates=4, inner=[11, 20])
+        sampler.start(0, SamplingParams(temperature=0, repetition_penalty=1), ())
+        sampler.copy(0, Copies([20], 1.0, if_inner=True))
+        ids = np.array([[best, 12, 13, 14]])
+        return int(sampler.sample(LOGITS, ids, [0.5])[0])
+
+    assert drawn_after(11) == 20  # "toas" goes on as "toaster"
+    assert drawn_after(10) == 10  # "to" was the whole word
 
 
 def test_what_cannot_come_is_not_copied() -> None:
