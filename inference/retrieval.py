@@ -1,8 +1,9 @@
 """Which line of a persona a question asks for, or which sentence of the person's own.
 
 By the words they share, after a few questions whose answers share none ("what do you do for a
-living?", "I am a nurse."), and else by words that are near each other in meaning ("are you a
-doctor?", "I am a nurse."). Where in doubt it is no line: the model is left alone then.
+living?", "I am a nurse."), and else by words that are near each other in meaning ("what film do you
+like?", "I saw every movie about sharks."). Where in doubt it is no line: the model is left alone
+then.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from inference.vocabulary import Vocabulary
 PERSONA = [
     "I have two dogs, Rex and Ida.",
     "I am a night nurse.",
+    "My brother is the mayor.",
     "My favorite movie is Jaws.",
     "I never eat fish.",
     "I play the trumpet in the rain.",
@@ -33,8 +34,7 @@ def meanings(bundle: Bundle, renderer: PromptRenderer) -> Meanings:
 
 
 def test_words_that_are_used_alike_are_near(meanings: Meanings) -> None:
-    for near, far in [("film", "dog"), ("doctor", "green")]:
-        word = {"film": "movie", "doctor": "nurse"}[near]
+    for near, far, word in [("film", "dog", "movie"), ("sister", "green", "brother")]:
         assert meanings.nearness([near], [word]) > meanings.nearness([far], [word]) + 0.2
     assert meanings.nearness(["movie"], ["dog", "movie"]) == pytest.approx(1, abs=1e-5)
     assert meanings.nearness([], ["movie"]) == 0
@@ -45,7 +45,7 @@ def test_words_that_are_used_alike_are_near(meanings: Meanings) -> None:
     ("question", "line"),
     [
         ("what film do you like best?", "My favorite movie is Jaws."),
-        ("are you a doctor?", "I am a night nurse."),
+        ("do you have a sister?", "My brother is the mayor."),
         ("do you eat meat?", "I never eat fish."),
         ("how are you?", None),
         ("what do you think of it?", None),
