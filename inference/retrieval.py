@@ -77,7 +77,6 @@ _ABOUT_SELF = re.compile(r"(?:\w+,? ){0,2}?(?:i|my|we|our)\b", re.IGNORECASE)
 _NAME = re.compile(r"\b(?:my name is|i am called|i'm called|call me)\b", re.IGNORECASE)
 _NAMED = re.compile(r"\b(?:name|named|called)\b", re.IGNORECASE)
 _ITS_NAME = re.compile(r"(?:his|her|its|their|the) names? (?:is|was|are|were)\b", re.IGNORECASE)
-_ASKS_NAME = re.compile(r"\b(?:name|named|called)\b")
 # Longer ones are stories.
 REMEMBERED_CHARACTERS = 100
 # What a question names of the thing that it is about; the line may say it in another word.
@@ -156,7 +155,7 @@ def told_by_person(question: str, said: Sequence[str]) -> str | None:
     wanted = content(asked) - _ASPECTS
     sentences = [s.strip() for text in said for s in _SENTENCE.findall(text)]
     sentences = [sentence for sentence in sentences if len(sentence) <= REMEMBERED_CHARACTERS]
-    if _ASKS_NAME.search(asked):
+    if _NAMED.search(asked):
         return _named(wanted, sentences)
     told = [s for s in sentences if wanted and wanted <= content(s) and _ABOUT_SELF.match(s)]
     return told[-1] if told else None

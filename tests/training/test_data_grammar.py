@@ -13,7 +13,8 @@ from training.consistency import persona_questions
 from training.data.dialogue import Dialogue
 from training.data.held_out import HeldOut
 from training.data.sources import words_to_copy
-from training.grammar.generator import CHARACTER, grammar_dialogues
+from training.grammar.conversation import CHARACTER
+from training.grammar.generator import grammar_dialogues
 from training.grammar.lines import PersonaMaker
 from training.grammar.rules import load_rules, plain
 from training.grammar.smalltalk import exchanges

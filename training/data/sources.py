@@ -12,7 +12,8 @@ from training.data.held_out import HeldOut
 from training.data.readers import read_dialogues
 from training.data.stream import Source
 from training.data.tokens import TokenDialogues, read_tokens
-from training.grammar.generator import CHARACTER, grammar_dialogues
+from training.grammar.conversation import CHARACTER
+from training.grammar.generator import grammar_dialogues
 
 # Beside the runs of one folder, which share it.
 CACHE = "tokens"

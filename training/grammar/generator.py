@@ -6,12 +6,10 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from training.data.dialogue import Dialogue
-from training.grammar.conversation import CHARACTER, Conversation
+from training.grammar.conversation import Conversation
 from training.grammar.lines import PersonaMaker
 from training.grammar.questions import Speaker
 from training.grammar.rules import load_rules
-
-__all__ = ["CHARACTER", "grammar_dialogues"]
 
 SOURCE = "grammar"
 # Share of the personas that come from elsewhere, where there is an elsewhere.
