@@ -111,7 +111,7 @@ def line_asked_for(
     asked = _question(question)
     if asked is None:
         return None
-    news = [line for line in persona if not was_said(line, said)]
+    news = _not_said(persona, said)
     if kinds := _kinds(asked):
         line = _first(kinds, persona)
         is_again = any(_kinds(_question(message) or "") == kinds for message in heard)
@@ -135,14 +135,15 @@ def nearest_line(
 ) -> str | None:
     """The line whose words come nearest to those of a question, if they come near; not one that
     was `said` just now."""
-    found = _ANY_QUESTION.search(_SHORT.sub(r"\1 is", question.lower()))
-    if found is None or _OF_THE_PERSON.search(found.group()):
+    asked = _question(question, _ANY_QUESTION)
+    if asked is None or _OF_THE_PERSON.search(asked):
         return None
-    wanted = [word for word in content_words(found.group()) if word not in _VAGUE]
-    news = [line for line in persona if not was_said(line, said)]
-    near = {line: nearness(wanted, content_words(line)) for line in news}
+    wanted = [word for word in content_words(asked) if word not in _VAGUE]
+    if not wanted:
+        return None
+    near = {line: nearness(wanted, content_words(line)) for line in _not_said(persona, said)}
     nearest = max(near, key=near.__getitem__, default=None)
-    needed = NEAR_FAVORITE if _FAVORITE.search(found.group()) else NEAR
+    needed = NEAR_FAVORITE if _FAVORITE.search(asked) else NEAR
     return nearest if nearest is not None and near[nearest] >= needed else None
 
 
@@ -173,10 +174,14 @@ def _named(wanted: set[str], sentences: Sequence[str]) -> str | None:
     return found
 
 
-def _question(message: str) -> str | None:
+def _question(message: str, pattern: re.Pattern[str] = _QUESTION) -> str | None:
     """The question at the end of a message, in lower case."""
-    found = _QUESTION.search(_SHORT.sub(r"\1 is", message.lower()))
+    found = pattern.search(_SHORT.sub(r"\1 is", message.lower()))
     return found.group() if found else None
+
+
+def _not_said(persona: Sequence[str], said: Sequence[str]) -> list[str]:
+    return [line for line in persona if not was_said(line, said)]
 
 
 def was_said(line: str, said: Sequence[str]) -> bool:

@@ -29,13 +29,11 @@ _GOOD_NEWS = re.compile(
     r"|wonderful|passed (?:my|the|it|all)|got (?:the|a new) (?:job|house|car|puppy|kitten)"
     r"|new (?:job|house|puppy|kitten)|good (?:news|mood)|in love|proud)\b"
 )
-CHEERFUL = frozenset(
-    [
-        *("nice", "great", "cool", "awesome", "fun", "cute", "sweet", "lovely", "wonderful"),
-        *("amazing", "congratulations", "congrats", "glad", "exciting", "jealous", "fantastic"),
-        *("adorable", "yay", "perfect", "interesting", "enjoy", "haha", "lol"),
-    ]
-)
+_CHEERFUL_WORDS = """
+    nice great cool awesome fun cute sweet lovely wonderful amazing congratulations congrats glad
+    exciting jealous fantastic adorable yay perfect interesting enjoy haha lol
+"""
+CHEERFUL = frozenset(_CHEERFUL_WORDS.split())
 SORRY = frozenset(["sorry", "sad", "awful", "terrible", "sucks", "poor"])
 GREETING = frozenset(["hi", "hello", "hey"])
 LEAVING = frozenset(["bye", "goodbye", "talking", "chatting"])

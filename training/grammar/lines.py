@@ -64,13 +64,14 @@ class PersonaMaker:
     def fill(self, pattern: str, random: Random, known: dict[str, str]) -> str:
         """The pattern with a value in every slot: the `known` one, or another each time."""
 
-        def value(slot: re.Match[str]) -> str:
-            word = known.get(slot[2]) or self._value(slot[2], random)
+        def filled(slot: re.Match[str]) -> str:
+            word = known.get(slot[2]) or self.value(slot[2], random)
             return with_article(word) if slot[1] else word
 
-        return _SLOT.sub(value, pattern)
+        return _SLOT.sub(filled, pattern)
 
-    def _value(self, slot: str, random: Random) -> str:
+    def value(self, slot: str, random: Random) -> str:
+        """One for a slot, without an article."""
         surprising = self.words and slot in self._open and random.random() < OPEN_SHARE
         return random.choice(self.words if surprising else self.slots[slot])
 

@@ -28,6 +28,11 @@ class Exchange:
     react: Sequence[str]
     more: Sequence[tuple[str, Sequence[str], Sequence[str]]]
 
+    @property
+    def statements(self) -> Sequence[str]:
+        """The reactions that ask nothing."""
+        return [text for text in self.react if "?" not in text]
+
     def texts(self, maker: PersonaMaker, random: Random, own: Sequence[str]) -> list[str]:
         """Two to four turns, the speakers taking turns; `own` are the second one's lines on the
         subject."""
@@ -37,20 +42,19 @@ class Exchange:
             fitting = [text for text in options if invents or slots_of(text) <= known.keys()]
             pattern = random.choice(fitting or options)
             for slot in sorted(slots_of(pattern) - known.keys()):
-                known[slot] = maker.fill(f"{{{slot}}}", random, {})
+                known[slot] = maker.value(slot, random)
             return maker.fill(pattern, random, known)
 
         said = one(self.say, invents=True)
-        statements = [text for text in self.react if "?" not in text]
         if own and random.random() < OWN_SHARE:
-            return [said, f"{one(statements)} {random.choice(own)}"]
+            return [said, f"{one(self.statements)} {random.choice(own)}"]
         asked = [more for more in self.more if slots_of(more[0]) <= known.keys()]
         if not asked or random.random() >= MORE_SHARE:
             return [said, one(self.react)]
         question, answers, last_words = random.choice(asked)
         reaction = one([question])
         if random.random() >= ONLY_ASKED_SHARE:
-            reaction = f"{one(statements)} {reaction}"
+            reaction = f"{one(self.statements)} {reaction}"
         texts = [said, reaction, one(answers, invents=True)]
         if random.random() < LAST_WORD_SHARE:
             texts.append(one(last_words))
@@ -80,6 +84,6 @@ def reactions_to(subject: str) -> Sequence[str]:
         text
         for exchange in exchanges()
         if subject and exchange.subject == subject
-        for text in exchange.react
-        if "?" not in text and not slots_of(text)
+        for text in exchange.statements
+        if not slots_of(text)
     )
