@@ -40,6 +40,7 @@ _ASKS_WHAT_IT_IS = re.compile(
     rf"(?:really |actually |just )?(?:an? )?{_KIND}(?: or (?:an? )?{_KIND})?\W*$",
     re.IGNORECASE,
 )
+_GREETING = re.compile(r"^(?:(?:hi|hello|hey|yo|oh|well|ok|okay)\b[, ]*)+", re.IGNORECASE)
 _YES, _NO = "yes", "no"
 _AFFIRMING = frozenset([_YES, "yeah", "yep", "yup", "sure"])
 _DENYING = frozenset([_NO, "not", "nope", "nah", "never", "none", "'t", "n't"])
@@ -105,7 +106,7 @@ class Answers:
 
 def _to_person(told: str) -> str:
     """What they have told, said to them."""
-    text = turned(told)
+    text = turned(_GREETING.sub("", told))
     return f"{text[0].upper()}{text[1:]}."
 
 

@@ -24,6 +24,7 @@ MODEL_FILE = "model.onnx"
 MODEL_DATA_FILE = "model.onnx.data"
 SCORER_FILE = "score.onnx"
 MEANINGS_FILE = "meanings.onnx"
+WORDS_FILE = "words.txt"
 TOKENIZER_FILE = "tokenizer.json"
 
 _Choice = TypeVar("_Choice", str, int)

@@ -147,8 +147,7 @@ class EngineCore:
                 self._sampler.block(reply.slot, blocked)
             if reply.copying:
                 self._sampler.copy(reply.slot, reply.copying.first)
-            token = self._sampler.sample(*top, [reply.next_uniform()], reply.slot)
-            drawn.append((reply, token))
+            drawn.append((reply, self._draw([reply], top, reply.slot)))
         request.first_token_at = monotonic()
         for reply, token in drawn:
             if reply.standing:
@@ -162,7 +161,7 @@ class EngineCore:
         tokens[:] = [reply.reply_ids[-1] for reply in batch]
         lengths[:] = [reply.cached for reply in batch]
         top = self._runner.decode(tokens, lengths)
-        drawn = self._sampler.sample(*top, [reply.next_uniform() for reply in batch])
+        drawn = self._draw(batch, top)
         # All first: a reply that ends moves another's slot, whose newest position must go along.
         for reply in batch:
             reply.cached += 1
@@ -170,6 +169,20 @@ class EngineCore:
             self._note(batch, top, drawn)
         for reply, token in zip(batch, drawn.tolist(), strict=True):
             self._accept(reply, token)
+
+    def _draw(self, batch: Sequence[Reply], top: TopK, first_row: int = 0) -> npt.NDArray[np.int64]:
+        """The next token of each reply: another one where the first would make no word."""
+        drawn = self._sampler.sample(*top, [reply.next_uniform() for reply in batch], first_row)
+        for place, (reply, token) in enumerate(zip(batch, drawn.tolist(), strict=True)):
+            if reply.spelling and not reply.spelling.fits(token):
+                other = self._sampler.resample(
+                    *top.only(place), reply.next_uniform(), reply.slot, reply.spelling.fits
+                )
+                if other is None:
+                    other = reply.spelling.rest()
+                drawn[place] = token if other is None else other
+        self._sampler.said(drawn, first_row)
+        return drawn
 
     def _note(self, batch: Sequence[Reply], top: TopK, drawn: npt.NDArray[np.int64]) -> None:
         """What the model thinks of the replies that are one of several."""
@@ -209,6 +222,8 @@ class EngineCore:
             reply.unsaid = ()
         if reply.blocked:
             self._sampler.unblock(reply.slot, reply.blocked)
+        if reply.spelling:
+            reply.spelling.add(token)
         copies = reply.copying.add(token) if reply.copying else NO_COPIES
         self._sampler.copy(reply.slot, copies)
         if reply.echo:

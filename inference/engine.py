@@ -25,10 +25,11 @@ from inference.errors import EngineStopped
 from inference.events import Delta, EngineStats, Event, Finished, Queued, Totals
 from inference.model import Model, RunnerFactory, load_model
 from inference.params import EngineConfig, SamplingParams
-from inference.prompt import Prompt, Turn
+from inference.prompt import Prompt, Turn, texts_of
 from inference.repetition import Echo
 from inference.request import Request
 from inference.rerank import Judge
+from inference.spelling import Spelling, words_in
 
 if TYPE_CHECKING:
     from inference.worker import Worker
@@ -149,10 +150,11 @@ class Engine:
             avoided=avoided,
         )
         copying = _copying(model, request.prompt, params, answer.begins)
+        spelling = _spelling(model, persona, turns)
         for _ in range(count):
             # What the prompt goes on with is found once; each copy is at its own word.
             echo = _echo(model, request.prompt, params)
-            request.add_reply(echo, copy(copying), answer.unsaid, contest)
+            request.add_reply(echo, copy(copying), copy(spelling), answer.unsaid, contest)
         return request
 
 
@@ -181,3 +183,11 @@ def _echo(model: Model, prompt: Prompt, params: SamplingParams) -> Echo | None:
         return None
     bot = model.bundle.special_tokens.bot
     return Echo(prompt.own_turns, bot, model.vocabulary)
+
+
+def _spelling(model: Model, persona: Sequence[str], turns: Sequence[Turn]) -> Spelling | None:
+    """What the character said before does not count: it may be from before there was a list."""
+    if model.lexicon is None:
+        return None
+    own = (word for text in (*persona, *texts_of("person", turns)) for word in words_in(text))
+    return Spelling(model.lexicon, frozenset(own))

@@ -89,6 +89,10 @@ _QUESTION = re.compile(
     r"(?:(?P<be>do|are) you (?P<rest>[^.!?]+?)|(?:have you got |got )?any (?P<any>[^.!?]+?))\W*$"
 )
 _ANSWER = re.compile(r"^\W*(?:well |oh |um )?(?P<word>yes|yeah|yep|yup|no|nope|nah)\b")
+_RELATIVES = (
+    r"(?:grand)?(?:mother|father|parent|son|daughter|child)s?|mom|mum|dad|grandma|grandpa|wife|husband"
+    r"|brothers?|sisters?|twins?|uncles?|aunts?|cousins?|nephews?|nieces?|kids|children|family"
+)
 # What follows from a sentence beside what it says.
 _IMPLIED = (
     (r"\bmy (?:wife|husband)\b(?!.*\b(?:died|left|passed))", "am married", "not am single"),
@@ -97,6 +101,7 @@ _IMPLIED = (
     (r"\bgot married\b", "am married"),
     (r"\bi am an? (?:\w+ )?(?:mother|father|mom|dad|parent)\b", "have children"),
     (r"\ban only child\b", "not have siblings"),
+    (rf"\b(?:my (?:\w+ )?|i have (?:\w+ ){{0,3}}?)(?:{_RELATIVES})\b", "have family"),
     (r"\bi am allergic\b", "have allergies"),
     (r"\bi am (?:a )?(?:vegan|vegetarian)\b", "not eat meat"),
     (r"\bi (?:am )?study(?:ing)?\b|\bi am a student\b", "am student"),

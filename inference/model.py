@@ -13,6 +13,7 @@ from inference.cores import usable_cores
 from inference.errors import BundleError
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import PromptRenderer
+from inference.spelling import Lexicon
 from inference.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Model:
     sampling: SamplingParams
     vocabulary: Vocabulary
     answers: Answers
+    lexicon: Lexicon | None
     runner: ModelRunner
     load_seconds: float
 
@@ -74,7 +76,16 @@ def load_model(config: EngineConfig, runner_factory: RunnerFactory | None) -> Mo
         bundle, slots=config.max_batch, threads=config.threads or usable_cores()
     )
     answers = Answers(renderer, vocabulary, Meanings.of(bundle, renderer.encode))
-    return Model(bundle, renderer, sampling, vocabulary, answers, runner, monotonic() - began)
+    return Model(
+        bundle=bundle,
+        renderer=renderer,
+        sampling=sampling,
+        vocabulary=vocabulary,
+        answers=answers,
+        lexicon=Lexicon.of(bundle, vocabulary),
+        runner=runner,
+        load_seconds=monotonic() - began,
+    )
 
 
 def check_tokenizer(bundle: Bundle, renderer: PromptRenderer) -> None:

@@ -19,6 +19,7 @@ from inference.params import SamplingParams
 from inference.prompt import Prompt
 from inference.repetition import Echo
 from inference.sequence import Sequence
+from inference.spelling import Spelling
 
 Item = int | Queued | Finished | EngineError
 """What the engine's thread hands over: a token of the reply, or news."""
@@ -40,6 +41,7 @@ class Reply(Sequence):
     room: int
     echo: Echo | None
     copying: Copying | None
+    spelling: Spelling | None
     unsaid: Tokens[int]
     shows: bool = False
     blocked: Tokens[int] = ()
@@ -83,6 +85,7 @@ class Request:
         self,
         echo: Echo | None,
         copying: Copying | None,
+        spelling: Spelling | None,
         unsaid: Tokens[int],
         contest: Contest | None = None,
     ) -> None:
@@ -98,6 +101,7 @@ class Request:
             room=room,
             echo=echo,
             copying=copying,
+            spelling=spelling,
             unsaid=unsaid,
         )
         self.replies.append(reply)

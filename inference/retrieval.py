@@ -75,6 +75,12 @@ _OF_THE_PERSON = re.compile(r"\b(?:my|i)\b")
 _SENTENCE = re.compile(r"[^.!?\n]+")
 _ABOUT_SELF = re.compile(r"(?:\w+,? ){0,2}?(?:i|my|we|our)\b", re.IGNORECASE)
 _NAME = re.compile(r"\b(?:my name is|i am called|i'm called|call me)\b", re.IGNORECASE)
+# "I'm Anna", but not "I'm German".
+_IS_NAME = re.compile(
+    r"\b(?:[Ii]'?m|[Ii] am) (?!\w+(?:ish|ese|ican)\b|[AE]\w+ian\b)"
+    r"(?!(?:German|French|Dutch|Swiss|Greek|Indian|Italian|Russian|Canadian|Brazilian|Norwegian"
+    r"|Asian|Korean|Cuban|Catholic|Christian|Muslim|Buddhist|Hindu|Libra|Leo|Gemini|I)\b)[A-Z]\w+"
+)
 _NAMED = re.compile(r"\b(?:name|named|called)\b", re.IGNORECASE)
 _ITS_NAME = re.compile(r"(?:his|her|its|their|the) names? (?:is|was|are|were)\b", re.IGNORECASE)
 # Longer ones are stories.
@@ -167,11 +173,16 @@ def _named(wanted: set[str], sentences: Sequence[str]) -> str | None:
     themself where nothing is wanted."""
     found, is_known = None, False
     for sentence in sentences:
-        names_it = _ABOUT_SELF.match(sentence) and (_NAMED if wanted else _NAME).search(sentence)
-        if (names_it and wanted <= content(sentence)) or (is_known and _ITS_NAME.match(sentence)):
+        if _names(sentence, wanted) or (is_known and _ITS_NAME.match(sentence)):
             found = sentence
         is_known = is_known or (bool(wanted) and wanted <= content(sentence))
     return found
+
+
+def _names(sentence: str, wanted: set[str]) -> bool:
+    if _ABOUT_SELF.match(sentence) and (_NAMED if wanted else _NAME).search(sentence):
+        return wanted <= content(sentence)
+    return not wanted and bool(_IS_NAME.search(sentence))
 
 
 def _question(message: str, pattern: re.Pattern[str] = _QUESTION) -> str | None:

@@ -43,6 +43,10 @@ class TopK(NamedTuple):
     values: npt.NDArray[np.float32]  # (B, K)
     ids: npt.NDArray[np.int64]  # (B, K)
 
+    def only(self, place: int) -> TopK:
+        """Those of one sequence."""
+        return TopK(self.values[place : place + 1], self.ids[place : place + 1])
+
 
 @dataclass(frozen=True, slots=True)
 class KVSnapshot:

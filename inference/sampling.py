@@ -13,7 +13,7 @@ same penalty does the same to every model. It spares what has to be said again a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -138,8 +138,7 @@ class Sampler:
     ) -> npt.NDArray[np.int64]:
         """One token for each of the rows first_row.. from (B, K) logits, in falling order.
 
-        `uniforms` are B numbers in [0, 1), one for each draw. The tokens drawn count as said,
-        unless spared.
+        `uniforms` are B numbers in [0, 1), one for each draw.
         """
         count = len(uniforms)
         rows = slice(first_row, first_row + count)
@@ -160,11 +159,33 @@ class Sampler:
         tokens: npt.NDArray[Any] = ids.take(picked)
         for place, token in copied.items():
             tokens[place] = token
+        return tokens
+
+    def resample(
+        self,
+        values: npt.NDArray[np.float32],
+        ids: npt.NDArray[np.int64],
+        uniform: float,
+        row: int,
+        fits: Callable[[int], bool],
+    ) -> int | None:
+        """A token for one row that `fits`, from (1, K) logits; None where no candidate does."""
+        misfits = [token for token in ids[0].tolist() if not fits(token)]
+        factors = self._factors[row]
+        kept = factors[misfits]
+        factors[misfits] = _BANNED
+        [token] = self.sample(values, ids, [uniform], row).tolist()
+        factors[misfits] = kept
+        return token if fits(token) else None
+
+    def said(self, tokens: npt.NDArray[np.int64], first_row: int = 0) -> None:
+        """These, one for each of the rows first_row.., come next: they count as said, unless
+        spared."""
+        rows = slice(first_row, first_row + len(tokens))
         spared = self._is_spared.take(tokens)
         self._flat_factors[tokens + self._row_starts[rows, 0]] = np.where(
             spared, self._fresh[rows], self._said[rows]
         )
-        return tokens
 
     def _draw_copies(
         self, uniforms: Sequence[float], first_row: int, ids: npt.NDArray[np.int64]

@@ -12,6 +12,7 @@ _ENDINGS = ("ing", "ed", "es", "'s", "s")
 _TURNED = {
     "i am": "you are",
     "i'm": "you are",
+    "im": "you are",
     "i was": "you were",
     "i": "you",
     "me": "you",

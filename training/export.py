@@ -6,7 +6,7 @@ import dataclasses
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from inference.bundle import (
     MODEL_FILE,
     SCORER_FILE,
     TOKENIZER_FILE,
+    WORDS_FILE,
     Bundle,
     file_entry,
     load_bundle,
@@ -38,6 +39,7 @@ from training.network import Network
 from training.ranges import measure_ranges
 from training.vocabulary import Vocabulary, fit_embeddings, is_lower_case, read_vocabulary
 from training.weights import FloatMatrices, Int4Matrices, Int8Matrices
+from training.words import write_words
 
 TOP_K = 64
 
@@ -48,7 +50,8 @@ class ExportOptions:
 
     `facts` may hold name, prompt (options), sampling, source and metrics: what training knows and
     the weights do not tell. `card` is the Markdown that opens the model card. `choice_head` False
-    leaves the second head out, which is of no use untrained.
+    leaves the second head out, which is of no use untrained. `words` are all that replies are made
+    of, beside those of their prompts; without any, replies are not held to a list.
     """
 
     quantization: str = "int8"
@@ -57,6 +60,7 @@ class ExportOptions:
     card: str = ""
     overwrite: bool = False
     choice_head: bool = True
+    words: Sequence[str] = ()
 
 
 def export_bundle(checkpoint_dir: Path, out: Path, options: ExportOptions) -> Bundle:
@@ -81,7 +85,7 @@ def export_bundle(checkpoint_dir: Path, out: Path, options: ExportOptions) -> Bu
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
             fresh = Path(temporary) / "bundle"
             fresh.mkdir()
-            _write_files(fresh, network, vocabulary)
+            _write_files(fresh, network, vocabulary, options.words)
             _write_manifest(fresh, manifest, options)
             _replace(out, fresh, Path(temporary) / "replaced")
     except OSError as error:
@@ -147,7 +151,9 @@ def _network(checkpoint: Checkpoint, vocabulary: Vocabulary, manifest: dict[str,
     return Network(checkpoint, Int8Matrices(checkpoint, inputs), CACHE_SCALE)
 
 
-def _write_files(directory: Path, network: Network, vocabulary: Vocabulary) -> None:
+def _write_files(
+    directory: Path, network: Network, vocabulary: Vocabulary, words: Sequence[str]
+) -> None:
     graphs = {
         MODEL_FILE: network.generator(TOP_K),
         SCORER_FILE: network.scorer(),
@@ -157,6 +163,8 @@ def _write_files(directory: Path, network: Network, vocabulary: Vocabulary) -> N
         (directory / name).write_bytes(graph.SerializeToString())
     (directory / MODEL_DATA_FILE).write_bytes(network.weights.data)
     vocabulary.tokenizer.save(str(directory / TOKENIZER_FILE))
+    if words:
+        write_words(directory / WORDS_FILE, words)
 
 
 def _write_manifest(directory: Path, manifest: dict[str, Any], options: ExportOptions) -> None:

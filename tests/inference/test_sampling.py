@@ -78,7 +78,9 @@ def test_what_has_to_be_said_again_is_spared(renderer: PromptRenderer) -> None:
     for tokens, again in (((10,), True), ((), False)):
         one = Sampler(rows=1, vocab_size=32, candidates=8, spared=tokens)
         one.start(0, strict, [10])
-        drawn = [int(one.sample(LOGITS, IDS, [0.3])[0]) for _ in range(2)]
+        first = one.sample(LOGITS, IDS, [0.3])
+        one.said(first)
+        drawn = [int(first[0]), int(one.sample(LOGITS, IDS, [0.3])[0])]
         assert (drawn == [10, 10]) is again
 
 
@@ -121,6 +123,14 @@ def test_what_is_blocked_cannot_come_until_it_is_unblocked() -> None:
     one.block(0, [10])
     assert one.sample(LOGITS, IDS, [0.5])[0] == 11
     one.unblock(0, [10])
+    assert one.sample(LOGITS, IDS, [0.5])[0] == 10
+
+
+def test_what_does_not_fit_is_drawn_again() -> None:
+    one = sampler()
+    one.start(0, SamplingParams(temperature=0, repetition_penalty=1), ())
+    assert one.resample(LOGITS, IDS, 0.5, 0, lambda token: token > 12) == 13
+    assert one.resample(LOGITS, IDS, 0.5, 0, lambda token: token > 20) is None
     assert one.sample(LOGITS, IDS, [0.5])[0] == 10
 
 

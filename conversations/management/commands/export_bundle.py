@@ -57,6 +57,12 @@ examples:
             "--card", type=Path, metavar="FILE", help="Markdown that opens the model card"
         )
         parser.add_argument(
+            "--words",
+            type=Path,
+            metavar="FILE",
+            help="hold replies to these words (manage.py count_words) and those of their prompts",
+        )
+        parser.add_argument(
             "--no-choice-head",
             dest="choice_head",
             action="store_false",
@@ -100,10 +106,12 @@ def _export(
     lower_case: bool | None,
     facts: Path | None,
     card: Path | None,
+    words: Path | None,
     overwrite: bool,
     choice_head: bool,
     **_: Any,
 ) -> Bundle:
+    from inference.spelling import words_in
     from training.export import ExportOptions, export_bundle
 
     directory = checkpoint_directory(checkpoint)
@@ -111,14 +119,15 @@ def _export(
         quantization=quantization,
         lower_case=lower_case,
         facts=read_facts(facts) if facts else checkpoint_facts(directory),
-        card=_card(card) if card else "",
+        card=_text(card) if card else "",
+        words=words_in(_text(words)) if words else (),
         overwrite=overwrite,
         choice_head=choice_head,
     )
     return export_bundle(directory, out, options)
 
 
-def _card(path: Path) -> str:
+def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,0 +1,126 @@
+"""Keeps a reply to words that there are.
+
+A word that is no token of its own is written in pieces, and a small model loses its way between
+them: "I fapped the train", "I live in the wrongthouse". Where a bundle has a list of words, a piece
+follows only where it goes on with one of them, or with a word of the persona's or the person's, and
+a word ends only where it is one.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from inference.bundle import WORDS_FILE, Bundle
+from inference.errors import BundleError
+from inference.vocabulary import Part, Vocabulary
+
+_WORD = re.compile(r"[^\W\d_]+")
+# After a digit or an apostrophe come letters that are no word.
+_LETS_BEGIN = re.compile(r"[^\w']$")
+
+
+def words_in(text: str) -> list[str]:
+    """Every run of letters, in lower case: "don't" is two."""
+    return _WORD.findall(text.lower())
+
+
+class Lexicon:
+    """The list of words of one bundle, for the tokens of its vocabulary.
+
+    By token: `parts` in a word; `letters`, None for a token that is not whole characters; whether a
+    word has `begun` with it, whether it is `whole` then, and whether one may begin `after` it even
+    without a space, as after a hyphen. `inner` are the tokens that go on with a word, by letters.
+    """
+
+    def __init__(self, words: Iterable[str], vocabulary: Vocabulary) -> None:
+        self._words = sorted(words)
+        self.parts = vocabulary.parts
+        self.letters = [
+            piece.strip().lower() if isinstance(piece, str) else None for piece in vocabulary.pieces
+        ]
+        tokens = list(zip(self.letters, self.parts, strict=True))
+        firsts = [letters if part == Part.FIRST else None for letters, part in tokens]
+        self.begun = [first is not None and self.begins(first) for first in firsts]
+        self.whole = [first is not None and self.has(first) for first in firsts]
+        self.after = [bool(letters and _LETS_BEGIN.search(letters)) for letters in self.letters]
+        self.inner = {
+            letters: token for token, (letters, part) in enumerate(tokens) if part == Part.MORE
+        }
+
+    @classmethod
+    def of(cls, bundle: Bundle, vocabulary: Vocabulary) -> Lexicon | None:
+        """None for a bundle that has no such list. Raises BundleError."""
+        if WORDS_FILE not in bundle.files:
+            return None
+        path = bundle.path / WORDS_FILE
+        try:
+            return cls(path.read_text(encoding="utf-8").split(), vocabulary)
+        except UnicodeDecodeError as error:
+            raise BundleError(f"{path}: not UTF-8 ({error.reason}).") from error
+
+    def begins(self, beginning: str) -> bool:
+        """Whether a word of the list begins so, or is this."""
+        return self.first_from(beginning).startswith(beginning)
+
+    def has(self, word: str) -> bool:
+        """Whether the list has it."""
+        return self.first_from(word) == word
+
+    def first_from(self, word: str) -> str:
+        """The first word of the list that does not come before this one; empty after the last."""
+        place = bisect_left(self._words, word)
+        return self._words[place] if place < len(self._words) else ""
+
+
+class Spelling:
+    """What a reply may go on with. `own` are words of its prompt, in lower case."""
+
+    def __init__(self, lexicon: Lexicon, own: frozenset[str]) -> None:
+        self._lexicon = lexicon
+        self._own = own
+        # As far as the word is written; None in what is none, as "nd" in "2nd".
+        self._word: str | None = ""
+        self._is_whole = True
+
+    def fits(self, token: int) -> bool:
+        """Whether a token can come next."""
+        lexicon = self._lexicon
+        part, letters = lexicon.parts[token], lexicon.letters[token]
+        if letters is None:
+            return True  # part of a character, and perhaps of a word
+        if part == Part.MORE:
+            return self._word is None or self._begins(self._word + letters)
+        if not self._is_whole:
+            return False
+        return part == Part.NONE or lexicon.begun[token] or self._begins(letters)
+
+    def add(self, token: int) -> None:
+        """Take in the next token of the reply."""
+        lexicon = self._lexicon
+        part, letters = lexicon.parts[token], lexicon.letters[token]
+        if part == Part.FIRST and letters:
+            self._word = letters
+            self._is_whole = lexicon.whole[token] or letters in self._own
+        elif part == Part.MORE and letters:
+            if self._word is not None:
+                self._word += letters
+                self._is_whole = lexicon.has(self._word) or self._word in self._own
+        else:
+            self._word, self._is_whole = "" if lexicon.after[token] else None, True
+
+    def rest(self) -> int | None:
+        """The longest token with which a word that is begun goes on as one that there is."""
+        begun = self._word or ""
+        known = (self._lexicon.first_from(begun), *self._own)
+        rest = next((word[len(begun) :] for word in known if word.startswith(begun)), "")
+        inner = self._lexicon.inner
+        return next(
+            (inner[rest[:end]] for end in range(len(rest), 0, -1) if rest[:end] in inner), None
+        )
+
+    def _begins(self, beginning: str) -> bool:
+        return self._lexicon.begins(beginning) or any(
+            word.startswith(beginning) for word in self._own
+        )

@@ -1,0 +1,105 @@
+"""Replies are made of words that there are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from inference.bundle import MANIFEST_FILE, WORDS_FILE, Bundle
+from inference.engine import Delta, Engine
+from inference.errors import BundleError
+from inference.params import EngineConfig, SamplingParams
+from inference.prompt import PromptRenderer, Turn
+from inference.spelling import Lexicon, Spelling, words_in
+from inference.vocabulary import Vocabulary
+
+ASKED = "Tell me about the zorblatt."
+PERSONA = ["I live in Ljubljana.", "I play the theorbo."]
+
+
+@pytest.fixture(scope="module")
+def lexicon(bundle: Bundle, renderer: PromptRenderer) -> Lexicon:
+    found = Lexicon.of(bundle, Vocabulary.of(renderer.tokenizer))
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def can_say(bundle: Bundle, lexicon: Lexicon, renderer: PromptRenderer) -> Callable[[str], bool]:
+    """Whether a reply could say it and end."""
+    own = frozenset(words_in(" ".join((*PERSONA, ASKED))))
+
+    def fits(text: str) -> bool:
+        spelling = Spelling(lexicon, own)
+        for token in (*renderer.encode(text), bundle.special_tokens.person):
+            if not spelling.fits(token):
+                return False
+            spelling.add(token)
+        return True
+
+    return fits
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I don't know, it's half past 5 o'clock, isn't it?",
+        "We're self-taught photographers!",
+        "Ljubljana has a theorbo and a zorblatt.",
+        "So naïve 😀 2nd 10am",
+        "",
+    ],
+)
+def test_words_of_the_list_and_of_the_prompt_can_be_said(
+    can_say: Callable[[str], bool], text: str
+) -> None:
+    assert can_say(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["I fapped the train.", "The wrongthouse is mine.", "I went to Ljubl.", "I am a dedic."]
+)
+def test_words_that_there_are_not_cannot(can_say: Callable[[str], bool], text: str) -> None:
+    assert not can_say(text)
+
+
+async def said(engine: Engine, seed: int) -> list[str]:
+    wild = SamplingParams(temperature=1.4, top_k=64, top_p=1, max_tokens=40, seed=seed)
+    turns = [Turn("person", ASKED)]
+    events = [event async for event in engine.generate(PERSONA, turns, wild)]
+    text = "".join(event.text for event in events if isinstance(event, Delta))
+    # What the limit cut off is no word.
+    return words_in(text)[:-1]
+
+
+async def test_wild_replies_are_made_of_words(bundle: Bundle, tmp_path: Path) -> None:
+    listed = set((bundle.path / WORDS_FILE).read_text(encoding="utf-8").split())
+    known = listed | set(words_in(" ".join((*PERSONA, ASKED))))
+    without = Path(shutil.copytree(bundle.path, tmp_path / "without"))
+    manifest = json.loads((without / MANIFEST_FILE).read_text())
+    del manifest["files"][WORDS_FILE]
+    (without / MANIFEST_FILE).write_text(json.dumps(manifest))
+    for path, has_list in ((bundle.path, True), (without, False)):
+        engine = Engine(EngineConfig(path, max_batch=4, threads=1))
+        replies = [await said(engine, seed) for seed in range(20)]
+        engine.close()
+        assert sum(map(len, replies)) > 200
+        assert ({word for reply in replies for word in reply} <= known) is has_list
+
+
+def test_a_bundle_may_come_without(bundle: Bundle, renderer: PromptRenderer) -> None:
+    files = {name: entry for name, entry in bundle.files.items() if name != WORDS_FILE}
+    assert Lexicon.of(replace(bundle, files=files), Vocabulary.of(renderer.tokenizer)) is None
+
+
+def test_a_list_that_is_no_text_is_named(
+    bundle: Bundle, renderer: PromptRenderer, tmp_path: Path
+) -> None:
+    shutil.copy(bundle.path / "model.onnx", tmp_path / WORDS_FILE)
+    with pytest.raises(BundleError, match=r"words\.txt: not UTF-8"):
+        Lexicon.of(replace(bundle, path=tmp_path), Vocabulary.of(renderer.tokenizer))
