@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from inference.facts import true_answer
 from inference.prompt import PromptRenderer, Turn, texts_of
 from inference.repetition import RECENT_TURNS
-from inference.retrieval import line_asked_for, nearest_line, told_by_person, was_said
+from inference.retrieval import line_asked_for, name_told, nearest_line, told_by_person, was_said
 from inference.tact import KINDS, out_of_place
 from inference.vocabulary import Vocabulary
 from inference.words import turned
@@ -40,6 +40,8 @@ _ASKS_WHAT_IT_IS = re.compile(
     rf"(?:really |actually |just )?(?:an? )?{_KIND}(?: or (?:an? )?{_KIND})?\W*$",
     re.IGNORECASE,
 )
+_PLEASURE, _WHAT_NAME = "Nice to meet you", "What is your name?"
+_ASKS_BACK = re.compile(r"\b(?:yours|(?:and|about) you)\W*$", re.IGNORECASE)
 _GREETING = re.compile(r"^(?:(?:hi|hello|hey|yo|oh|well|ok|okay)\b[, ]*)+", re.IGNORECASE)
 _YES, _NO = "yes", "no"
 _AFFIRMING = frozenset([_YES, "yeah", "yep", "yup", "sure"])
@@ -82,7 +84,11 @@ class Answers:
             text = _yes_or_no(_YES if yes else _NO, "" if was_said(line, said) else line)
             unsaid = self._denying if yes else self._affirming
         else:
-            text = self._told(message, persona, said, texts_of("person", turns[:-1]))
+            name = name_told(message)
+            asked = _WHAT_NAME if name and _ASKS_BACK.search(message) else message
+            text = self._told(asked, persona, said, texts_of("person", turns[:-1]))
+            if name and not was_said(_PLEASURE, said):
+                text = f"{_PLEASURE}, {name}. {text}" if text else f"{_PLEASURE}, {name}"
         begins = self._encode(text) if text else ()
         if not 0 < len(begins) <= room:
             return None

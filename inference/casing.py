@@ -8,8 +8,9 @@ names that are always written with a capital, and names that this conversation w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 
 # Always written this way; words that also mean something else (may, march, turkey) are not here.
 _NAMES = """
@@ -63,11 +64,16 @@ _CAPITALISED = re.compile(rf"(?<![\w'\u2019]){_LETTER}+")
 class CaseRestorer:
     """Restores the capitals of one reply. A word is held back until it is whole.
 
-    `names` maps lower-case words to how they are written, besides those that everybody knows.
+    `names` maps lower-case words of this conversation to how they are written, `known` any others
+    beside those that everybody knows.
     """
 
-    def __init__(self, names: dict[str, str] | None = None) -> None:
-        self._names = names or {}
+    def __init__(
+        self,
+        names: Mapping[str, str] = MappingProxyType({}),
+        known: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._names, self._known = names, known
         self._held = ""
         self._sentence_starts = True
         self._after_stop = False
@@ -117,7 +123,7 @@ class CaseRestorer:
         before, self._said = self._said, (self._said[1], word)
         if base == "i":
             return "I" + word[1:]
-        name = self._names.get(base) or NAMES.get(base)
+        name = self._names.get(base) or self._known.get(base) or NAMES.get(base)
         if name:
             return name + word[len(base) :]
         is_name = before == ("name", "is") and word not in _NO_NAMES

@@ -133,7 +133,8 @@ class Engine:
             params = replace(params, seed=secrets.randbits(31))
         case = None
         if model.renderer.lowercase:
-            case = CaseRestorer(names_in([*persona, *(turn.text for turn in turns)]))
+            names = names_in([*persona, *(turn.text for turn in turns)])
+            case = CaseRestorer(names, model.lexicon.names if model.lexicon else {})
         count = min(params.candidates, self.config.max_batch)
         contest = None
         if count > 1:
@@ -189,5 +190,6 @@ def _spelling(model: Model, persona: Sequence[str], turns: Sequence[Turn]) -> Sp
     """What the character said before does not count: it may be from before there was a list."""
     if model.lexicon is None:
         return None
-    own = (word for text in (*persona, *texts_of("person", turns)) for word in words_in(text))
-    return Spelling(model.lexicon, frozenset(own))
+    told = [*persona, *texts_of("person", turns)]
+    own = frozenset(word for text in told for word in words_in(text.lower()))
+    return Spelling(model.lexicon, own)

@@ -13,7 +13,10 @@ from collections.abc import Callable, Sequence
 
 from inference.words import content, content_words
 
-_QUESTION = re.compile(r"\b(?:what|where|when|who|whom|which|how|why|tell me)\b[^.!?]*\??\W*$")
+_QUESTION = re.compile(
+    r"\b(?:what|where|when|who|whom|which|how|why|tell me|any hobbies|have (?:a hobby|hobbies))\b"
+    r"[^.!?]*\??\W*$"
+)
 _ANY_QUESTION = re.compile(
     r"(?:^|[.!?,] *)(?:(?:and|so|but|well|then|ok|oh)[, ]+)*"
     r"(?:what|where|when|who|whom|whose|which|how|why|do|does|did|are|is|was|were|have|has|can"
@@ -28,7 +31,7 @@ _NUMBER = (
 # What somebody can be beside their trade.
 _NO_TRADE = (
     "mother|father|brother|sister|daughter|grandmother|grandfather|lover|eater|drinker|sleeper|talker"
-    "|believer|owl|child|vegan|vegetarian|person|people|twin|widow|widower|fan|bit|little|very|terrible"
+    "|believer|owl|bird|child|vegan|vegetarian|person|people|twin|widow|widower|fan|bit|little|very|terrible"
 )
 _TRADE = (
     rf"(?!(?:{_NO_TRADE})\b)\w+(?:er|or|ist|ian|ant|man|woman|smith|wright|herd|wife)|nurse|chef|cook"
@@ -48,12 +51,13 @@ _NO_WORK = """
     think dream hope need wear feel eat drink smoke sleep wake laugh cry grew came met broke went
     got found won lost saw just also really may must miss look(?!.after) cannot trip tap
 """
+_SOMETHING_DONE = rf"i (?!(?:{'|'.join(_NO_WORK.split())})\b)\w+ "
 _IDENTITY = [
     (_JOB, r".*\bfor a living\b"),
     (_JOB, rf"i work\b|i(?: a|')m (?:an?|the) (?:[\w-]+ ){{0,3}}?(?:{_TRADE})\b"),
     (_JOB, r"i(?: a|')m (?:retired|between jobs|learning to be|studying|in my \w+ year)\b"),
     (_JOB, rf"i(?: a|')m (?:an?|the) (?!(?:[\w-]+ )?(?:{_NO_TRADE})\b)"),
-    (_JOB, rf"i (?!(?:{'|'.join(_NO_WORK.split())})\b)\w+ "),
+    (_JOB, _SOMETHING_DONE),
     (r"how old are you|what is your age", rf"i(?: a|')m {_NUMBER}(?:,| years?\b| and\b|\W*$)"),
     (r"where (?:do you live|are you living)|where is your home", r"i (?:still )?live\b(?! with)"),
     (
@@ -63,10 +67,12 @@ _IDENTITY = [
     (r"what is your name|who are you", r"my name is\b"),
 ]
 _ASKED_FOR = [(re.compile(asks), re.compile(answers, re.IGNORECASE)) for asks, answers in _IDENTITY]
+_JOBS = [re.compile(answers, re.IGNORECASE) for asks, answers in _IDENTITY if asks is _JOB]
 _HOBBY = re.compile(
     r"what (?:do you do for fun|do you like to do|do you enjoy|are your hobbies)"
-    r"|what is your hobby|your (?:free|spare) time"
+    r"|what is your hobby|your (?:free|spare) time|^any hobbies|^have (?:a hobby|hobbies)"
 )
+_DOES = re.compile(_SOMETHING_DONE, re.IGNORECASE)
 _LIKES = re.compile(r"i (?:love|like|enjoy|collect)\b", re.IGNORECASE)
 _DREAM = re.compile(r"what (?:is your (?:\w+ )?dream|do you (?:want|dream of|wish for|hope for))\b")
 _WANTS = re.compile(r"i (?:want|would like|hope|dream|wish)\b", re.IGNORECASE)
@@ -75,11 +81,17 @@ _OF_THE_PERSON = re.compile(r"\b(?:my|i)\b")
 _SENTENCE = re.compile(r"[^.!?\n]+")
 _ABOUT_SELF = re.compile(r"(?:\w+,? ){0,2}?(?:i|my|we|our)\b", re.IGNORECASE)
 _NAME = re.compile(r"\b(?:my name is|i am called|i'm called|call me)\b", re.IGNORECASE)
-# "I'm Anna", but not "I'm German".
-_IS_NAME = re.compile(
-    r"\b(?:[Ii]'?m|[Ii] am) (?!\w+(?:ish|ese|ican)\b|[AE]\w+ian\b)"
-    r"(?!(?:German|French|Dutch|Swiss|Greek|Indian|Italian|Russian|Canadian|Brazilian|Norwegian"
-    r"|Asian|Korean|Cuban|Catholic|Christian|Muslim|Buddhist|Hindu|Libra|Leo|Gemini|I)\b)[A-Z]\w+"
+# What is written with a capital after "I'm" and is no name.
+_NO_NAME_WORDS = """
+    German French Dutch Swiss Greek Indian Italian Russian Canadian Brazilian Norwegian Asian Korean
+    Cuban Catholic Christian Muslim Buddhist Hindu Jewish Libra Leo Gemini Aries Virgo Not So Very
+    Just Also Really Fine Good Great Okay Ok Tired Happy Sad Sorry Bored Sick Glad Pretty Ready
+    Single Married Here Back From In At Doing Going
+"""
+_NO_NAME = rf"(?!(?:{'|'.join(_NO_NAME_WORDS.split())}|\w+(?:ish|ese|ican)|[AE]\w+ian)\b)"
+_IS_NAME = re.compile(rf"\b(?:[Ii]'?m|[Ii] am) {_NO_NAME}(?P<name>[A-Z][^\W\d_A-Z]+)\b")
+_MY_NAME = re.compile(
+    r"\bmy name is (?!(?:not|a|an|the|my|also|so)\b)(?P<name>[^\W\d_]+)", re.IGNORECASE
 )
 _NAMED = re.compile(r"\b(?:name|named|called)\b", re.IGNORECASE)
 _ITS_NAME = re.compile(r"(?:his|her|its|their|the) names? (?:is|was|are|were)\b", re.IGNORECASE)
@@ -122,9 +134,11 @@ def line_asked_for(
         line = _first(kinds, persona)
         is_again = any(_kinds(_question(message) or "") == kinds for message in heard)
         return None if is_again and line not in news else line
-    for asks, answers in ((_HOBBY, _LIKES), (_DREAM, _WANTS)):
-        if asks.search(asked):
-            return _first([answers], news)
+    if _HOBBY.search(asked):
+        job = _first(_JOBS, persona)
+        return _first([_LIKES, _DOES], [line for line in news if line != job])
+    if _DREAM.search(asked):
+        return _first([_WANTS], news)
     if _ANYTHING.search(asked):
         return next((line for line in news if not _NAME.search(line)), None)
     if _OF_THE_PERSON.search(asked):
@@ -166,6 +180,12 @@ def told_by_person(question: str, said: Sequence[str]) -> str | None:
         return _named(wanted, sentences)
     told = [s for s in sentences if wanted and wanted <= content(s) and _ABOUT_SELF.match(s)]
     return told[-1] if told else None
+
+
+def name_told(message: str) -> str | None:
+    """What the person says that they are called; None where they do not say."""
+    found = _IS_NAME.search(message) or _MY_NAME.search(message)
+    return found["name"] if found else None
 
 
 def _named(wanted: set[str], sentences: Sequence[str]) -> str | None:

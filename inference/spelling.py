@@ -22,8 +22,8 @@ _LETS_BEGIN = re.compile(r"[^\w']$")
 
 
 def words_in(text: str) -> list[str]:
-    """Every run of letters, in lower case: "don't" is two."""
-    return _WORD.findall(text.lower())
+    """Every run of letters: "don't" is two."""
+    return _WORD.findall(text)
 
 
 class Lexicon:
@@ -35,7 +35,9 @@ class Lexicon:
     """
 
     def __init__(self, words: Iterable[str], vocabulary: Vocabulary) -> None:
-        self._words = sorted(words)
+        written = {word.lower(): word for word in words}
+        self.names = {word: name for word, name in written.items() if word != name}
+        self._words = sorted(written)
         self.parts = vocabulary.parts
         self.letters = [
             piece.strip().lower() if isinstance(piece, str) else None for piece in vocabulary.pieces

@@ -2,38 +2,57 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from inference.spelling import words_in
+from training.data.dialogue import Dialogue
 from training.data.readers import read_dialogues
 from training.grammar.generator import grammar_dialogues
 
+# A word where no sentence begins.
+_INSIDE = re.compile(r"(?:(?<=[^\W_])|(?<=,))\s+([^\W\d_]+)")
 # Almost any two or three letters are somebody's typing error or abbreviation.
 SHORT, SHORT_TIMES = 3, 10
+# So often must a word be written with a capital where no sentence begins to be a name.
+NAME_SHARE = 0.8
 
 
 def count_words(
     paths: Iterable[str | Path], *, at_least: int, grammar: int = 0, seed: int = 0
 ) -> list[str]:
     """The words that occur so often in files of dialogues (short ones many times as often), and
-    all those of `grammar` dialogues; sorted. Raises DataError."""
+    all those of `grammar` dialogues; sorted, each as most people write it. Raises DataError."""
     counts: Counter[str] = Counter()
-    for path in paths:
-        for dialogue in read_dialogues(path):
-            for text in (*dialogue.turns, *(line for own in dialogue.personas for line in own)):
-                counts.update(words_in(text))
+    written: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for text in _texts(dialogue for path in paths for dialogue in read_dialogues(path)):
+        counts.update(words_in(text.lower()))
+        for word in _INSIDE.findall(text):
+            written[word.lower()][word] += 1
     words = {
         word
         for word, count in counts.items()
         if count >= at_least * (SHORT_TIMES if len(word) <= SHORT else 1)
     }
-    for dialogue in grammar_dialogues(grammar, seed=seed, words=()):
-        words.update(word for turn in dialogue.turns for word in words_in(turn))
-    return sorted(words)
+    for text in _texts(grammar_dialogues(grammar, seed=seed)):
+        words.update(words_in(text))
+    return [_as_written(word, written[word]) for word in sorted(words)]
 
 
 def write_words(path: Path, words: Sequence[str]) -> None:
     """One a line."""
     path.write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
+
+
+def _texts(dialogues: Iterable[Dialogue]) -> Iterable[str]:
+    for dialogue in dialogues:
+        yield from dialogue.turns
+        for persona in dialogue.personas:
+            yield from persona
+
+
+def _as_written(word: str, written: Counter[str]) -> str:
+    name = max((other for other in written if other != word), key=written.__getitem__, default=word)
+    return name if written[name] >= NAME_SHARE * written.total() > 0 else word

@@ -48,6 +48,9 @@ IMPLIED = [
     ("I got married in the rain.", "are you married?", True),
     ("I am a proud father of four.", "any kids?", True),
     ("My kids are in bed.", "do you have children?", True),
+    ("My two kids are in bed.", "do you have a family?", True),
+    ("I have four noisy brothers.", "any family?", True),
+    ("I have a cat.", "do you have family?", None),
     ("I play the bagpipes.", "do you play an instrument?", True),
     ("I have two dogs.", "do you have a dog?", True),
     ("I adopted a dog who snores.", "do you have any pets?", True),
@@ -60,6 +63,7 @@ ASKED_FOR = [
     ("what do you collect?", "I collect old maps."),
     ("what color is your truck?", "My truck is red."),
     ("What do you do for fun?", "I collect old maps."),
+    ("do you have any hobbies?", "I collect old maps."),
     ("what's your biggest dream?", "I want to see snow once."),
     ("what is your wife called?", "My wife Agneta makes the best soup."),
     ("What’s your wife called", "My wife Agneta makes the best soup."),
@@ -152,6 +156,51 @@ def test_a_name_may_be_told_in_a_sentence_of_its_own() -> None:
     assert told_by_person("what was my dog's name?", said[:2]) is None
     assert told_by_person("what is my cat's name?", said) is None
     assert told_by_person("what is my name?", said) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "begins"),
+    [
+        ("Hi, I'm Tom from Chicago", "nice to meet you, tom"),
+        ("my name is anna. what's yours?", "nice to meet you, anna. my name is ida."),
+        ("I'm Bob, and you?", "nice to meet you, bob. my name is ida."),
+        ("I'm Bob. What do you do?", "nice to meet you, bob. i am a glassblower."),
+        ("I'm Bob. Do you have kids?", "yes, i have a son named theo."),
+        ("I'm German", None),
+        ("I'm Tired", None),
+        ("my name is not important", None),
+    ],
+)
+def test_whoever_says_their_name_is_greeted_by_it(
+    renderer: PromptRenderer, message: str, begins: str | None
+) -> None:
+    answers = Answers(renderer, Vocabulary.of(renderer.tokenizer))
+    persona = ["My name is Ida.", *PERSONA]
+    answer = answers.to([Turn("person", message)], persona, 40)
+    assert (answer and renderer.tokenizer.decode(list(answer.begins)).strip()) == begins
+    greeted = [Turn("person", "Hi!"), Turn("bot", "Nice to meet you. You?")]
+    again = answers.to([*greeted, Turn("person", "I'm Tom")], persona, 40)
+    assert again is None
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("Hi, I'm Tom from Chicago. It is late.", "You are Tom from Chicago."),
+        ("im Bob", "You are Bob."),
+        ("Hey, my name is Al!", "Your name is Al."),
+        ("I'm Spanish and I am Happy.", None),
+    ],
+)
+def test_a_name_is_remembered_however_it_was_told(
+    renderer: PromptRenderer, said: str, answer: str | None
+) -> None:
+    answers = Answers(renderer, Vocabulary.of(renderer.tokenizer))
+    turns = [Turn("person", said), Turn("bot", "I see."), Turn("person", "What's my name?")]
+    found = answers.to(turns, PERSONA, 40)
+    assert (found and renderer.tokenizer.decode(list(found.begins)).strip()) == (
+        answer and answer.lower()
+    )
 
 
 async def replies(

@@ -30,8 +30,9 @@ def test_words_that_occur_often_enough_are_listed(data: Path) -> None:
     listed = count(data, "--at-least", 2)
     assert {"nurse", "named", "what"} <= set(listed)
     assert listed == sorted(listed)
-    assert not {"bonjour", "émile", "am"} & set(listed)
-    assert {"bonjour", "émile", "quois", "nurse"} <= set(count(data, "--at-least", 1))
+    assert not {"bonjour", "Émile", "am"} & set(listed)
+    # Each is written as most people write it where no sentence begins.
+    assert {"bonjour", "Émile", "quois", "nurse"} <= set(count(data, "--at-least", 1))
 
 
 def test_short_words_must_occur_more_often(tmp_path: Path) -> None:
