@@ -18,7 +18,8 @@ from django.utils.safestring import SafeString
 from conversations.admin.changelist import BoundedPaginator
 from sms.filters import DeliveryFilter, OptedOutFilter
 from sms.models import Answer, Contact, DeliveryEvent, InboundMessage, Thread
-from sms.numbers import NumberInvalid, number_mask, number_parse
+from sms.numbers import NumberInvalid, address_parse, number_mask
+from sms.services.threads import contact_save
 
 REVEAL = "sms.reveal_number"
 
@@ -72,6 +73,9 @@ class ContactAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def masked(self, contact: Contact) -> str:
         return contact.masked
 
+    def save_model(self, request: HttpRequest, obj: Contact, form: Any, change: bool) -> None:
+        contact_save(contact=obj)
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Contact], search_term: str
     ) -> tuple[QuerySet[Contact], bool]:
@@ -79,7 +83,7 @@ class ContactAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if not search_term.strip():
             return queryset, False
         try:
-            return queryset.filter(number=number_parse(search_term)), False
+            return queryset.filter(number=address_parse(search_term).number), False
         except NumberInvalid as error:
             self.message_user(request, f"{str(error).capitalize()}.", messages.WARNING)
             return queryset.none(), False
@@ -99,7 +103,7 @@ class ContactAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         changed = list(queryset.exclude(is_blocked=blocked))
         for contact in changed:
             contact.is_blocked = blocked
-            contact.save(update_fields=["is_blocked"])
+            contact_save(contact=contact)
             self.log_change(request, contact, f"{word}.")
         count = len(changed)
         self.message_user(request, f"{word} {count} number{'' if count == 1 else 's'}.")

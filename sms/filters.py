@@ -8,7 +8,7 @@ from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from sms.models import Answer, Contact, State, Thread
+from sms.models import UNSETTLED, Answer, Contact, State, Thread
 from sms.services.status import BAD_STATUSES
 
 
@@ -25,7 +25,7 @@ class DeliveryFilter(SimpleListFilter):
             case "failed":
                 return queryset.filter(bad)
             case "owed":
-                return queryset.filter(state__in=(State.OWED, State.SENDING))
+                return queryset.filter(state__in=UNSETTLED)
             case "arrived":
                 return queryset.filter(delivery_status__in=("delivered", "read"))
         return queryset

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import phonenumbers
 
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 WHATSAPP = "whatsapp:"
 
 
@@ -49,14 +50,16 @@ def address_parse(text: str, *, short_code: bool = False) -> Address:
     """An address as in Twilio's `From` and `To`: `+1…` or `whatsapp:+1…`.
 
     With `short_code` the few digits of one are an address too: our own number may be one. Texts
-    *from* one come from machines, and two machines would talk for ever. Raises NumberInvalid.
+    *from* one come from machines, and two machines would talk for ever. A number in E.164 is taken
+    as it is: WhatsApp goes on writing Mexico's with a digit that its plan no longer has, and who
+    can text has a number. Raises NumberInvalid.
     """
     text = text.strip()
     whatsapp = text.lower().startswith(WHATSAPP)
     rest = text[len(WHATSAPP) :] if whatsapp else text
     if short_code and not whatsapp and _SHORT_CODE.fullmatch(rest):
         return Address(rest)
-    return Address(number_parse(rest), whatsapp)
+    return Address(rest if _E164.fullmatch(rest) else number_parse(rest), whatsapp)
 
 
 def number_mask(number: str) -> str:

@@ -21,7 +21,7 @@ from rest_framework.response import Response
 
 from conversations.api.base import ApiView
 from conversations.api.errors import error_response
-from conversations.api.streaming import EVENT_STREAM
+from conversations.api.streaming import stream_response
 from conversations.models import Persona
 from conversations.services.database import db_release, db_wait
 from conversations.services.engine import bundle, engine, sampling_params
@@ -126,7 +126,7 @@ class ChatCompletions(OpenAiView):
         completion = Completion(asked.persona_lines(), asked.turns(), asked.sampling())
         if asked.stream:
             db_release()
-            return StreamingHttpResponse(completion.stream(), content_type=EVENT_STREAM)
+            return stream_response(completion.stream())
         return Response(db_wait(completion.whole))
 
 

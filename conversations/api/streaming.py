@@ -43,11 +43,14 @@ def event_stream(
     The reply goes on when the client leaves.
     """
     db_release()
-    response = StreamingHttpResponse(
-        _events(reply_id, after_seq, first), content_type=f"{EVENT_STREAM}; charset=utf-8"
-    )
+    return stream_response(_events(reply_id, after_seq, first))
+
+
+def stream_response(events: AsyncIterator[str]) -> StreamingHttpResponse:
+    """A response of server-sent events, each passed on at once."""
+    response = StreamingHttpResponse(events, content_type=f"{EVENT_STREAM}; charset=utf-8")
     response["Cache-Control"] = "no-store"
-    # nginx passes each event on at once instead of collecting them.
+    # Else nginx collects them.
     response["X-Accel-Buffering"] = "no"
     return response
 

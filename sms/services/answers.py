@@ -12,22 +12,26 @@ import logging
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 
 from conversations.models import RETRIABLE, UNFINISHED, Message, Status
 from conversations.services.database import db_read, db_write
 from conversations.services.errors import ServiceError
+from conversations.services.events import ReplyEnded
 from conversations.services.replies import reply_stream
-from sms import wording
-from sms.models import Answer, State
-from sms.services.inbound import answer_write, answers_unsettled_before, chat_send
+from sms import client, wording
+from sms.models import UNSETTLED, Answer, State
+from sms.services.inbound import answer_write, chat_send
 
 logger = logging.getLogger(__name__)
 
 # A reply that failed or was cut off by a restart is written again this often.
 RUNS = 3
 TURN_POLL_SECONDS = 0.1
+DUE_AT_ONCE = 100
+# Where a full engine does not say how long it will be.
+BUSY_SECONDS = 1.0
 
 
 async def answer_before_deadline(*, answer_id: UUID, deadline: float) -> Answer:
@@ -42,15 +46,21 @@ async def answer_before_deadline(*, answer_id: UUID, deadline: float) -> Answer:
             await answer_finish(answer_id=answer_id)
             while True:
                 if await db_read(_is_next, answer_id):
-                    return await db_write(_take, answer_id)
+                    break
                 await asyncio.sleep(TURN_POLL_SECONDS)  # an earlier text is answered first
     except TimeoutError:
         return await db_write(_leave_to_rest, answer_id)
+    # Outside the deadline: what is taken is given.
+    return await db_write(_take, answer_id)
 
 
 async def answer_finish(*, answer_id: UUID) -> None:
-    """Wait until an answer has its text, starting its reply if nobody writes it."""
-    for run in range(1, RUNS + 1):
+    """Wait until an answer has its text, starting its reply if nobody writes it.
+
+    A full engine is waited for, however long it takes; whoever has a deadline leaves then.
+    """
+    run = 1
+    while True:
         answer = await db_read(_with_reply, answer_id)
         reply = answer.reply
         if answer.text or reply is None:
@@ -59,10 +69,21 @@ async def answer_finish(*, answer_id: UUID) -> None:
         if reply.status in RETRIABLE and not await db_write(_again, answer, reply):
             is_last = True
         elif reply.status in (*UNFINISHED, *RETRIABLE):
-            async for _ in reply_stream(reply_id=reply.pk):
-                pass
+            ended = await _written(reply)
+            if ended.error_code == "busy":
+                await asyncio.sleep(ended.retry_after or BUSY_SECONDS)
+                continue
         if await db_write(_shape, answer_id, is_last=is_last):
             return
+        run += 1
+
+
+async def _written(reply: Message) -> ReplyEnded:
+    """Wait for the end of a reply."""
+    async for event in reply_stream(reply_id=reply.pk):
+        if isinstance(event, ReplyEnded):
+            return event
+    raise AssertionError("a reply's stream ends with ReplyEnded")
 
 
 def answer_take_for_rest(*, answer_id: UUID) -> Answer | None:
@@ -80,7 +101,20 @@ def answer_take_for_rest(*, answer_id: UUID) -> Answer | None:
 def _is_next(answer_id: UUID) -> bool:
     """Whether no earlier answer of its thread is still on its way. Once true it stays so: later
     texts get later rows, and what is settled is never owed again."""
-    return not answers_unsettled_before(answer=Answer.objects.get(pk=answer_id))
+    return _next_of_threads().filter(pk=answer_id).exists()
+
+
+def _next_of_threads() -> QuerySet[Answer]:
+    """The answers that no earlier one of their thread is to come before.
+
+    Without credentials for the REST API an earlier one that missed its request never comes.
+    """
+    earlier = Answer.objects.filter(
+        thread=OuterRef("thread"), inbound_id__lt=OuterRef("inbound_id"), state__in=UNSETTLED
+    )
+    if not client.is_configured():
+        earlier = earlier.exclude(state=State.OWED, due_at__lte=timezone.now())
+    return Answer.objects.filter(~Exists(earlier))
 
 
 def _take(answer_id: UUID) -> Answer:
@@ -132,7 +166,7 @@ def _shape(answer_id: UUID, *, is_last: bool) -> bool:
     return True
 
 
-def answers_due(*, now: datetime, limit: int = 100) -> list[UUID]:
-    """Answers to be sent through the REST API now, the oldest first."""
-    due = Answer.objects.filter(state=State.OWED, due_at__lte=now).order_by("inbound_id")
-    return list(due.values_list("pk", flat=True)[:limit])
+def answers_due(*, now: datetime) -> list[UUID]:
+    """Answers to be sent through the REST API now, the oldest first, one of each thread."""
+    due = _next_of_threads().filter(state=State.OWED, due_at__lte=now).order_by("inbound_id")
+    return list(due.values_list("pk", flat=True)[:DUE_AT_ONCE])

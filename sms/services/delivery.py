@@ -25,7 +25,7 @@ from conversations.services.database import db_read, db_write
 from sms import client
 from sms.client import Outcome, Sent, TryLater, Unknown
 from sms.models import Answer, State, Thread
-from sms.services.answers import answer_finish, answer_take_for_rest
+from sms.services.answers import answer_take_for_rest
 from sms.services.status import OPTED_OUT, status_note
 from sms.twiml import status_callback_url
 
@@ -39,9 +39,8 @@ LOOK_AFTER = timedelta(minutes=1)
 
 
 async def answer_deliver(*, answer_id: UUID) -> State | None:
-    """Finish an answer's reply if need be and send it. Returns the state it is in afterwards; None
-    when there was nothing to send: somebody else does it, or it is not its turn."""
-    await answer_finish(answer_id=answer_id)
+    """Send an answer that has its text. Returns the state it is in afterwards; None when there was
+    nothing to send: somebody else does it, or it is not its turn."""
     answer = await db_write(answer_take_for_rest, answer_id=answer_id)
     if answer is None:
         return None

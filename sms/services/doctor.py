@@ -168,8 +168,20 @@ def _numbers(number: str, owned: list[Any]) -> Iterator[Finding]:
         shown = each.phone_number
         if not (each.capabilities or {}).get("sms"):
             yield Finding(shown, "error", "cannot text", "Choose a number with SMS capability.")
+        elif each.sms_application_sid:
+            yield Finding(
+                shown,
+                "error" if number or len(owned) == 1 else "warning",
+                f"texts go to the TwiML application {each.sms_application_sid}, not here",
+                "It goes before the number's own webhook. Choose “Webhook” instead in the console, "
+                "or run manage.py sms_doctor --register --number NUMBER.",
+            )
         elif each.sms_url == webhook_url() and str(each.sms_method).upper() == "POST":
-            yield Finding(shown, "ok", f"texts go to {webhook_url()}")
+            yield Finding(
+                shown,
+                "ok",
+                f"texts go to {webhook_url()} (if no Messaging Service takes them first)",
+            )
         else:
             yield Finding(
                 shown,
@@ -195,5 +207,6 @@ def webhook_register(*, number: str, http_client: HttpClient | None = None) -> b
             sms_method="POST",
             sms_fallback_url=webhook_url(),
             sms_fallback_method="POST",
+            sms_application_sid="",  # would go before the webhook
         )
     return bool(owned)

@@ -18,11 +18,11 @@ from conversations.services.errors import MessageInvalid, NoCharacter, StorageUn
 from conversations.services.messages import Exchange, message_send
 from sms import wording
 from sms.keywords import command_of, opt_out_of
-from sms.models import UNSETTLED, Answer, InboundMessage, Kind, State, Thread
+from sms.models import Answer, InboundMessage, Kind, Thread
 from sms.payload import IncomingText
 from sms.segments import text_cost, text_fit
 from sms.services.limits import limit_exceeded
-from sms.services.threads import thread_conversation, thread_lock, thread_reset
+from sms.services.threads import answers_cancel, thread_conversation, thread_lock, thread_reset
 
 logger = logging.getLogger(__name__)
 
@@ -103,10 +103,10 @@ class _Reception:
         opt_out = opt_out_of(
             self.text.body, self.text.opt_out_type, opted_out=bool(self.thread.opted_out_at)
         )
-        if self.thread.contact.is_blocked:
-            return self._save(Kind.BLOCKED)
         if opt_out:
             return self._opt(opt_out)
+        if self.thread.contact.is_blocked:
+            return self._save(Kind.BLOCKED)
         if self.thread.opted_out_at:
             return self._save(Kind.OPTED_OUT)
         if not self.text.body.strip() and not self.text.media_count:
@@ -134,12 +134,11 @@ class _Reception:
             return self._save(Kind.CHAT, "no_character", says=wording.NOBODY)
 
     def _opt(self, word: str) -> Answer | None:
+        this = Thread.objects.filter(pk=self.thread.pk)
         if word != "HELP":
-            opted_out_at = self.now if word == "STOP" else None
-            Thread.objects.filter(pk=self.thread.pk).update(opted_out_at=opted_out_at)
+            this.update(opted_out_at=self.now if word == "STOP" else None)
         if word == "STOP":
-            owed = Answer.objects.filter(thread=self.thread, state__in=(State.OWED, State.UNKNOWN))
-            owed.update(state=State.CANCELLED)
+            answers_cancel(threads=this)
         return self._save(Kind(word.lower()), self.text.opt_out_type or word)
 
     def _command(self, command: str) -> Answer | None:
@@ -197,10 +196,3 @@ def answer_write(*, answer: Answer, says: str) -> None:
     answer.text = text_fit(says, max_segments=settings.ENV.sms_max_segments, prefix=answer.prefix)
     cost = text_cost(answer.text)
     answer.encoding, answer.segments = cost.encoding, cost.segments
-
-
-def answers_unsettled_before(*, answer: Answer) -> bool:
-    """Whether an earlier answer of the same thread is still on its way."""
-    return Answer.objects.filter(
-        thread=answer.thread_id, inbound_id__lt=answer.inbound_id, state__in=UNSETTLED
-    ).exists()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
 
 from conversations.models import Channel, Conversation
 from conversations.services.conversations import conversation_reset, conversation_start
 from conversations.services.owners import Owner
-from sms.models import Contact, Thread
+from sms.models import Answer, Contact, State, Thread
 from sms.payload import IncomingText
 
 
@@ -48,6 +50,20 @@ def thread_reset(*, thread: Thread) -> Conversation:
     if thread.conversation is None:
         return _put_on(thread, conversation_start(channel=Channel.SMS, owner=Owner()))
     return _put_on(thread, conversation_reset(conversation=thread.conversation))
+
+
+def contact_save(*, contact: Contact) -> None:
+    """Save a number; once it is blocked nothing goes out to it, whatever is owed."""
+    with transaction.atomic():
+        contact.save()
+        if contact.is_blocked:
+            answers_cancel(threads=contact.threads.all())
+
+
+def answers_cancel(*, threads: QuerySet[Thread]) -> None:
+    """Let go of what is owed, and of what may or may not have arrived."""
+    owed = Answer.objects.filter(thread__in=threads, state__in=(State.OWED, State.UNKNOWN))
+    owed.update(state=State.CANCELLED)
 
 
 def _expired(thread: Thread, conversation: Conversation, now: datetime) -> bool:

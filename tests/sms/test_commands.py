@@ -149,6 +149,12 @@ def test_the_doctor_registers_the_webhook(twilio_api: TwilioApi, env: Any) -> No
     twilio_api.numbers = [owned(sms_url="")]
     assert doctor(number=OURS, register=True)["ok"]
     assert twilio_api.numbers[0]["sms_url"] == WEBHOOK
+    # A TwiML application would take all texts before that.
+    twilio_api.numbers[0]["sms_application_sid"] = f"AP{'3' * 32}"
+    report = doctor(number=OURS)
+    assert not report["ok"]
+    assert "TwiML application" in report["by_name"][OURS]["detail"]
+    assert doctor(number=OURS, register=True)["ok"]
     with pytest.raises(CommandError, match="no such number"):
         call_command("sms_doctor", number="+14155550177", register=True)
 

@@ -16,11 +16,12 @@ from django.utils import timezone
 
 from conversations.models import Message, Status
 from conversations.services.errors import ServiceError
-from inference.errors import EngineStopped
+from inference.errors import EngineBusy, EngineStopped
 from sms import wording
-from sms.models import Answer, State, Thread
+from sms.models import Answer, Contact, State, Thread
 from sms.payload import IncomingText
 from sms.services.inbound import Receipt, text_receive
+from sms.services.threads import contact_save
 from sms.services.worker import Worker
 from tests.sms.conftest import Phone, SlowEngine
 from tests.sms.payloads import OURS, PERSON, sms, status, whatsapp
@@ -328,3 +329,59 @@ async def test_a_reply_that_cannot_be_had_again_is_apologised_for(
     monkeypatch.setattr("sms.services.answers.chat_send", refuse)
     engine.error = EngineStopped("gone")
     assert wording.NO_WORDS in str(await phone.says(sms("hello")))
+
+
+async def test_without_the_rest_api_a_late_reply_holds_up_no_later_text(
+    phone: Phone, engine: SlowEngine, env: Any
+) -> None:
+    await late(phone, engine, sms("slow one"))
+    env(sms_deadline=5, twilio_account_sid="")
+    assert await phone.says(sms("/help")) == wording.HELP
+    assert await phone.says(sms("still there?")) == "You said still there?."
+
+
+async def test_a_full_engine_is_waited_for(
+    phone: Phone, engine: SlowEngine, env: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env(sms_deadline=8)
+    monkeypatch.setattr("sms.services.answers.RUNS", 1)
+    engine.error = EngineBusy(256, 0.4)
+    saying = asyncio.create_task(phone.says(sms("hello")))
+    await engine.begun.wait()
+    engine.error = None
+    assert await saying == f"{wording.GREETING}\nYou said hello."
+
+
+async def test_what_waits_for_an_earlier_text_holds_up_nobody_else(
+    phone: Phone, engine: SlowEngine, twilio_api: TwilioApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await late(phone, engine, sms("slow one"))
+    for _ in range(3):
+        await phone.says(sms("/help"))
+    other = await late(phone, engine, sms("me too", From="+14155550199"))
+    for answer in [answer async for answer in Answer.objects.order_by("inbound_id")]:
+        await settled(answer)
+    await Answer.objects.aupdate(state=State.OWED, due_at=timezone.now())
+    await Answer.objects.filter(pk=first.pk).aupdate(due_at=timezone.now() + timedelta(hours=1))
+    monkeypatch.setattr("sms.services.answers.DUE_AT_ONCE", 3)
+    twilio_api.texts.clear()
+    await Worker.here().settle_due()
+    await other.arefresh_from_db()
+    assert other.state == State.SENT
+    assert [text["to"] for text in twilio_api.texts] == ["+14155550199"]
+
+
+async def test_nothing_goes_out_to_a_blocked_number(
+    phone: Phone, engine: SlowEngine, twilio_api: TwilioApi
+) -> None:
+    twilio_api.script = [429]
+    answer = await settled(await late(phone, engine, sms("slow one")))
+    assert answer.state == State.OWED
+    contact = await Contact.objects.aget()
+    contact.is_blocked = True
+    await sync_to_async(contact_save)(contact=contact)
+    await due_now()
+    await Worker.here().settle_due()
+    await answer.arefresh_from_db()
+    assert answer.state == State.CANCELLED
+    assert twilio_api.texts == []

@@ -72,10 +72,21 @@ async def test_stop_works_over_the_limit(phone: Phone, engine: SlowEngine, env: 
 
 async def test_a_blocked_number_is_not_answered(phone: Phone, engine: SlowEngine) -> None:
     await Contact.objects.acreate(number=PERSON, is_blocked=True)
-    for body in ("hello", "/help", "STOP"):
+    for body in ("hello", "/help"):
         assert await phone.says(sms(body)) is None
     assert engine.asked == []
     assert {row.kind async for row in InboundMessage.objects.all()} == {Kind.BLOCKED}
+
+
+async def test_stop_from_a_blocked_number_is_kept_for_when_it_is_not(
+    phone: Phone, engine: SlowEngine
+) -> None:
+    contact = await Contact.objects.acreate(number=PERSON, is_blocked=True)
+    assert await phone.says(sms("STOP")) is None
+    contact.is_blocked = False
+    await contact.asave()
+    assert await phone.says(sms("hello")) is None
+    assert engine.asked == []
 
 
 async def _pass(*, seconds: int) -> None:

@@ -32,8 +32,12 @@ def test_addresses_of_sms_and_whatsapp() -> None:
     assert address_parse("WhatsApp:+14155550123") == Address("+14155550123", whatsapp=True)
     assert str(address_parse("whatsapp:+14155550123")) == "whatsapp:+14155550123"
     assert address_parse("12345", short_code=True) == Address("12345")
-    with pytest.raises(NumberInvalid):
-        address_parse("12345")
+    # As WhatsApp writes numbers of Mexico, one digit longer than they are.
+    mexico = Address("+5215541637145", whatsapp=True)
+    assert address_parse("whatsapp:+5215541637145") == mexico
+    for wrong in ("12345", "+12345", "+1415555987654321", "whatsapp:+0123456789"):
+        with pytest.raises(NumberInvalid):
+            address_parse(wrong)
 
 
 @pytest.mark.parametrize(

@@ -49,60 +49,6 @@ class TwilioApi:
         return text
 
 
-class _Handler(BaseHTTPRequestHandler):
-    api: TwilioApi
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        place = urlsplit(self.path)
-        query = {name: values[0] for name, values in parse_qs(place.query).items()}
-        if place.path.endswith("/Messages.json"):
-            found = [t for t in self.api.texts if t["to"] == query["To"]]
-            self._answer(200, {"messages": found, "page": 0, "page_size": 50})
-        elif place.path.endswith("/IncomingPhoneNumbers.json"):
-            wanted = query.get("PhoneNumber")
-            owned = [n for n in self.api.numbers if wanted in (None, n["phone_number"])]
-            self._answer(200, {"incoming_phone_numbers": owned, "page": 0, "page_size": 50})
-        elif self.api.is_strange:
-            self._answer(401, {"code": 20003, "message": "Authenticate", "status": 401})
-        else:
-            self._answer(200, {"sid": "AC", "status": self.api.account_status})
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        form = {name: values[0] for name, values in parse_qs(body).items()}
-        if "/IncomingPhoneNumbers/" in self.path:
-            number = self.api.numbers[0]
-            number.update(sms_url=form["SmsUrl"], sms_method=form["SmsMethod"])
-            self._answer(200, number)
-            return
-        self.api.attempts += 1
-        step = self.api.script.pop(0) if self.api.script else "sent"
-        if step == "lost":
-            self.api.take(form)
-            self.close_connection = True
-        elif step == "sent":
-            self._answer(201, self.api.take(form))
-        else:
-            if step == "taken 500":
-                self.api.take(form)
-                step = 500
-            status, code = step if isinstance(step, tuple) else (int(step), 20000 + int(step))
-            message = f"The 'To' number {form['To']} has a problem."
-            error = {"code": code, "message": message, "status": status}
-            self._answer(status, error | {"more_info": "https://www.twilio.com/docs/errors"})
-
-    def _answer(self, status: int, content: dict[str, Any]) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
 class Handler(BaseHTTPRequestHandler):
     api: ClassVar[TwilioApi]
 
@@ -130,6 +76,7 @@ class Handler(BaseHTTPRequestHandler):
         if "/IncomingPhoneNumbers/" in self.path:
             number = self.api.numbers[0]
             number.update(sms_url=form["SmsUrl"], sms_method=form["SmsMethod"])
+            number["sms_application_sid"] = form.get("SmsApplicationSid", "")
             self._answer(200, number)
         else:
             self._message(form)
