@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inference.facts import true_answer
-from inference.prompt import PromptRenderer, Turn, texts_of
+from inference.facts import QUESTION_CHARACTERS, true_answer
+from inference.names import name_told
+from inference.prompt import PromptRenderer, Turn, straight, texts_of
 from inference.repetition import RECENT_TURNS
-from inference.retrieval import line_asked_for, name_told, nearest_line, told_by_person, was_said
+from inference.retrieval import line_asked_for, nearest_line, told_by_person, was_said
 from inference.tact import KINDS, out_of_place
 from inference.vocabulary import Vocabulary
 from inference.words import turned
@@ -26,10 +27,8 @@ from inference.words import turned
 if TYPE_CHECKING:
     from inference.meanings import Meanings
 
-# A question is at the end of a message, and no longer.
-QUESTION_CHARACTERS = 200
-# So many turns of the person's are looked through for what they have told.
-REMEMBERED_TURNS = 20
+# So many turns of the person's, and so much of each, are looked through for what they have told.
+REMEMBERED_TURNS, REMEMBERED_LENGTH = 20, 1000
 _WHAT_IT_IS = "I am a computer program that plays a character."
 _KIND = (
     r"(?:(?:real|actual|human|living) )?"
@@ -74,8 +73,10 @@ class Answers:
     def to(self, turns: Sequence[Turn], persona: Sequence[str], room: int) -> Answer | None:
         """The answer to the last turn; None where the persona does not have it, or it takes more
         than `room` tokens."""
-        message = turns[-1].text[-QUESTION_CHARACTERS:] if turns else ""
+        message = straight(turns[-1].text[-QUESTION_CHARACTERS:]) if turns else ""
         said = texts_of("bot", turns)[-RECENT_TURNS:]
+        heard = texts_of("person", turns[:-1])[-REMEMBERED_TURNS:]
+        heard = [straight(text[-REMEMBERED_LENGTH:]) for text in heard]
         unsaid: Sequence[int] = ()
         if _ASKS_WHAT_IT_IS.search(message):
             text = _WHAT_IT_IS
@@ -86,8 +87,8 @@ class Answers:
         else:
             name = name_told(message)
             asked = _WHAT_NAME if name and _ASKS_BACK.search(message) else message
-            text = self._told(asked, persona, said, texts_of("person", turns[:-1]))
-            if name and not was_said(_PLEASURE, said):
+            text = self._told(asked, persona, said, heard)
+            if name and not was_said(_PLEASURE, texts_of("bot", turns)):
                 text = f"{_PLEASURE}, {name}. {text}" if text else f"{_PLEASURE}, {name}"
         begins = self._encode(text) if text else ()
         if not 0 < len(begins) <= room:
@@ -102,7 +103,7 @@ class Answers:
         self, message: str, persona: Sequence[str], said: Sequence[str], heard: Sequence[str]
     ) -> str:
         """What the person has told, or the line of the persona; empty where neither answers."""
-        if told := told_by_person(message, heard[-REMEMBERED_TURNS:]):
+        if told := told_by_person(message, heard):
             return _to_person(told)
         line = line_asked_for(message, persona, said, heard[-RECENT_TURNS:])
         if line is None and self._meanings:

@@ -76,7 +76,7 @@ class CaseRestorer:
         self._names, self._known = names, known
         self._held = ""
         self._sentence_starts = True
-        self._after_stop = False
+        self._after_stop = self._after_digit = False
         self._said = ("", "")
 
     def add(self, text: str) -> str:
@@ -110,6 +110,7 @@ class CaseRestorer:
         kind = match.lastgroup
         if kind == "word":
             text = self._word(text)
+        self._after_digit = kind == "digit"
         if kind == "space":
             self._sentence_starts |= self._after_stop
         if kind == "stop":
@@ -121,6 +122,8 @@ class CaseRestorer:
     def _word(self, word: str) -> str:
         base = _APOSTROPHE.split(word, maxsplit=1)[0]
         before, self._said = self._said, (self._said[1], word)
+        if self._after_digit:  # "1st"
+            return word
         if base == "i":
             return "I" + word[1:]
         name = self._names.get(base) or self._known.get(base) or NAMES.get(base)

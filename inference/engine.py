@@ -15,7 +15,7 @@ from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from inference.answering import NO_ANSWER, Answer
+from inference.answering import NO_ANSWER, REMEMBERED_LENGTH, REMEMBERED_TURNS, Answer
 from inference.bundle import Bundle
 from inference.casing import CaseRestorer, names_in
 from inference.contest import Contest
@@ -29,7 +29,7 @@ from inference.prompt import Prompt, Turn, texts_of
 from inference.repetition import Echo
 from inference.request import Request
 from inference.rerank import Judge
-from inference.spelling import Spelling, words_in
+from inference.spelling import Spelling, WordList, words_in
 
 if TYPE_CHECKING:
     from inference.worker import Worker
@@ -148,7 +148,7 @@ class Engine:
             cache_key=cache_key,
             detokenizer=Detokenizer(model.vocabulary.pieces, case),
             loop=asyncio.get_running_loop(),
-            avoided=avoided,
+            avoided=frozenset(avoided),
         )
         copying = _copying(model, request.prompt, params, answer.begins)
         spelling = _spelling(model, persona, turns)
@@ -190,6 +190,8 @@ def _spelling(model: Model, persona: Sequence[str], turns: Sequence[Turn]) -> Sp
     """What the character said before does not count: it may be from before there was a list."""
     if model.lexicon is None:
         return None
-    told = [*persona, *texts_of("person", turns)]
-    own = frozenset(word for text in told for word in words_in(text.lower()))
-    return Spelling(model.lexicon, own)
+    heard = texts_of("person", turns)[-REMEMBERED_TURNS:]
+    told = (*persona, *(text[-REMEMBERED_LENGTH:] for text in heard))
+    return Spelling(
+        model.lexicon, WordList({word for text in told for word in words_in(text.lower())})
+    )

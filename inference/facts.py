@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+# A question is at the end of a message, and no longer.
+QUESTION_CHARACTERS = 200
 _KINDS = {
     "pet": """
         dog puppy cat kitten bird parrot budgie canary fish goldfish hamster gerbil rabbit ferret
@@ -28,7 +30,7 @@ _KINDS = {
 }
 # Whoever has one says so in a persona: what no line touches upon is not so.
 _TOLD_KINDS = frozenset({"pet", "child", "sibling", "instrument", "partner"})
-_TOLD_BY = frozenset({"have", "play", "am"})
+_TOLD_BY = frozenset({"have", "play"})
 _KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 _SAME = {
     "kid": "child",
@@ -84,6 +86,13 @@ _ATTRIBUTES = (
 )
 _STATEMENT = re.compile(r"\bi (?P<rest>.+)")
 _POSSESSION = re.compile(r"\bmy (?P<rest>.+)")
+# "My neighbor's dog", "my late husband".
+_NOT_MINE = re.compile(r"\S+'s\b|(?:late|ex|former|first|dream|imaginary)\b")
+# "I have outlived three cars": done, not owned.
+_DONE = re.compile(
+    r"(?!red\b|wicked\b)\w+ed\b|(?:been|met|seen|lost|had|won|written|read|broken|eaten|driven"
+    r"|flown|ridden|sold|built|made|found|forgotten|taught|thrown|fallen|never)\b"
+)
 _QUESTION = re.compile(
     r"(?:^|[.!?,;] *|\b(?:so|and|but|well|oh|hi|hey|hello) +)"
     r"(?:(?P<be>do|are) you (?P<rest>[^.!?]+?)|(?:have you got |got )?any (?P<any>[^.!?]+?))\W*$"
@@ -95,13 +104,17 @@ _RELATIVES = (
 )
 # What follows from a sentence beside what it says.
 _IMPLIED = (
-    (r"\bmy (?:wife|husband)\b(?!.*\b(?:died|left|passed))", "am married", "not am single"),
+    (
+        r"\bmy (?:wife|husband)\b(?!.*\b(?:died|left|passed|divorced))",
+        "am married",
+        "not am single",
+    ),
     (r"\bi am (?:single|divorced|a widow|a widower|widowed)\b", "not am married"),
     (r"\bi am married\b", "not am single"),
     (r"\bgot married\b", "am married"),
     (r"\bi am an? (?:\w+ )?(?:mother|father|mom|dad|parent)\b", "have children"),
     (r"\ban only child\b", "not have siblings"),
-    (rf"\b(?:my (?:\w+ )?|i have (?:\w+ ){{0,3}}?)(?:{_RELATIVES})\b", "have family"),
+    (rf"\b(?:my|i have)(?: (?!no\b|never\b)\w+){{0,2}}? (?:{_RELATIVES})\b", "have family"),
     (r"\bi am allergic\b", "have allergies"),
     (r"\bi am (?:a )?(?:vegan|vegetarian)\b", "not eat meat"),
     (r"\bi (?:am )?study(?:ing)?\b|\bi am a student\b", "am student"),
@@ -131,8 +144,8 @@ class Fact:
         if self.holds == other.holds:
             return False
         true, false = (self, other) if self.holds else (other, self)
-        # Who has no pets has no dog; who has no dog may have pets.
-        return not false.words.isdisjoint({*true.words, *map(_kind, true.words)})
+        # Who has no pets has no dog; who has no dog may have pets, and who has no small dog a dog.
+        return false.words <= {*true.words, *map(_kind, true.words)}
 
     def supports(self, other: Fact) -> bool:
         """Whether the other is true where this one is. Who has a dog has pets."""
@@ -182,14 +195,17 @@ def true_answer(question: str, persona: Sequence[str]) -> tuple[bool, str] | Non
             if any(says_so(fact, other) for fact in _known(line) for other in would_be):
                 return yes, line
     untold = _TOLD_KINDS - _kinds(_words(persona))
-    if any(other.key in _TOLD_BY and _kinds(other.words) <= untold for other in would_be):
+    if any(
+        _kinds(other.words) <= untold and (other.key in _TOLD_BY or "married" in other.words)
+        for other in would_be
+    ):
         return False, ""
     return None
 
 
 def _asked(question: str) -> str | None:
     """What yes would state: "have any pets", "am a nurse"."""
-    found = _QUESTION.search(_spelled_out(question))
+    found = _QUESTION.search(_spelled_out(question[-QUESTION_CHARACTERS:]))
     if found is None:
         return None
     if found["any"]:
@@ -227,7 +243,7 @@ def _facts(clause: str) -> Iterator[Fact]:
             return
     if found := _STATEMENT.search(clause):
         yield from _statement(found["rest"])
-    elif found := _POSSESSION.search(clause):
+    elif (found := _POSSESSION.search(clause)) and not _NOT_MINE.match(found["rest"]):
         words, count = _object(found["rest"].split()[:2])
         if owned := words.intersection([*_KIND_OF, *_KINDS]):
             yield Fact("have", owned, count=count)
@@ -245,6 +261,8 @@ def _statement(rest: str) -> Iterator[Fact]:
     if words and words[0] in {"not", "no", "never"}:
         holds = not holds
         words.pop(0)
+    if verb == "have" and words and _DONE.match(words[0]):
+        return
     if verb in _DISLIKES:
         verb, holds = "like", not holds
     about, count = _object(words)

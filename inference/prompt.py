@@ -52,6 +52,11 @@ class Turn:
     text: str
 
 
+def straight(text: str) -> str:
+    """With plain quotes and apostrophes instead of curly ones."""
+    return text.translate(_CURLY)
+
+
 def texts_of(speaker: Speaker, turns: Iterable[Turn]) -> list[str]:
     """What one side said."""
     return [turn.text for turn in turns if turn.speaker == speaker]
@@ -196,7 +201,7 @@ class PromptRenderer:
 
     def normalize(self, text: str) -> str:
         """Text as the model has seen text: one line, plain quotes, no space before punctuation."""
-        text = _CONTROL.sub(" ", unicodedata.normalize("NFC", text).translate(_CURLY))
+        text = _CONTROL.sub(" ", straight(unicodedata.normalize("NFC", text)))
         text = _SPACE_BEFORE_PUNCTUATION.sub(r"\1", " ".join(text.split()))
         return text.lower() if self.lowercase else text
 

@@ -68,7 +68,7 @@ class Request:
     cache_key: str | None
     detokenizer: Detokenizer
     loop: asyncio.AbstractEventLoop
-    avoided: Tokens[int] = ()
+    avoided: frozenset[int] = frozenset()
     replies: list[Reply] = field(default_factory=list)
     submitted_at: float = field(default_factory=monotonic)
     admitted_at: float = 0.0

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from inference.facts import facts_answered, facts_known
-from inference.prompt import Turn, texts_of
+from inference.prompt import Turn, straight, texts_of
 from inference.repetition import RECENT_TURNS
 from inference.words import content, words
 
@@ -49,7 +49,7 @@ class Judge:
         own = texts_of("bot", turns)[-RECENT_TURNS:]
         self._said = [_pairs(words(text)) for text in own]
         self._facts = facts_known(persona)
-        self._question = turns[-1].text if turns else ""
+        self._question = straight(turns[-1].text) if turns else ""
         self._subjects = (content(" ".join(persona)), content(self._question))
 
     def score(self, candidate: Candidate) -> float:

@@ -11,6 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from inference.facts import QUESTION_CHARACTERS
+from inference.kinds import DREAM, HOBBY, IDENTITY, JOB
+from inference.names import name_told
 from inference.words import content, content_words
 
 _QUESTION = re.compile(
@@ -24,75 +27,11 @@ _ANY_QUESTION = re.compile(
 )
 _FAVORITE = re.compile(r"\bfavou?rite\b")
 _SHORT = re.compile(r"\b(what|where|when|who|how)['\u2019]?s\b")
-_NUMBER = (
-    r"(?:\d+|(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[ -]\w+)?"
-    r"|ten|eleven|twelve|\w+teen)"
-)
-# What somebody can be beside their trade.
-_NO_TRADE = (
-    "mother|father|brother|sister|daughter|grandmother|grandfather|lover|eater|drinker|sleeper|talker"
-    "|believer|owl|bird|child|vegan|vegetarian|person|people|twin|widow|widower|fan|bit|little|very|terrible"
-)
-_TRADE = (
-    rf"(?!(?:{_NO_TRADE})\b)\w+(?:er|or|ist|ian|ant|man|woman|smith|wright|herd|wife)|nurse|chef|cook"
-    r"|judge|student|clerk|coach|guide|surgeon|pilot|mechanic|architect|vet|monk|nun|priest|poet"
-    r"|clown|spy|guard|captain|detective|agent|mason|acrobat|mascot|extra"
-)
-# Questions of who somebody is, and the lines that answer each, the surest kind first.
-_JOB = (
-    r"what (?:do|did) you do(?: for (?:a living|a job|work|money)| all day| these days)?\W*$"
-    r"|what is your (?:job|work|trade|profession|occupation)\b|what kind of work\b"
-    r"|how do you (?:earn|make) (?:a living|money|your living|your money)"
-)
-# What people do besides working.
-_NO_WORK = """
-    am have love like enjoy adore prefer hate dislike fear live want would wish can could will was
-    had do don never always only once still often sometimes secretly collect own believe speak know
-    think dream hope need wear feel eat drink smoke sleep wake laugh cry grew came met broke went
-    got found won lost saw just also really may must miss look(?!.after) cannot trip tap
-"""
-_SOMETHING_DONE = rf"i (?!(?:{'|'.join(_NO_WORK.split())})\b)\w+ "
-_IDENTITY = [
-    (_JOB, r".*\bfor a living\b"),
-    (_JOB, rf"i work\b|i(?: a|')m (?:an?|the) (?:[\w-]+ ){{0,3}}?(?:{_TRADE})\b"),
-    (_JOB, r"i(?: a|')m (?:retired|between jobs|learning to be|studying|in my \w+ year)\b"),
-    (_JOB, rf"i(?: a|')m (?:an?|the) (?!(?:[\w-]+ )?(?:{_NO_TRADE})\b)"),
-    (_JOB, _SOMETHING_DONE),
-    (r"how old are you|what is your age", rf"i(?: a|')m {_NUMBER}(?:,| years?\b| and\b|\W*$)"),
-    (r"where (?:do you live|are you living)|where is your home", r"i (?:still )?live\b(?! with)"),
-    (
-        r"where (?:are you(?: originally)? from|do you come from|were you born|did you grow up)",
-        r"i(?: a|')m from\b|i (?:come|was born|grew up|moved (?:here )?from)\b",
-    ),
-    (r"what is your name|who are you", r"my name is\b"),
-]
-_ASKED_FOR = [(re.compile(asks), re.compile(answers, re.IGNORECASE)) for asks, answers in _IDENTITY]
-_JOBS = [re.compile(answers, re.IGNORECASE) for asks, answers in _IDENTITY if asks is _JOB]
-_HOBBY = re.compile(
-    r"what (?:do you do for fun|do you like to do|do you enjoy|are your hobbies)"
-    r"|what is your hobby|your (?:free|spare) time|^any hobbies|^have (?:a hobby|hobbies)"
-)
-_DOES = re.compile(_SOMETHING_DONE, re.IGNORECASE)
-_LIKES = re.compile(r"i (?:love|like|enjoy|collect)\b", re.IGNORECASE)
-_DREAM = re.compile(r"what (?:is your (?:\w+ )?dream|do you (?:want|dream of|wish for|hope for))\b")
-_WANTS = re.compile(r"i (?:want|would like|hope|dream|wish)\b", re.IGNORECASE)
 _ANYTHING = re.compile(r"\babout you(?:rself)?\W*$|\bwhat else\W*$|\btell me more\W*$")
 _OF_THE_PERSON = re.compile(r"\b(?:my|i)\b")
 _SENTENCE = re.compile(r"[^.!?\n]+")
 _ABOUT_SELF = re.compile(r"(?:\w+,? ){0,2}?(?:i|my|we|our)\b", re.IGNORECASE)
 _NAME = re.compile(r"\b(?:my name is|i am called|i'm called|call me)\b", re.IGNORECASE)
-# What is written with a capital after "I'm" and is no name.
-_NO_NAME_WORDS = """
-    German French Dutch Swiss Greek Indian Italian Russian Canadian Brazilian Norwegian Asian Korean
-    Cuban Catholic Christian Muslim Buddhist Hindu Jewish Libra Leo Gemini Aries Virgo Not So Very
-    Just Also Really Fine Good Great Okay Ok Tired Happy Sad Sorry Bored Sick Glad Pretty Ready
-    Single Married Here Back From In At Doing Going
-"""
-_NO_NAME = rf"(?!(?:{'|'.join(_NO_NAME_WORDS.split())}|\w+(?:ish|ese|ican)|[AE]\w+ian)\b)"
-_IS_NAME = re.compile(rf"\b(?:[Ii]'?m|[Ii] am) {_NO_NAME}(?P<name>[A-Z][^\W\d_A-Z]+)\b")
-_MY_NAME = re.compile(
-    r"\bmy name is (?!(?:not|a|an|the|my|also|so)\b)(?P<name>[^\W\d_]+)", re.IGNORECASE
-)
 _NAMED = re.compile(r"\b(?:name|named|called)\b", re.IGNORECASE)
 _ITS_NAME = re.compile(r"(?:his|her|its|their|the) names? (?:is|was|are|were)\b", re.IGNORECASE)
 # Longer ones are stories.
@@ -130,15 +69,15 @@ def line_asked_for(
     if asked is None:
         return None
     news = _not_said(persona, said)
-    if kinds := _kinds(asked):
-        line = _first(kinds, persona)
-        is_again = any(_kinds(_question(message) or "") == kinds for message in heard)
+    if kind := next((kind for kind in IDENTITY if kind.is_asked(asked)), None):
+        line = kind.line_of(persona)
+        is_again = any(kind.is_asked(_question(message) or "") for message in heard)
         return None if is_again and line not in news else line
-    if _HOBBY.search(asked):
-        job = _first(_JOBS, persona)
-        return _first([_LIKES, _DOES], [line for line in news if line != job])
-    if _DREAM.search(asked):
-        return _first([_WANTS], news)
+    if HOBBY.is_asked(asked):
+        job = JOB.line_of(persona)
+        return HOBBY.line_of([line for line in news if line != job])
+    if DREAM.is_asked(asked):
+        return DREAM.line_of(news)
     if _ANYTHING.search(asked):
         return next((line for line in news if not _NAME.search(line)), None)
     if _OF_THE_PERSON.search(asked):
@@ -182,12 +121,6 @@ def told_by_person(question: str, said: Sequence[str]) -> str | None:
     return told[-1] if told else None
 
 
-def name_told(message: str) -> str | None:
-    """What the person says that they are called; None where they do not say."""
-    found = _IS_NAME.search(message) or _MY_NAME.search(message)
-    return found["name"] if found else None
-
-
 def _named(wanted: set[str], sentences: Sequence[str]) -> str | None:
     """The last sentence that names what is wanted, or what was spoken of before it; the person
     themself where nothing is wanted."""
@@ -200,14 +133,16 @@ def _named(wanted: set[str], sentences: Sequence[str]) -> str | None:
 
 
 def _names(sentence: str, wanted: set[str]) -> bool:
-    if _ABOUT_SELF.match(sentence) and (_NAMED if wanted else _NAME).search(sentence):
-        return wanted <= content(sentence)
-    return not wanted and bool(_IS_NAME.search(sentence))
+    if not wanted:
+        return name_told(sentence) is not None
+    says_so = _ABOUT_SELF.match(sentence) and _NAMED.search(sentence)
+    return bool(says_so) and wanted <= content(sentence)
 
 
 def _question(message: str, pattern: re.Pattern[str] = _QUESTION) -> str | None:
     """The question at the end of a message, in lower case."""
-    found = pattern.search(_SHORT.sub(r"\1 is", message.lower()))
+    asked = message[-QUESTION_CHARACTERS:].lower()
+    found = pattern.search(_SHORT.sub(r"\1 is", asked))
     return found.group() if found else None
 
 
@@ -218,12 +153,3 @@ def _not_said(persona: Sequence[str], said: Sequence[str]) -> list[str]:
 def was_said(line: str, said: Sequence[str]) -> bool:
     """Whether one of these texts has the line word for word."""
     return any(line.lower().rstrip(".!") in text.lower() for text in said)
-
-
-def _kinds(question: str) -> list[re.Pattern[str]]:
-    """What the answer to a question of who somebody is looks like."""
-    return [answers for asks, answers in _ASKED_FOR if asks.search(question)]
-
-
-def _first(kinds: Sequence[re.Pattern[str]], lines: Sequence[str]) -> str | None:
-    return next((line for kind in kinds for line in lines if kind.match(line)), None)

@@ -174,9 +174,11 @@ class Sampler:
         factors = self._factors[row]
         kept = factors[misfits]
         factors[misfits] = _BANNED
+        self._copies.pop(row, None)
         [token] = self.sample(values, ids, [uniform], row).tolist()
+        can_come = bool(factors[token] > 0)
         factors[misfits] = kept
-        return token if fits(token) else None
+        return token if can_come else None
 
     def said(self, tokens: npt.NDArray[np.int64], first_row: int = 0) -> None:
         """These, one for each of the rows first_row.., come next: they count as said, unless

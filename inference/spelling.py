@@ -26,26 +26,48 @@ def words_in(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
+class WordList:
+    """Words in lower case, found by how they begin."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self._words = sorted(words)
+
+    def begins(self, beginning: str) -> bool:
+        """Whether one begins so, or is this."""
+        return self.first_from(beginning).startswith(beginning)
+
+    def __contains__(self, word: str) -> bool:
+        return self.first_from(word) == word
+
+    def first_from(self, word: str) -> str:
+        """The first one that does not come before this; empty after the last."""
+        place = bisect_left(self._words, word)
+        return self._words[place] if place < len(self._words) else ""
+
+
 class Lexicon:
     """The list of words of one bundle, for the tokens of its vocabulary.
 
-    By token: `parts` in a word; `letters`, None for a token that is not whole characters; whether a
-    word has `begun` with it, whether it is `whole` then, and whether one may begin `after` it even
-    without a space, as after a hyphen. `inner` are the tokens that go on with a word, by letters.
+    `names` are those written with capitals, by lower case. By token: `parts` in a word; `letters`,
+    None for a token that is not whole characters; whether a word has `begun` with it, whether it is
+    `whole` then, and whether one may begin `after` it even without a space, as after a hyphen.
+    `inner` are the tokens that go on with a word, by their letters.
     """
 
-    def __init__(self, words: Iterable[str], vocabulary: Vocabulary) -> None:
+    def __init__(self, words: Iterable[str], vocabulary: Vocabulary, vocab_size: int) -> None:
         written = {word.lower(): word for word in words}
         self.names = {word: name for word, name in written.items() if word != name}
-        self._words = sorted(written)
-        self.parts = vocabulary.parts
+        self.words = WordList(written)
+        unused = vocab_size - len(vocabulary)
+        self.parts = [*vocabulary.parts, *[Part.NONE] * unused]
         self.letters = [
-            piece.strip().lower() if isinstance(piece, str) else None for piece in vocabulary.pieces
+            piece.strip().lower() if isinstance(piece, str) else None
+            for piece in (*vocabulary.pieces, *[""] * unused)
         ]
         tokens = list(zip(self.letters, self.parts, strict=True))
         firsts = [letters if part == Part.FIRST else None for letters, part in tokens]
-        self.begun = [first is not None and self.begins(first) for first in firsts]
-        self.whole = [first is not None and self.has(first) for first in firsts]
+        self.begun = [first is not None and self.words.begins(first) for first in firsts]
+        self.whole = [first is not None and first in self.words for first in firsts]
         self.after = [bool(letters and _LETS_BEGIN.search(letters)) for letters in self.letters]
         self.inner = {
             letters: token for token, (letters, part) in enumerate(tokens) if part == Part.MORE
@@ -58,30 +80,18 @@ class Lexicon:
             return None
         path = bundle.path / WORDS_FILE
         try:
-            return cls(path.read_text(encoding="utf-8").split(), vocabulary)
+            words = path.read_text(encoding="utf-8").split()
         except UnicodeDecodeError as error:
             raise BundleError(f"{path}: not UTF-8 ({error.reason}).") from error
-
-    def begins(self, beginning: str) -> bool:
-        """Whether a word of the list begins so, or is this."""
-        return self.first_from(beginning).startswith(beginning)
-
-    def has(self, word: str) -> bool:
-        """Whether the list has it."""
-        return self.first_from(word) == word
-
-    def first_from(self, word: str) -> str:
-        """The first word of the list that does not come before this one; empty after the last."""
-        place = bisect_left(self._words, word)
-        return self._words[place] if place < len(self._words) else ""
+        return cls(words, vocabulary, bundle.vocab_size)
 
 
 class Spelling:
-    """What a reply may go on with. `own` are words of its prompt, in lower case."""
+    """What a reply may go on with; `own` are the words of its prompt."""
 
-    def __init__(self, lexicon: Lexicon, own: frozenset[str]) -> None:
+    def __init__(self, lexicon: Lexicon, own: WordList) -> None:
         self._lexicon = lexicon
-        self._own = own
+        self._lists = (lexicon.words, own)
         # As far as the word is written; None in what is none, as "nd" in "2nd".
         self._word: str | None = ""
         self._is_whole = True
@@ -104,25 +114,25 @@ class Spelling:
         part, letters = lexicon.parts[token], lexicon.letters[token]
         if part == Part.FIRST and letters:
             self._word = letters
-            self._is_whole = lexicon.whole[token] or letters in self._own
+            self._is_whole = lexicon.whole[token] or self._is_word(letters)
         elif part == Part.MORE and letters:
             if self._word is not None:
                 self._word += letters
-                self._is_whole = lexicon.has(self._word) or self._word in self._own
+                self._is_whole = self._is_word(self._word)
         else:
             self._word, self._is_whole = "" if lexicon.after[token] else None, True
 
     def rest(self) -> int | None:
         """The longest token with which a word that is begun goes on as one that there is."""
         begun = self._word or ""
-        known = (self._lexicon.first_from(begun), *self._own)
+        known = (words.first_from(begun) for words in self._lists)
         rest = next((word[len(begun) :] for word in known if word.startswith(begun)), "")
+        ends = range(len(rest), 0, -1)
         inner = self._lexicon.inner
-        return next(
-            (inner[rest[:end]] for end in range(len(rest), 0, -1) if rest[:end] in inner), None
-        )
+        return next((inner[rest[:end]] for end in ends if rest[:end] in inner), None)
 
     def _begins(self, beginning: str) -> bool:
-        return self._lexicon.begins(beginning) or any(
-            word.startswith(beginning) for word in self._own
-        )
+        return any(words.begins(beginning) for words in self._lists)
+
+    def _is_word(self, word: str) -> bool:
+        return any(word in words for words in self._lists)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from inference.prompt import Turn, texts_of
+from inference.prompt import Turn, straight, texts_of
 
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 _OF_OWN = re.compile(r"\b(?:i|i'm|i've|my|me|we|our|us)\b")
@@ -47,7 +47,7 @@ KINDS = (CHEERFUL, SORRY, GREETING, LEAVING)
 
 def out_of_place(turns: Sequence[Turn]) -> list[frozenset[str]]:
     """Which KINDS of words a reply to the last turn had better do without."""
-    message = turns[-1].text.lower() if turns else ""
+    message = straight(turns[-1].text.lower()) if turns else ""
     kinds = [_out_of_tune(message)]
     if texts_of("bot", turns) and not _GREETS.search(message):
         kinds.append(GREETING)

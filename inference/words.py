@@ -17,13 +17,13 @@ _TURNED = {
     "i": "you",
     "me": "you",
     "my": "your",
-    "mine": "yours",
     "myself": "yourself",
     "we": "you",
     "us": "you",
     "our": "your",
 }
-_FIRST_PERSON = re.compile(rf"\b(?:{'|'.join(_TURNED)})\b", re.IGNORECASE)
+# Not in "the US", nor "US" for the country.
+_FIRST_PERSON = re.compile(rf"(?<!\bthe )\b(?!US\b)(?i:{'|'.join(_TURNED)})\b")
 
 
 def turned(text: str) -> str:

@@ -51,6 +51,12 @@ IMPLIED = [
     ("My two kids are in bed.", "do you have a family?", True),
     ("I have four noisy brothers.", "any family?", True),
     ("I have a cat.", "do you have family?", None),
+    ("I have no family.", "do you have a family?", False),
+    ("My neighbor's dog barks all night.", "do you have a dog?", None),
+    ("My wife divorced me.", "are you married?", None),
+    ("I hate small dogs.", "do you like dogs?", None),
+    ("I have outlived three cars.", "do you have a car?", None),
+    ("I have red hair.", "do you have hair?", True),
     ("I play the bagpipes.", "do you play an instrument?", True),
     ("I have two dogs.", "do you have a dog?", True),
     ("I adopted a dog who snores.", "do you have any pets?", True),
@@ -64,6 +70,9 @@ ASKED_FOR = [
     ("what color is your truck?", "My truck is red."),
     ("What do you do for fun?", "I collect old maps."),
     ("do you have any hobbies?", "I collect old maps."),
+    ("what kind of work does your wife do?", None),
+    ("how old are your dogs?", None),
+    ("who are you voting for?", None),
     ("what's your biggest dream?", "I want to see snow once."),
     ("what is your wife called?", "My wife Agneta makes the best soup."),
     ("What’s your wife called", "My wife Agneta makes the best soup."),
@@ -123,6 +132,8 @@ def test_what_was_just_told_is_not_told_again_but_who_one_is() -> None:
         ("do you have kids?", None),  # who knows whose the boys are
         ("do you like dogs?", None),
         ("do you have a car?", None),
+        ("are you a girl?", None),
+        ("are you a twin?", None),
     ],
 )
 def test_what_people_would_tell_and_do_not_is_not_so(question: str, answer: bool | None) -> None:
@@ -169,6 +180,11 @@ def test_a_name_may_be_told_in_a_sentence_of_its_own() -> None:
         ("I'm German", None),
         ("I'm Tired", None),
         ("my name is not important", None),
+        ("My name is hard to spell", None),
+        ("guess what my name is lol", None),
+        ("I'm Ukrainian", None),
+        ("I'm Tom's brother", None),
+        ("I\u2019m \u0141ukasz.", "nice to meet you, \u0142ukasz"),
     ],
 )
 def test_whoever_says_their_name_is_greeted_by_it(
@@ -190,6 +206,7 @@ def test_whoever_says_their_name_is_greeted_by_it(
         ("im Bob", "You are Bob."),
         ("Hey, my name is Al!", "Your name is Al."),
         ("I'm Spanish and I am Happy.", None),
+        ("I\u2019m Zoe", "You are Zoe."),
     ],
 )
 def test_a_name_is_remembered_however_it_was_told(
@@ -201,6 +218,30 @@ def test_a_name_is_remembered_however_it_was_told(
     assert (found and renderer.tokenizer.decode(list(found.begins)).strip()) == (
         answer and answer.lower()
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "question", "answer"),
+    [
+        ("I live in the US", "Where do I live?", "You live in the US."),
+        ("I work in a mine.", "Where do I work?", "You work in a mine."),
+        ("I\u2019m allergic to nuts", "What am I allergic to?", "You are allergic to nuts."),
+    ],
+)
+def test_what_the_person_told_is_said_to_them(
+    renderer: PromptRenderer, said: str, question: str, answer: str
+) -> None:
+    answers = Answers(renderer, Vocabulary.of(renderer.tokenizer))
+    turns = [Turn("person", said), Turn("bot", "I see."), Turn("person", question)]
+    found = answers.to(turns, PERSONA, 40)
+    assert found is not None
+    assert renderer.tokenizer.decode(list(found.begins)).strip() == answer.lower()
+
+
+def test_a_job_is_no_hobby_and_neither_is_a_story() -> None:
+    persona = ["I bake bread in a small shop.", "I turned forty last week.", "I grow roses."]
+    assert line_asked_for("what do you do for fun?", persona) == "I grow roses."
+    assert line_asked_for("what do you do for fun?", persona[:2]) is None
 
 
 async def replies(

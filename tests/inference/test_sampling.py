@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inference.copying import Copies
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import PromptRenderer
 from inference.repetition import Echo
@@ -132,6 +133,11 @@ def test_what_does_not_fit_is_drawn_again() -> None:
     assert one.resample(LOGITS, IDS, 0.5, 0, lambda token: token > 12) == 13
     assert one.resample(LOGITS, IDS, 0.5, 0, lambda token: token > 20) is None
     assert one.sample(LOGITS, IDS, [0.5])[0] == 10
+    # Neither what would have been copied nor what is blocked comes instead.
+    one.copy(0, Copies([10], 1.0))
+    one.block(0, [13])
+    assert one.resample(LOGITS, IDS, 0.5, 0, lambda token: token > 12) == 14
+    assert one.resample(LOGITS, IDS, 0.5, 0, lambda token: token == 13) is None
 
 
 def test_control_tokens_are_never_drawn_and_a_reply_never_starts_with_its_end() -> None:

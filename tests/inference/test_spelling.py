@@ -15,7 +15,7 @@ from inference.engine import Delta, Engine
 from inference.errors import BundleError
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import PromptRenderer, Turn
-from inference.spelling import Lexicon, Spelling, words_in
+from inference.spelling import Lexicon, Spelling, WordList, words_in
 from inference.vocabulary import Vocabulary
 
 ASKED = "Tell me about the zorblatt."
@@ -32,7 +32,7 @@ def lexicon(bundle: Bundle, renderer: PromptRenderer) -> Lexicon:
 @pytest.fixture
 def can_say(bundle: Bundle, lexicon: Lexicon, renderer: PromptRenderer) -> Callable[[str], bool]:
     """Whether a reply could say it and end."""
-    own = frozenset(words_in(" ".join((*PERSONA, ASKED)).lower()))
+    own = WordList(words_in(" ".join((*PERSONA, ASKED)).lower()))
 
     def fits(text: str) -> bool:
         spelling = Spelling(lexicon, own)
@@ -104,6 +104,15 @@ async def test_names_of_the_list_get_their_capitals(engine: Engine) -> None:
 def test_a_bundle_may_come_without(bundle: Bundle, renderer: PromptRenderer) -> None:
     files = {name: entry for name, entry in bundle.files.items() if name != WORDS_FILE}
     assert Lexicon.of(replace(bundle, files=files), Vocabulary.of(renderer.tokenizer)) is None
+
+
+def test_ids_that_no_token_has_are_no_words(bundle: Bundle, renderer: PromptRenderer) -> None:
+    padded = replace(bundle, vocab_size=bundle.vocab_size + 32)
+    lexicon = Lexicon.of(padded, Vocabulary.of(renderer.tokenizer))
+    assert lexicon is not None
+    spelling = Spelling(lexicon, WordList([]))
+    spelling.add(renderer.encode("dedic")[0])
+    assert not spelling.fits(padded.vocab_size - 1)
 
 
 def test_a_list_that_is_no_text_is_named(

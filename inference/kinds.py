@@ -1,0 +1,92 @@
+"""Kinds of questions about a character, and the lines of a persona that answer each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_NUMBER = (
+    r"(?:\d+|(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[ -]\w+)?"
+    r"|ten|eleven|twelve|\w+teen)"
+)
+# What somebody can be beside their trade.
+_NO_TRADE = (
+    "mother|father|brother|sister|daughter|grandmother|grandfather|lover|eater|drinker|sleeper|talker"
+    "|believer|owl|bird|one|child|vegan|vegetarian|person|people|twin|widow|widower|fan|bit|little|very|terrible"
+)
+_TRADE = (
+    rf"(?!(?:{_NO_TRADE})\b)\w+(?:er|or|ist|ian|ant|man|woman|smith|wright|herd|wife)|nurse|chef|cook"
+    r"|judge|student|clerk|coach|guide|surgeon|pilot|mechanic|architect|vet|monk|nun|priest|poet"
+    r"|clown|spy|guard|captain|detective|agent|mason|acrobat|mascot|extra"
+)
+# What people do besides working.
+_NO_WORK = """
+    am have love like enjoy adore prefer hate dislike fear live want would wish can could will was
+    had do don never always only once still often sometimes secretly collect own believe speak know
+    think dream hope need wear feel eat drink smoke sleep wake laugh cry grew came met broke went
+    got found won lost saw just also really may must miss look(?!.after) cannot trip tap
+"""
+_PASTIMES = (
+    r"i (?:play|sing|dance|knit|sew|bake|cook|read|write|paint|draw|carve|build|make|grow|garden"
+    r"|swim|ride|fence|hike|climb|fish|fold|juggle|brew|watch|study|practice|restore|repair|race"
+    r"|ski|surf|sail|run|walk|photograph|go|do|keep|breed|train|fly|whittle|record|row|skate)\b"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What such a question has in it, and how lines that answer it begin, the surest first."""
+
+    asks: re.Pattern[str]
+    answers: tuple[re.Pattern[str], ...]
+
+    @classmethod
+    def of(cls, asks: str, *answers: str) -> Kind:
+        """`asks` of a question in lower case."""
+        return cls(re.compile(asks), tuple(re.compile(each, re.IGNORECASE) for each in answers))
+
+    def is_asked(self, question: str) -> bool:
+        """Whether a question, in lower case, is of this kind."""
+        return self.asks.search(question) is not None
+
+    def line_of(self, lines: Iterable[str]) -> str | None:
+        """The line that answers it."""
+        lines = list(lines)
+        return next((line for kind in self.answers for line in lines if kind.match(line)), None)
+
+
+JOB = Kind.of(
+    r"what (?:do|did) you do(?: for (?:a living|a job|work|money)| all day| these days)?\W*$"
+    r"|what is your (?:job|work|trade|profession|occupation)\b|what kind of work do you\b"
+    r"|how do you (?:earn|make) (?:a living|money|your living|your money)",
+    r".*\bfor a living\b",
+    rf"i work\b|i(?: a|')m (?:an?|the) (?:[\w-]+ ){{0,3}}?(?:{_TRADE})\b",
+    r"i(?: a|')m (?:retired|between jobs|learning to be|studying|in my \w+ year)\b",
+    rf"i(?: a|')m (?:an?|the) (?!(?:[\w-]+ )?(?:{_NO_TRADE})\b)",
+    rf"i (?!(?:{'|'.join(_NO_WORK.split())})\b)\w+ ",
+)
+AGE = Kind.of(
+    r"how old are you\b|what is your age\b", rf"i(?: a|')m {_NUMBER}(?:,| years?\b| and\b|\W*$)"
+)
+HOME = Kind.of(
+    r"where (?:do you live|are you living)|where is your home",
+    r"i (?:still )?live\b(?! with\b| for\b| alone\b)",
+)
+ORIGIN = Kind.of(
+    r"where (?:are you(?: originally)? from|do you come from|were you born|did you grow up)",
+    r"i(?: a|')m from\b|i (?:come|was born|grew up|moved (?:here )?from)\b",
+)
+NAME = Kind.of(r"what is your name\b|who are you\W*$", r"my name is\b")
+# Who somebody is.
+IDENTITY = (JOB, AGE, HOME, ORIGIN, NAME)
+HOBBY = Kind.of(
+    r"what (?:do you do for fun|do you like to do|do you enjoy|are your hobbies)"
+    r"|what is your hobby|your (?:free|spare) time|^any hobbies|^have (?:a hobby|hobbies)",
+    r"i (?:love|like|enjoy|collect)\b",
+    _PASTIMES,
+)
+DREAM = Kind.of(
+    r"what (?:is your (?:\w+ )?dream|do you (?:want|dream of|wish for|hope for))\b",
+    r"i (?:want|would like|hope|dream|wish)\b",
+)

@@ -1,0 +1,40 @@
+"""What the person says that they are called."""
+
+from __future__ import annotations
+
+import re
+
+# What stands with a capital after "I'm" and is no name.
+_NO_NAME_WORDS = """
+    German French Dutch Swiss Greek Thai Czech Turk Dane Swede Scot Korean Cuban Moroccan Texan
+    Catholic Muslim Buddhist Hindu Sikh Atheist Vegan Latina Latino Black White Aries Taurus Gemini
+    Cancer Leo Virgo Libra Scorpio Capricorn Aquarius Pisces Not So Very Just Also Really Fine Good
+    Great Okay Ok Tired Happy Sad Sorry Bored Sick Glad Pretty Ready Single Married Here Back From
+    In At New Gay Busy Hungry Serious Sure Alone Done Home I
+"""
+_NAMES_IN_IAN = "Ian|Brian|Adrian|Julian|Vivian|Lilian|Damian|Sebastian|Fabian|Dorian|Gillian"
+_NO_NAME = (
+    rf"(?!(?:{'|'.join(_NO_NAME_WORDS.split())})\b)"
+    rf"(?!\w+(?:ish|ese|ican|ing)\b)(?!(?!(?:{_NAMES_IN_IAN})\b)\w+ian\b)"
+)
+_ENDS = r"(?=\W*$|\s*[.,!?;:)]|\s+(?:from|and|but|whats?|who|how|nice|i)\b)"
+_AFTER_I_AM = re.compile(
+    r"\b(?:[Ii]'?m|[Ii] am|[Cc]all me)(?: called)? "
+    rf"{_NO_NAME}(?P<name>[^\W\d_a-z][\w'-]*[^\W\d_A-Z]){_ENDS}"
+)
+_AFTER_NAME = re.compile(
+    r"(?<!what )(?<!know )(?<!guess )\bmy name is "
+    r"(?!(?:not|a|an|the|my|also|so|secret|irrelevant|long|none)\b)"
+    rf"(?P<name>[^\W\d_][\w'-]*){_ENDS}",
+    re.IGNORECASE,
+)
+
+
+def name_told(text: str) -> str | None:
+    """What somebody says in it that they are called; None where they do not say.
+
+    After "I'm" a name is told by its capital and by what follows: "I'm Anna", "I'm Tom from
+    Chicago", but not "I'm German" nor "I'm Tom's brother".
+    """
+    found = _AFTER_I_AM.search(text) or _AFTER_NAME.search(text)
+    return found["name"] if found else None
