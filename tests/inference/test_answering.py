@@ -73,6 +73,8 @@ ASKED_FOR = [
     ("what kind of work does your wife do?", None),
     ("how old are your dogs?", None),
     ("who are you voting for?", None),
+    ("what makes you laugh?", None),
+    ("what is your favourite color?", None),
     ("what's your biggest dream?", "I want to see snow once."),
     ("what is your wife called?", "My wife Agneta makes the best soup."),
     ("What’s your wife called", "My wife Agneta makes the best soup."),
@@ -236,6 +238,17 @@ def test_what_the_person_told_is_said_to_them(
     found = answers.to(turns, PERSONA, 40)
     assert found is not None
     assert renderer.tokenizer.decode(list(found.begins)).strip() == answer.lower()
+
+
+def test_a_favorite_color_is_no_favorite_wrench_and_a_day_no_story() -> None:
+    persona = [
+        "My favorite wrench is lost.",
+        "I lose my hat twice a day.",
+        "My favorite color is red.",
+    ]
+    assert line_asked_for("what's your favourite color?", persona) == persona[2]
+    assert line_asked_for("what is your favorite color?", persona[:2]) is None
+    assert line_asked_for("how was your day?", persona) is None
 
 
 def test_a_job_is_no_hobby_and_neither_is_a_story() -> None:
