@@ -89,7 +89,7 @@ class Answers:
             asked = _WHAT_NAME if name and _ASKS_BACK.search(message) else message
             text = self._told(asked, persona, said, heard)
             if name and not was_said(_PLEASURE, texts_of("bot", turns)):
-                text = f"{_PLEASURE}, {name}. {text}" if text else f"{_PLEASURE}, {name}"
+                text = f"{_PLEASURE}, {name}! {text}".rstrip()
         begins = self._encode(text) if text else ()
         if not 0 < len(begins) <= room:
             return None

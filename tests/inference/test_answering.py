@@ -174,10 +174,10 @@ def test_a_name_may_be_told_in_a_sentence_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("message", "begins"),
     [
-        ("Hi, I'm Tom from Chicago", "nice to meet you, tom"),
-        ("my name is anna. what's yours?", "nice to meet you, anna. my name is ida."),
-        ("I'm Bob, and you?", "nice to meet you, bob. my name is ida."),
-        ("I'm Bob. What do you do?", "nice to meet you, bob. i am a glassblower."),
+        ("Hi, I'm Tom from Chicago", "nice to meet you, tom!"),
+        ("my name is anna. what's yours?", "nice to meet you, anna! my name is ida."),
+        ("I'm Bob, and you?", "nice to meet you, bob! my name is ida."),
+        ("I'm Bob. What do you do?", "nice to meet you, bob! i am a glassblower."),
         ("I'm Bob. Do you have kids?", "yes, i have a son named theo."),
         ("I'm German", None),
         ("I'm Tired", None),
@@ -186,7 +186,7 @@ def test_a_name_may_be_told_in_a_sentence_of_its_own() -> None:
         ("guess what my name is lol", None),
         ("I'm Ukrainian", None),
         ("I'm Tom's brother", None),
-        ("I\u2019m \u0141ukasz.", "nice to meet you, \u0142ukasz"),
+        ("I\u2019m \u0141ukasz.", "nice to meet you, \u0142ukasz!"),
     ],
 )
 def test_whoever_says_their_name_is_greeted_by_it(
