@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
@@ -44,7 +45,9 @@ def _overview() -> list[dict[str, Any]]:
     now = timezone.now()
     day, week = now - timedelta(days=1), now - timedelta(days=7)
     recent = Conversation.objects.filter(last_activity_at__gte=week)
-    failed = Message.objects.filter(status=Status.FAILED, conversation__last_activity_at__gte=day)
+    failed = Message.objects.filter(
+        status=Status.FAILED, finished_at__gte=day, conversation__last_activity_at__gte=day
+    )
     liked, disliked = (
         Message.objects.filter(feedback=value, conversation__last_activity_at__gte=week)
         for value in (1, -1)
@@ -65,14 +68,14 @@ def _overview() -> list[dict[str, Any]]:
             "label": "Failed replies",
             "value": failed.count(),
             "note": "in the last 24 hours",
-            "query": "failed=yes",
+            "query": _query(day, failed="yes"),
             "is_bad": failed.exists(),
         },
         {
             "label": "Thumbs up / down",
             "value": f"{liked.count()} / {disliked.count()}",
             "note": "in the last 7 days",
-            "query": "feedback=any",
+            "query": _query(week, feedback="any"),
         },
         {
             "label": "Characters",
@@ -80,3 +83,8 @@ def _overview() -> list[dict[str, Any]]:
             "note": "that new chats may meet",
         },
     ]
+
+
+def _query(since: datetime, **chosen: str) -> str:
+    """The filters that narrow the list to conversations active since a moment, and further."""
+    return urlencode({**chosen, "last_activity_at__gte": since.isoformat()})

@@ -16,7 +16,7 @@ from django.db import Error
 
 from conversations import protocol
 from conversations.flow import FrameBudget, Outlet
-from conversations.models import UNFINISHED, Conversation, Message, Role, Status
+from conversations.models import RETRIABLE, UNFINISHED, Conversation, Message, Role, Status
 from conversations.selectors import (
     conversation_belongs_to,
     conversation_messages,
@@ -110,6 +110,8 @@ class ChatSocket:
 
     def hear(self, event: RoomEvent) -> None:
         """Take note of something that happened in the conversation; it is sent in turn."""
+        if self._closing:
+            return
         if len(self._heard) >= MAX_WAITING_EVENTS:
             self._give_up()
             return
@@ -121,11 +123,18 @@ class ChatSocket:
         try:
             while self._heard:
                 await self._tell_one(self._heard.popleft())
+        except Exception:  # a database that failed, most likely: the event is lost
+            logger.exception("conversation %s: an event was not told", self.conversation_id)
+            self._give_up()
         finally:
             self._teller = None
 
     def _give_up(self) -> None:
-        """Close the socket of a reader that is too far behind."""
+        """Close the socket of a reader who has missed something, or is too far behind.
+
+        They connect again, and the state frame has it.
+        """
+        self._heard.clear()
         if self._closing is None:
             self._closing = asyncio.create_task(self.outlet.close(TRY_AGAIN_LATER))
 
@@ -157,10 +166,12 @@ class ChatSocket:
             if message.role == Role.BOT and message.status in UNFINISHED:
                 self._follow(message.pk, seen[message.pk])
         self._known = messages[-1].pk if messages else 0
+        # A reply that had failed may have begun again while its row was being read.
+        told = {message.pk for message in messages if message.status not in RETRIABLE}
         self._heard = deque(
             event
             for event in self._heard
-            if not (isinstance(event, ReplyBegins) and event.reply_id <= self._known)
+            if not (isinstance(event, ReplyBegins) and event.reply_id in told)
         )
         await self.outlet.send(state)
         if self._heard and self._teller is None:
@@ -178,6 +189,7 @@ class ChatSocket:
             del self._following[reply_id]
         if not task.cancelled() and (error := task.exception()):
             logger.error("reply %s cannot be followed", reply_id, exc_info=error)
+            self._give_up()
 
     async def _stream(self, reply_id: int, after_seq: int) -> None:
         live = Rooms.here().live(reply_id)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, NullIf, Substr
 
-from conversations.models import Conversation, Message, Role
+from conversations.models import Conversation, Message, Persona, Role
 from conversations.services.owners import Owner
 from conversations.services.statements import TURNS_BEFORE, adapt, fetch
 from inference.prompt import Turn
@@ -17,6 +19,8 @@ from inference.prompt import Turn
 # at a time: in between the prompt begins the same, and its keys and values are still cached.
 MAX_TURNS = 64
 TURNS_STEP = 32
+# What staff call feedback, and the values that it stands for.
+FEEDBACK = {"any": (1, -1), "up": (1,), "down": (-1,)}
 
 
 def conversations_of_owner(*, owner: Owner) -> QuerySet[Conversation]:
@@ -73,6 +77,26 @@ def conversation_turns(*, conversation_id: UUID, before_id: int) -> list[Turn]:
     surplus = max(0, total - MAX_TURNS)
     kept = rows[: total - -(-surplus // TURNS_STEP) * TURNS_STEP]
     return [Turn("person" if role == Role.USER else "bot", text) for role, text, _ in kept[::-1]]
+
+
+def conversations_judged(
+    *, conversations: QuerySet[Conversation], feedback: str
+) -> QuerySet[Conversation]:
+    """Those with a reply that was given this feedback, one of FEEDBACK."""
+    judged = Message.objects.filter(feedback__isnull=False, feedback__in=FEEDBACK[feedback])
+    return conversations.filter(pk__in=judged.values("conversation_id"))
+
+
+def personas_found(*, personas: QuerySet[Persona], words: Iterable[str]) -> QuerySet[Persona]:
+    """Those with every one of these words in their name or their lines."""
+    for word in words:
+        found = Q(name__icontains=word)
+        # Lines are searched as the JSON that they are kept as: quotes in it are escaped, and in
+        # SQLite's letters beyond ASCII as well.
+        for written in {json.dumps(word), json.dumps(word, ensure_ascii=False)}:
+            found |= Q(lines__icontains=written[1:-1])
+        personas = personas.filter(found)
+    return personas
 
 
 def conversations_listed(*, owner: Owner, query: str = "") -> QuerySet[Conversation]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib.admin import DateFieldListFilter, ModelAdmin, SimpleListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from conversations.models import Conversation, Message, Status
+from conversations.selectors import FEEDBACK, conversations_judged
 
 
 class LastActivityFilter(DateFieldListFilter):
@@ -38,7 +39,6 @@ class FailedFilter(SimpleListFilter):
 class FeedbackFilter(SimpleListFilter):
     title = "feedback"
     parameter_name = "feedback"
-    values: ClassVar[dict[str, tuple[int, ...]]] = {"any": (1, -1), "up": (1,), "down": (-1,)}
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
         return [("any", "with feedback"), ("up", "thumbs up"), ("down", "thumbs down")]
@@ -46,8 +46,7 @@ class FeedbackFilter(SimpleListFilter):
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Conversation]
     ) -> QuerySet[Conversation]:
-        values = self.values.get(self.value() or "")
-        if values is None:
+        feedback = self.value()
+        if feedback not in FEEDBACK:
             return queryset
-        judged = Message.objects.filter(feedback__isnull=False, feedback__in=values)
-        return queryset.filter(pk__in=judged.values("conversation_id"))
+        return conversations_judged(conversations=queryset, feedback=feedback)

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from conversations.models import Message
+from conversations.services.retention import message_delete
 
 
 @admin.register(Message)
@@ -51,6 +52,9 @@ class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         # The message is gone when response_delete comes to lead back to its conversation.
         request.deleted_from = message.conversation_id if message else None  # type: ignore[attr-defined]
         return super().delete_view(request, object_id, extra_context)
+
+    def delete_model(self, request: HttpRequest, obj: Message) -> None:
+        message_delete(message=obj)
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
         conversation_id = request.deleted_from  # type: ignore[attr-defined]

@@ -14,8 +14,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from conversations.admin.cells import moment, persona_avatar
-from conversations.admin.changelist import BoundedPaginator, PersonaChangeList
+from conversations.admin.changelist import BoundedPaginator, PersonaChangeList, search_words
 from conversations.models import Persona
+from conversations.selectors import personas_found
 from conversations.services.persona_edits import (
     MAX_LINE_LENGTH,
     MAX_LINES,
@@ -69,7 +70,7 @@ class PersonaAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter = ("is_active", "source")
     list_per_page = 50
     list_max_show_all = 200
-    search_fields = ("name", "lines")
+    search_fields = ("name", "lines")  # shows the box; personas_found does the searching
     search_help_text = "Words of a character's name or lines."
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
@@ -89,6 +90,11 @@ class PersonaAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[PersonaChangeList]:
         return PersonaChangeList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Persona], search_term: str
+    ) -> tuple[QuerySet[Persona], bool]:
+        return personas_found(personas=queryset, words=search_words(search_term)), False
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"emblem": "🙂", "color": "#3f6db3", **super().get_changeform_initial_data(request)}

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from conversations.admin.cells import persona_avatar
+from conversations.digits import number_from
 from conversations.models import Conversation, Message, Role, Status
 
 MESSAGES_PER_PAGE = 100
@@ -38,10 +39,10 @@ def transcript_page(conversation: Conversation, query: Mapping[str, str]) -> dic
 
 
 def _page_number(conversation: Conversation, query: Mapping[str, str]) -> str | int:
-    wanted = query.get("message", "")
-    if not (wanted.isascii() and wanted.isdigit() and len(wanted) < 19):
+    wanted = number_from(query.get("message", ""))
+    if wanted is None:
         return query.get("page", "1")
-    before = conversation.messages.filter(id__lt=int(wanted)).count()
+    before = conversation.messages.filter(id__lt=wanted).count()
     return before // MESSAGES_PER_PAGE + 1
 
 

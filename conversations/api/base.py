@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import IO, Any
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
+from rest_framework.exceptions import ParseError
 from rest_framework.generics import GenericAPIView
 from rest_framework.pagination import CursorPagination
+from rest_framework.parsers import JSONParser
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
@@ -16,8 +19,25 @@ from conversations.selectors import conversations_of_owner
 from conversations.services.owners import Owner, client_address
 
 
+class JsonParser(JSONParser):
+    """JSON. What is nested too deeply to be read counts as badly formed."""
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError:
+            raise ParseError("JSON parse error - it is nested too deeply.") from None
+
+
 class ApiView(GenericAPIView[Any]):
     """A view for the signed-in person; what belongs to others does not exist for them."""
+
+    parser_classes = (JsonParser,)
 
     @property
     def owner(self) -> Owner:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID, uuid4, uuid5
 
 from django.http import StreamingHttpResponse
+from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import JSONRenderer
@@ -21,6 +22,7 @@ from conversations.api.serializers import (
     MessageSerializer,
 )
 from conversations.api.streaming import EVENT_STREAM, EventStreamRenderer, event_stream
+from conversations.digits import number_from
 from conversations.models import Conversation, Message, Role, Status
 from conversations.services.database import db_wait
 from conversations.services.events import MessageSaved, ReplyEnded
@@ -92,8 +94,9 @@ class MessageList(ApiView):
             return event_stream(reply_id=exchange.reply.pk, first=first)
         if ended.status == Status.FAILED:
             raise protocol.reply_failure(ended)
-        exchange.reply.refresh_from_db()
-        body = ExchangeSerializer({"message": exchange.message, "reply": exchange.reply}).data
+        # The conversation may have been deleted meanwhile.
+        reply = get_object_or_404(Message, pk=exchange.reply.pk)
+        body = ExchangeSerializer({"message": exchange.message, "reply": reply}).data
         return Response(body, status=201 if exchange.created else 200)
 
     async def _say(
@@ -133,11 +136,11 @@ class ReplyEvents(ApiView):
     )
     def get(self, request: Request, conversation_id: str, message_id: int) -> StreamingHttpResponse:
         """Follow a reply from anywhere in it: `Last-Event-ID` says what has arrived already."""
-        seen = request.headers.get("Last-Event-ID", "0") or "0"
-        if not (seen.isascii() and seen.isdecimal() and int(seen[:9]) <= MAX_SEQ and len(seen) < 8):
+        seen = number_from(request.headers.get("Last-Event-ID") or "0", most=MAX_SEQ)
+        if seen is None:
             raise ValidationError({"Last-Event-ID": [f"Must be a number from 0 to {MAX_SEQ}."]})
         reply = self.message(role=Role.BOT)
-        return event_stream(reply_id=reply.pk, after_seq=int(seen))
+        return event_stream(reply_id=reply.pk, after_seq=seen)
 
 
 class ReplyStop(ApiView):
@@ -146,10 +149,8 @@ class ReplyStop(ApiView):
     @extend_schema(operation_id="replies_stop", request=None)
     def post(self, request: Request, conversation_id: str, message_id: int) -> Response:
         """Stop a reply that waits or is being written; it keeps what it has."""
-        reply = self.message(role=Role.BOT)
-        db_wait(self._stop, reply.pk)
-        reply.refresh_from_db()
-        return Response(MessageSerializer(reply).data)
+        db_wait(self._stop, self.message(role=Role.BOT).pk)
+        return Response(MessageSerializer(self.message(role=Role.BOT)).data)
 
     async def _stop(self, reply_id: int) -> None:
         await reply_stop(reply_id=reply_id)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from rest_framework.exceptions import ValidationError
+from django.core.exceptions import ValidationError as NoSuchValue
+from django.db.models import QuerySet
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.views import APIView
+
+from conversations.digits import number_from
 
 
 class _Pages(CursorPagination):
@@ -17,10 +22,23 @@ class _Pages(CursorPagination):
 
     def get_page_size(self, request: Request) -> int:
         given = request.query_params.get("page_size", str(self.page_size))
-        if given.isascii() and given.isdecimal() and 1 <= int(given[:9]) <= self.max_page_size:
-            return int(given)
-        reason = f"Must be a number from 1 to {self.max_page_size}."
-        raise ValidationError({"page_size": [reason]})
+        number = number_from(given, least=1, most=self.max_page_size)
+        if number is None:
+            reason = f"Must be a number from 1 to {self.max_page_size}."
+            raise ValidationError({"page_size": [reason]})
+        return number
+
+    def paginate_queryset(
+        self,
+        queryset: QuerySet[Any, Any] | Sequence[Any],
+        request: Request,
+        view: APIView | None = None,
+    ) -> list[Any] | None:
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except (ValueError, OverflowError, NoSuchValue) as error:
+            # A cursor that is none of ours: its place is no value of the column.
+            raise NotFound(self.invalid_cursor_message) from error
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
         parameters: list[dict[str, Any]] = super().get_schema_operation_parameters(view)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.db.models import Q
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -12,6 +11,7 @@ from conversations.api.base import ApiView
 from conversations.api.pagination import PersonaPages
 from conversations.api.serializers import ModelSerializer, PersonaSerializer
 from conversations.models import Persona
+from conversations.selectors import personas_found
 from conversations.services.engine import bundle, sampling_params
 from conversations.services.personas import persona_random
 
@@ -30,9 +30,9 @@ class PersonaList(ApiView):
     def get(self, request: Request) -> Response:
         """List the characters that new conversations may meet."""
         personas = Persona.objects.filter(is_active=True)
-        for word in request.query_params.get("search", "").replace("\0", " ").split()[:10]:
-            personas = personas.filter(Q(name__icontains=word) | Q(lines__icontains=word))
-        return self.page(personas, PersonaPages, PersonaSerializer)
+        words = request.query_params.get("search", "").replace("\0", " ").split()[:10]
+        found = personas_found(personas=personas, words=words)
+        return self.page(found, PersonaPages, PersonaSerializer)
 
 
 class PersonaDetail(ApiView):

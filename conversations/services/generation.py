@@ -77,12 +77,12 @@ def _claim(conversation_id: UUID) -> Claim | Elsewhere | None:
     claimed = fetch(REPLY_CLAIM, [adapt(Message, "started_at", timezone.now()), conversation])
     if not claimed:
         return _elsewhere(conversation_id)
-    [(reply_id, sampling)] = claimed
+    [(reply_id, sampling, before_id)] = claimed
     [(name, lines)] = fetch(PERSONA, [conversation])
     return Claim(
         reply_id,
         Persona(name=name, lines=restore(Persona, "lines", lines)).prompt_lines,
-        conversation_turns(conversation_id=conversation_id, before_id=reply_id),
+        conversation_turns(conversation_id=conversation_id, before_id=before_id),
         restore(Message, "sampling", sampling),
     )
 

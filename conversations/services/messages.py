@@ -30,7 +30,8 @@ class Exchange:
     """A person's message and the row of its reply.
 
     `created` is False when the message had been saved before: nothing is generated again then,
-    except a reply that failed or was interrupted, which is back to `pending`.
+    except a reply that failed or was interrupted, which is back to `pending`, or one that staff
+    deleted, which has a new row.
     """
 
     message: Message
@@ -88,8 +89,10 @@ def message_clean(text: str) -> str:
 
 def message_is_settled(*, conversation: Conversation, client_id: UUID) -> bool:
     """Whether sending a message changes nothing: it is saved and its reply need not run again."""
-    saved = Message.objects.filter(conversation=conversation, client_id=client_id)
-    return saved.exclude(reply__status__in=RETRIABLE).exists()
+    replies = Message.objects.filter(
+        reply_to__conversation=conversation, reply_to__client_id=client_id
+    )
+    return replies.exclude(status__in=RETRIABLE).exists()
 
 
 def feedback_give(*, reply: Message, feedback: int | None) -> None:
@@ -113,7 +116,9 @@ def _save(
     ]
     if earlier := fetch(MESSAGE_SENT, sent):
         message = Message.objects.select_related("reply").get(pk=earlier[0][0])
-        return Exchange(message, _retry(message.reply, sampling), created=False)
+        reply = getattr(message, "reply", None)  # none when staff deleted it
+        again = _retry(reply, sampling) if reply else _reply_insert(message, sampling)
+        return Exchange(message, again, created=False)
     message = Message(
         conversation=conversation,
         role=Role.USER,
@@ -123,16 +128,19 @@ def _save(
         finished_at=now,
     )
     row_insert(message)
+    return Exchange(message, _reply_insert(message, sampling), created=True)
+
+
+def _reply_insert(message: Message, sampling: Mapping[str, Any]) -> Message:
     reply = Message(
-        conversation=conversation,
+        conversation_id=message.conversation_id,
         role=Role.BOT,
         status=Status.PENDING,
         reply_to=message,
         sampling=dict(sampling),
-        created_at=now,
     )
     row_insert(reply)
-    return Exchange(message, reply, created=True)
+    return reply
 
 
 def _retry(reply: Message, sampling: Mapping[str, Any]) -> Message:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+from conversations.digits import number_from
 from conversations.models import Persona
 from conversations.services.errors import NoCharacter
 from conversations.services.personas import persona_random
@@ -23,10 +24,11 @@ def persona_choose(*, wanted: str, seed: int | None = None) -> Persona:
     """
     if wanted == "random":
         return persona_random() if seed is None else _drawn(seed)
-    if wanted.isascii() and wanted.isdigit() and len(wanted) < 19:
-        persona = Persona.objects.filter(pk=int(wanted)).first()
+    number = number_from(wanted)
+    if number is not None:
+        persona = Persona.objects.filter(pk=number).first()
         if persona is None:
-            raise PersonaUnclear(f"There is no character number {wanted}.")
+            raise PersonaUnclear(f"There is no character number {number}.")
         return persona
     return _named(wanted)
 

@@ -23,7 +23,7 @@ from conversations.services.errors import RateLimited, ServiceError
 from conversations.services.events import ConversationReset, MessageSaved, ReplyEnded, ReplyEvent
 from conversations.services.generation import replies_stale, reply_store, reply_withdraw
 from conversations.services.limits import conversation_limit, message_limit
-from conversations.services.live import stored_events
+from conversations.services.live import LiveReply, stored_events
 from conversations.services.messages import (
     Exchange,
     message_clean,
@@ -31,7 +31,7 @@ from conversations.services.messages import (
     message_send,
 )
 from conversations.services.owners import Owner
-from conversations.services.rooms import Listener, Rooms
+from conversations.services.rooms import Listener, Room, Rooms
 
 
 class ReplyUnknown(ServiceError):
@@ -136,8 +136,7 @@ async def reply_batches(
         if reply.status not in UNFINISHED:
             yield list(stored_events(reply, after_seq))
             return
-        room = Rooms.here().open(reply.conversation_id)
-        live = room.reply(reply_id, reply.reply_to.client_id if reply.reply_to else None)
+        room, live = _room_and_log(reply)
         room.work()
     async for batch in live.batches(after_seq):
         yield batch
@@ -149,18 +148,17 @@ async def reply_stop(*, reply_id: int) -> None:
     Nothing happens when it has ended. Its end comes through `reply_stream`. Raises ReplyUnknown.
     """
     reply = await db_read(_reply, reply_id)
-    room = Rooms.here().open(reply.conversation_id)
-    live = room.replies.get(reply_id)
-    if live and live.is_ours:
+    if reply.status not in UNFINISHED:
+        return
+    room, live = _room_and_log(reply)
+    if live.is_ours:
         live.stop()
-    elif reply.status in UNFINISHED:
-        live = room.reply(reply_id, reply.reply_to.client_id if reply.reply_to else None)
-        if await db_write(reply_withdraw, reply_id=reply_id):
-            room.end(live, ReplyEnded("", Status.STOPPED))
-        else:
-            live.stop()
-            room.rooms.relay.stop(live)
-            room.work()
+    elif await db_write(reply_withdraw, reply_id=reply_id):
+        room.end(live, ReplyEnded("", Status.STOPPED))
+    else:
+        live.stop()
+        room.rooms.relay.stop(live)
+        room.work()
     room.rooms.tidy(room)
 
 
@@ -201,6 +199,12 @@ def _reply(reply_id: int) -> Message:
     if reply is None:
         raise ReplyUnknown
     return reply
+
+
+def _room_and_log(reply: Message) -> tuple[Room, LiveReply]:
+    """Of a reply that is not finished."""
+    room = Rooms.here().open(reply.conversation_id)
+    return room, room.reply(reply.pk, reply.reply_to.client_id if reply.reply_to else None)
 
 
 def _unfinished(conversation_id: UUID) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -35,15 +36,24 @@ def conversations_delete_batches(*, conversations: QuerySet[Conversation]) -> It
     """The same, giving an account after each batch.
 
     Each batch is a transaction of its own: the database is never locked for long, and what was
-    done stays done when the work is broken off. What begins meanwhile is not among them.
+    done stays done when the work is broken off. What begins meanwhile is not among them, nor is
+    what has changed so that it is not to go any more.
     """
     conversations = conversations.filter(created_at__lte=timezone.now())
     while pks := list(conversations.order_by("pk").values_list("pk", flat=True)[:BATCH]):
         with transaction.atomic():
-            _, rows = Conversation.objects.filter(pk__in=pks).delete()
+            _, rows = Conversation.objects.filter(pk__in=_locked(conversations, pks)).delete()
         yield Deleted(
             rows.get("conversations.Conversation", 0), rows.get("conversations.Message", 0)
         )
+
+
+def _locked(conversations: QuerySet[Conversation], pks: list[UUID]) -> list[UUID]:
+    """Which of these still are among the conversations. From now on nobody writes into them: all
+    who do write the conversation's row first."""
+    # Not as values_list, which would forget whose rows are to be locked.
+    rows = conversations.filter(pk__in=pks).order_by("pk").select_related(None).only("pk")
+    return [row.pk for row in rows.select_for_update(of=("self",))]
 
 
 def conversations_idle_since(

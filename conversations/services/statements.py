@@ -23,12 +23,14 @@ _OPEN = "role = 'bot' AND status IN ('pending', 'streaming')"
 
 # (conversation_id, client_id) -> id of a message that was sent before
 MESSAGE_SENT = f"SELECT id FROM {_MESSAGES} WHERE conversation_id = %s AND client_id = %s"
-# (started_at, conversation_id) -> id and sampling of the reply that is begun with this
+# (started_at, conversation_id) -> id and sampling of the reply that is begun with this, and the id
+# before which everything was said that it is to know: one whose first row was deleted stands behind
+# what came after its question.
 REPLY_CLAIM = f"""
     UPDATE {_MESSAGES} SET status = 'streaming', started_at = %s
     WHERE status = 'pending'
         AND id = (SELECT MIN(id) FROM {_MESSAGES} WHERE conversation_id = %s AND {_OPEN})
-    RETURNING id, sampling"""
+    RETURNING id, sampling, COALESCE(reply_to_id + 1, id)"""
 # (conversation_id) -> ids of its unfinished replies, the one being written first
 REPLIES_OPEN = f"""
     SELECT id FROM {_MESSAGES} WHERE conversation_id = %s AND {_OPEN}
@@ -68,7 +70,7 @@ def restore(model: type[Model], name: str, value: Any) -> Any:
 
 def row_insert(row: Model) -> None:
     """Insert a new row; it gets its primary key."""
-    sql, names = _insert(type(row), connection.vendor)
+    sql, names = _insert(type(row))
     values = [adapt(type(row), name, getattr(row, name)) for name in names]
     row.pk = fetch(sql, values)[0][0]
     row._state.adding = False
@@ -85,7 +87,7 @@ def rows_update(model: type[Model], where: Mapping[str, Any], values: Mapping[st
 
 
 @cache
-def _insert(model: type[Model], vendor: str) -> tuple[str, tuple[str, ...]]:
+def _insert(model: type[Model]) -> tuple[str, tuple[str, ...]]:
     fields = [field for field in model._meta.concrete_fields if not field.primary_key]
     columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
     marks = ", ".join("%s" for _ in fields)

@@ -19,7 +19,7 @@ from conversations.models import Channel, Conversation, Message, Persona, Role
 from conversations.services.persona_edits import MAX_LINE_LENGTH, MAX_LINES, persona_digest
 from conversations.services.personas import persona_draft
 from conversations.services.texts import text_clean, text_mask
-from conversations.services.transfer_out import dialogues_export
+from conversations.services.transfer_out import conversation_turns_masked
 
 BATCH = 200
 MAX_LINE_BYTES = 4_000_000
@@ -38,10 +38,10 @@ class Dialogue:
     turns: tuple[str, ...]
 
     @property
-    def digest(self) -> bytes:
-        """The same for the same dialogue, whether its texts have been masked or not."""
-        masked = [[text_mask(text=text) for text in side] for side in (self.lines, self.turns)]
-        return hashlib.sha256(json.dumps(masked).encode()).digest()
+    def digests(self) -> set[bytes]:
+        """What the same dialogue is known by, whether its texts have been masked or not."""
+        turns = [text_mask(text=text) for text in self.turns]
+        return _digests(self.lines, persona_digest(self.lines), turns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,11 @@ def dialogues_read(*, path: Path) -> Iterator[Dialogue]:
 
 def dialogues_known() -> set[bytes]:
     """Digests of all conversations there are."""
-    return {
-        Dialogue(tuple(dialogue["personas"][1]), tuple(dialogue["turns"])).digest
-        for dialogue in dialogues_export(conversations=Conversation.objects.all())
-    }
+    known: set[bytes] = set()
+    for conversation, turns in conversation_turns_masked(conversations=Conversation.objects.all()):
+        persona = conversation.persona
+        known |= _digests(persona.lines, persona.digest, turns)
+    return known
 
 
 def dialogues_import(*, dialogues: Iterable[Dialogue], known: set[bytes]) -> Iterator[Imported]:
@@ -95,13 +96,26 @@ def dialogues_import(*, dialogues: Iterable[Dialogue], known: set[bytes]) -> Ite
     """
     iterator = iter(dialogues)
     while batch := list(itertools.islice(iterator, BATCH)):
-        digests = {dialogue.digest: dialogue for dialogue in batch}
-        new = {digest: digests[digest] for digest in digests if digest not in known}
+        new: list[Dialogue] = []
+        for dialogue in batch:
+            digests = dialogue.digests
+            if known.isdisjoint(digests):
+                new.append(dialogue)
+                known |= digests
         with transaction.atomic():
-            personas, created = _personas(list(new.values()))
-            _insert(list(new.values()), personas)
-        known |= new.keys()
+            personas, created = _personas(new)
+            _insert(new, personas)
         yield Imported(len(new), len(batch) - len(new), created)
+
+
+def _digests(lines: Sequence[str], loaded: str, turns: Sequence[str]) -> set[bytes]:
+    """Of the turns with the character's lines as they are, and with the digest of those that it was
+    first loaded with: staff may have edited it since."""
+    masked = [text_mask(text=line) for line in lines]
+    return {
+        hashlib.sha256(json.dumps([character, turns]).encode()).digest()
+        for character in (masked, loaded)
+    }
 
 
 def _insert(dialogues: Sequence[Dialogue], personas: dict[str, Persona]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from conversations.models import UNFINISHED, Conversation, Message, Role
+from conversations.selectors import conversations_judged
 from conversations.services.database import db_read
 from conversations.services.texts import text_mask
 
@@ -27,10 +28,10 @@ def conversations_to_export(
     since: datetime | None = None,
     until: datetime | None = None,
     channels: Sequence[str] | None = None,
-    feedback: Sequence[int] | None = None,
+    feedback: str | None = None,
 ) -> QuerySet[Conversation]:
     """Conversations that started between two moments (both included), in these channels, with a
-    reply that was given one of these feedbacks; None: any."""
+    reply that was given this feedback (see `conversations_judged`); None: whatever it is."""
     chosen = Conversation.objects.all()
     if since:
         chosen = chosen.filter(created_at__gte=since)
@@ -38,19 +39,27 @@ def conversations_to_export(
         chosen = chosen.filter(created_at__lte=until)
     if channels:
         chosen = chosen.filter(channel__in=channels)
-    if feedback:
-        judged = Message.objects.filter(feedback__isnull=False, feedback__in=feedback)
-        chosen = chosen.filter(pk__in=judged.values("conversation_id"))
-    return chosen
+    return conversations_judged(conversations=chosen, feedback=feedback) if feedback else chosen
 
 
 def dialogues_export(*, conversations: QuerySet[Conversation]) -> Iterator[dict[str, Any]]:
     """Each conversation as a dialogue, with nothing in it that leads to a person.
 
     No ids, times, titles or accounts; e-mail addresses, links and phone numbers in texts masked;
-    in the order of the random ids, which is no order. Replies without a text are left out, and
-    texts that then follow each other from the same side become one turn. Conversations in which
-    nothing was said are left out.
+    in the order of the random ids, which is no order.
+    """
+    for conversation, turns in conversation_turns_masked(conversations=conversations):
+        lines = [text_mask(text=line) for line in conversation.persona.lines]
+        yield {"source": f"chat/{conversation.channel}", "personas": [[], lines], "turns": turns}
+
+
+def conversation_turns_masked(
+    *, conversations: QuerySet[Conversation]
+) -> Iterator[tuple[Conversation, list[str]]]:
+    """Each conversation with the turns of its dialogue.
+
+    Replies without a text are left out, and texts that then follow each other from the same side
+    become one turn. Conversations in which nothing was said are left out.
     """
     last = None
     while True:
@@ -62,12 +71,7 @@ def dialogues_export(*, conversations: QuerySet[Conversation]) -> Iterator[dict[
         turns = dict(_turns(batch))
         for conversation in batch:
             if conversation.pk in turns:
-                lines = [text_mask(text=line) for line in conversation.persona.lines]
-                yield {
-                    "source": f"chat/{conversation.channel}",
-                    "personas": [[], lines],
-                    "turns": turns[conversation.pk],
-                }
+                yield conversation, turns[conversation.pk]
 
 
 async def dialogue_lines(*, conversations: QuerySet[Conversation]) -> AsyncIterator[str]:

@@ -11,6 +11,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.utils import timezone
 from django.utils.dates import MONTHS
 
+from conversations.digits import number_from
 from conversations.models import Conversation
 
 register = template.Library()
@@ -46,12 +47,10 @@ def _chosen(cl: ChangeList) -> tuple[int, ...]:
     """Year, month and day that the list is narrowed to, as far as they are given."""
     parts: list[int] = []
     for name, least, most in (("year", MINYEAR, MAXYEAR), ("month", 1, 12), ("day", 1, 31)):
-        text = cl.params.get(f"{FIELD}__{name}", "")
-        if not (
-            len(text) <= 4 and text.isascii() and text.isdigit() and least <= int(text) <= most
-        ):
+        part = number_from(cl.params.get(f"{FIELD}__{name}", ""), least=least, most=most)
+        if part is None:
             break
-        parts.append(int(text))
+        parts.append(part)
     return tuple(parts)
 
 

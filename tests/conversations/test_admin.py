@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -504,6 +505,10 @@ class TestPersonas:
         assert "<span>Bert" not in page(staff, PERSONAS, is_active__exact="0")
         assert "<span>Anna" not in page(staff, PERSONAS, source="staff")
         assert "<span>Bert" in page(staff, PERSONAS, q="alpacas")
+        persona_make("Zoë", lines=["I live in München.", 'They call me "Blue", it is true.'])
+        for search in ("münchen", "München zoë", '"in München"', "'\"Blue\", it'"):
+            text = page(staff, PERSONAS, q=search)
+            assert ("<span>Zoë" in text, "<span>Bert" in text) == (True, False)
         assert "<span>Anna" not in page(staff, PERSONAS, q="alpacas")
 
     def test_list_of_many_needs_few_queries(self, staff: Client) -> None:
@@ -529,13 +534,35 @@ class TestPersonas:
         assert not Persona.objects.exists()
 
 
+def failed_at(conversation: Conversation, moment: datetime) -> None:
+    replies = conversation.messages.filter(role=Role.BOT)
+    replies.update(status=Status.FAILED, created_at=moment, finished_at=moment)
+
+
 class TestFrontPage:
     def test_says_how_the_chatbot_is_doing(self, staff: Client) -> None:
         conversation = conversation_make("hi", "", channel=Channel.SMS)
-        conversation.messages.filter(role=Role.BOT).update(status=Status.FAILED)
+        failed_at(conversation, timezone.now())
         conversation_make("hi", last_activity_at=timezone.now() - timedelta(days=3))
         text = " ".join(page(staff, "/admin/").split())
         assert "<title>Overview | Persona chatbot</title>" in text
         assert 'Active today</h2> <p class="number">1</p>' in text
         assert 'Active this week</h2> <p class="number">2</p> <p class="note">SMS, web' in text
         assert 'Failed replies</h2> <p class="number"><a href="/admin/conversations/' in text
+
+    def test_counts_failures_of_the_last_day_and_leads_to_their_chats(self, staff: Client) -> None:
+        now = timezone.now()
+        old = conversation_make("hi", "", "again", "yes", persona=persona_make("Otto"))
+        failed_at(old, now - timedelta(days=90))
+        idle = conversation_make(
+            "hi", "", persona=persona_make("Ida"), last_activity_at=now - timedelta(days=3)
+        )
+        failed_at(idle, now - timedelta(days=3))
+        figure = re.compile(r'Failed replies</h2>\s*<p class="number"><a href="([^"]*)">(\d+)</a>')
+        assert figure.findall(page(staff, "/admin/"))[0][1] == "0"
+        failed_at(conversation_make("hi", "", persona=persona_make("Anna")), now)
+        [(link, number)] = figure.findall(page(staff, "/admin/"))
+        assert number == "1"
+        text = page(staff, unescape(link))
+        assert "<span>Anna" in text
+        assert "<span>Ida" not in text

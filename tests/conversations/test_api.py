@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
+from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,7 +18,9 @@ from rest_framework.authtoken.models import Token
 from conversations.models import Channel, Conversation, Message, Persona, Role
 from conversations.services import limits
 from conversations.services.conversations import conversation_start
+from conversations.services.events import ReplyEvent
 from conversations.services.owners import Owner
+from conversations.services.replies import reply_stream
 from inference.errors import EngineBusy, EngineStopped
 from tests.fakes import FakeEngine
 
@@ -151,6 +155,29 @@ async def test_characters_can_be_listed_searched_and_drawn(program: Program) -> 
     assert (await program.send("GET", "personas/999999/"))[0] == 404
 
 
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("soufflé", True),
+        ("München soufflé", True),
+        ('"flat"', True),
+        ('Zoë "flat"', True),
+        ("back\\slash", True),
+        ("\\slash\\", False),
+        ('"', True),
+        ("'", False),
+        ("pie", False),
+    ],
+)
+async def test_lines_are_searched_as_they_are_written(
+    program: Program, search: str, found: bool
+) -> None:
+    lines = ['My soufflé is "flat".', "I live in München, at back\\slash street."]
+    await Persona.objects.acreate(name="Zoë", lines=lines, digest="z", source="t")
+    _, answer = await program.send("GET", f"personas/?search={quote(search)}")
+    assert [persona["name"] for persona in answer["results"]] == ["Zoë"] * found
+
+
 async def test_the_live_model_shows_its_card(program: Program) -> None:
     status, model = await program.send("GET", "model/")
     assert status == 200
@@ -281,6 +308,62 @@ async def test_bad_json_and_wrong_types_have_the_same_shape(
     assert (await program.send("GET", "nowhere/"))[1]["code"] == "not_found"
     wrong = await program.send("POST", "conversations/", {"persona": "Brenda"})
     assert (wrong[0], list(wrong[1]["fields"])) == (400, ["persona"])
+
+
+@pytest.mark.parametrize("path", ["messages/", ""])
+async def test_json_nested_too_deeply_is_bad_json(
+    program: Program, conversation: Conversation, path: str
+) -> None:
+    address = f"/api/v1/conversations/{conversation.pk}/{path}"
+    response = await program.http.generic(
+        "POST" if path else "PATCH",
+        address,
+        '{"text":' + "[" * 100_000,
+        content_type="application/json",
+        headers=program.headers,
+    )
+    assert (response.status_code, response.json()["code"]) == (400, "bad_json")
+
+
+@pytest.mark.parametrize("place", ["abc", "9" * 30, "0001-01-01T00:00:00+14:00", "\0"])
+@pytest.mark.parametrize("path", ["personas/", "conversations/", "conversations/{}/messages/"])
+async def test_a_cursor_that_is_none_of_ours_leads_to_no_page(
+    program: Program, conversation: Conversation, path: str, place: str
+) -> None:
+    cursor = b64encode(f"p={quote(place)}".encode()).decode()
+    address = f"{path.format(conversation.pk)}?cursor={quote(cursor)}"
+    status, answer = await program.send("GET", address)
+    refused = (404, "not_found")
+    # What some databases have values for is a place that nothing comes after.
+    allowed = {refused} if place in {"abc", "\0"} else {refused, (200, None)}
+    assert (status, answer.get("code")) in allowed
+    assert not answer.get("results")
+
+
+async def test_a_conversation_deleted_while_a_reply_is_waited_for_is_not_found(
+    program: Program,
+    conversation: Conversation,
+    fake_engine: FakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = await Conversation.objects.acreate(
+        user_id=conversation.user_id, persona_id=conversation.persona_id, channel=Channel.API
+    )
+    paths = [f"conversations/{each.pk}/messages/" for each in (conversation, other)]
+    _, exchange = await program.send("POST", paths[1], {"text": "Hi"})
+
+    async def deleted_at_its_end(*, reply_id: int) -> AsyncIterator[ReplyEvent]:
+        async for event in reply_stream(reply_id=reply_id):
+            yield event
+        await Conversation.objects.filter(messages=reply_id).adelete()
+
+    monkeypatch.setattr("conversations.api.messages.reply_stream", deleted_at_its_end)
+    said = await program.send("POST", paths[0], {"text": "Hi"})
+    stopped = await program.send("POST", f"{paths[1]}{exchange['reply']['id']}/stop/")
+    assert [(status, error["code"]) for status, error in (said, stopped)] == [
+        (404, "not_found")
+    ] * 2
+    assert not await Conversation.objects.aexists()
 
 
 async def test_a_title_that_cannot_be_kept_starts_no_conversation(program: Program) -> None:

@@ -6,12 +6,15 @@ import json
 from datetime import timedelta
 from io import StringIO
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from conversations.models import Channel, Conversation, Message, Persona, Role
+from conversations.services.messages import message_send
 from conversations.services.retention import conversations_delete_batches
 
 pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
@@ -107,3 +110,33 @@ def test_what_begins_while_others_are_deleted_stays(
     begun = Conversation.objects.create(persona=persona, channel=Channel.WEB)
     assert len(list(batches)) == len(idle) - 1
     assert left() == {begun.pk}
+
+
+@pytest.mark.parametrize("only_empty", [False, True])
+def test_what_somebody_comes_back_to_as_it_is_about_to_go_stays(
+    persona: Persona, only_empty: bool
+) -> None:
+    old = timezone.now() - timedelta(days=30)
+    _, kept = (
+        Conversation.objects.create(
+            persona=persona, channel=Channel.WEB, created_at=old, last_activity_at=old
+        )
+        for _ in range(2)
+    )
+    looked: list[str] = []
+    came: list[str] = []
+
+    def come_back(execute: Any, sql: str, *rest: Any) -> Any:
+        """Before the first statement after that which looked for what is to go."""
+        if looked and not came:
+            came.append(sql)
+            message_send(conversation=kept, text="I am back!", client_id=uuid4())
+        if "LIMIT" in sql:
+            looked.append(sql)
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(come_back):
+        report = prune("--older-than", "20d", *["--only-empty"] * only_empty)
+    assert (report["conversations"], report["messages"]) == (1, 0)
+    assert left() == {kept.pk}
+    assert Message.objects.count() == 2

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conversations.models import Channel, Conversation, Message, Persona, Role, Status
+from conversations.services.persona_edits import persona_save
 from conversations.services.texts import text_mask
 
 pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
@@ -214,6 +215,22 @@ class TestImport:
         again = import_(path)
         assert (again["added"], again["already_there"], again["characters"]) == (0, 3, 0)
         assert Conversation.objects.count() == 2
+
+    @pytest.mark.parametrize("line", ["I sell hats.", "Mail hats@example.org."])
+    def test_importing_again_after_the_character_was_edited_changes_nothing(
+        self, tmp_path: Path, line: str
+    ) -> None:
+        path = self.file(tmp_path, self.dialogue("hi", "hello", lines=[line, "I am tall."]))
+        import_(path)
+        persona = Persona.objects.get()
+        persona.lines = ["I sell shoes."]
+        persona_save(persona=persona)
+        assert import_(path)["already_there"] == 1
+        export(tmp_path / "edited.jsonl")
+        assert import_(tmp_path / "edited.jsonl")["already_there"] == 1
+        assert Conversation.objects.count() == 1
+        other = self.file(tmp_path, self.dialogue("hi", "who?", lines=[line, "I am tall."]))
+        assert import_(other)["added"] == 1
 
     def test_what_was_exported_here_is_known(self, persona: Persona, tmp_path: Path) -> None:
         conversation_make(persona, "write to ann@example.org", "I will .", "ok", "")

@@ -69,6 +69,27 @@ async def test_a_failing_engine_is_told_and_can_be_tried_again(
     assert await Message.objects.acount() == 2
 
 
+@pytest.mark.postgres
+async def test_a_failed_reply_that_staff_deleted_is_written_anew(
+    browser: Browser, conversation: Conversation, fake_engine: FakeEngine
+) -> None:
+    fake_engine.play("Well", EngineStopped("The engine was closed."))
+    fake_engine.play("Fine.")
+    fake_engine.play("Hello to you.")
+    async with browser.open(conversation) as socket:
+        client_id = await socket.say("Hello")
+        failed = await socket.next("reply.end")
+        await socket.say("How are you?")
+        await socket.next("reply.end")
+        await Message.objects.filter(pk=failed["message_id"]).adelete()
+        await socket.say("Hello", client_id)
+        assert (await socket.receive())["type"] == "message.saved"
+        end = await socket.next("reply.end")
+    assert (end["text"], end["status"]) == ("Hello to you.", "complete")
+    # It answers its message, not what was said after it.
+    assert [turn.text for turn in fake_engine.calls[-1].turns] == ["Hello"]
+
+
 async def test_nothing_private_is_logged(
     browser: Browser,
     conversation: Conversation,

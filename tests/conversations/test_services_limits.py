@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 from pytest_django import Settings
 
-from conversations.models import Conversation
+from conversations.models import Conversation, Message, Role
 from conversations.services import limits
 from conversations.services.errors import RateLimited
 from conversations.services.limits import conversation_limit, message_limit
@@ -120,6 +120,19 @@ async def test_one_message_too_many_is_not_saved(
         assert await socket.usable()
     async with browser.open(conversation) as socket:
         assert len(socket.state["messages"]) == 4
+
+
+async def test_a_message_whose_reply_staff_deleted_counts_when_it_comes_again(
+    browser: Browser, conversation: Conversation, fake_engine: FakeEngine, rooms: object
+) -> None:
+    async with browser.open(conversation) as socket:
+        for _ in range(2):
+            client_id = await socket.say("Hello")
+            await socket.next("reply.end")
+        await Message.objects.filter(role=Role.BOT).adelete()
+        await socket.say("Hello", client_id)
+        assert (await socket.receive())["code"] == "rate_limited"
+    assert len(fake_engine.calls) == 2
 
 
 async def test_one_reset_too_many_is_refused(

@@ -26,6 +26,7 @@ from conversations.services.errors import (
 )
 from conversations.services.messages import Exchange, message_send
 from conversations.services.owners import Owner
+from conversations.services.retention import message_delete
 from inference.prompt import Turn
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
@@ -85,6 +86,18 @@ def test_a_reply_that_failed_is_made_ready_to_run_again(
     reply.refresh_from_db()
     assert (reply.status, reply.text, reply.token_ends) == (Status.PENDING, "", [])
     assert (reply.error_code, reply.sampling) == ("", {})
+
+
+def test_a_reply_that_staff_deleted_gets_a_new_row(conversation: Conversation) -> None:
+    client_id = uuid4()
+    first = send(conversation, "Hello", client_id)
+    message_delete(message=first.reply)
+    again = send(conversation, "Hello", client_id)
+    assert (again.message, again.created) == (first.message, False)
+    reply = Message.objects.get(role=Role.BOT)
+    assert again.reply == reply
+    assert (reply.reply_to, reply.status) == (first.message, Status.PENDING)
+    assert send(conversation, "Hello", client_id).reply == reply
 
 
 @pytest.mark.parametrize(

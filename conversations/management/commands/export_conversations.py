@@ -21,9 +21,8 @@ from tqdm import tqdm
 from conversations.management.base import ManualCommand
 from conversations.management.options import since, until
 from conversations.models import Channel, Conversation
+from conversations.selectors import FEEDBACK
 from conversations.services.transfer_out import conversations_to_export, dialogues_export
-
-FEEDBACK = {"up": (1,), "down": (-1,), "any": (1, -1)}
 
 
 class Command(ManualCommand):
@@ -72,7 +71,7 @@ examples:
             since=options["since"],
             until=options["until"],
             channels=options["channel"],
-            feedback=FEEDBACK.get(options["feedback"]),
+            feedback=options["feedback"],
         )
         output = options["output"]
         to_stdout = output == "-"

@@ -123,6 +123,7 @@ export class Conversation extends EventTarget {
    * @param {any[]} rows
    */
   #state(rows) {
+    this.transcript.keep(new Set(rows.map((row) => Number(row.id))));
     const oldest = this.transcript.oldestId;
     for (const row of rows) {
       const id = Number(row.id);
@@ -211,8 +212,9 @@ export class Conversation extends EventTarget {
     if (!isOpen(reply) || frame.seq <= reply.seq) return;
     if (frame.seq > reply.seq + 1) return this.#resume(reply);
     reply.seq = frame.seq;
-    reply.text += frame.text;
+    // First, for whoever hears of a message shows the whole of its text.
     if (reply.status !== "streaming") this.#set(reply, { status: "streaming", position: 0 });
+    reply.text += frame.text;
     tell(this, "text", { message: reply, chunk: frame.text });
   }
 

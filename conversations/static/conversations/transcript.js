@@ -54,6 +54,17 @@ export class Transcript {
     this.messages = this.messages.filter((other) => other !== message);
   }
 
+  /**
+   * Leave out what staff have deleted. What is to be sent again stays.
+   * @param {Set<number>} ids all that the server has, from the least of them on
+   */
+  keep(ids) {
+    const first = Math.min(...ids);
+    this.messages = this.messages.filter(
+      ({ id, status }) => id === null || id < first || ids.has(id) || status === "waiting",
+    );
+  }
+
   /** @param {number} id */
   byId(id) {
     return this.messages.find((message) => message.id === id);
