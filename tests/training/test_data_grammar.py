@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from itertools import islice, pairwise, product
 from pathlib import Path
@@ -16,9 +18,9 @@ from training.data.held_out import HeldOut
 from training.data.sources import words_to_copy
 from training.grammar.conversation import CHARACTER
 from training.grammar.generator import grammar_dialogues
-from training.grammar.lines import PersonaMaker
+from training.grammar.lines import PersonaMaker, slots_of
 from training.grammar.rules import load_rules, plain
-from training.grammar.smalltalk import exchanges
+from training.grammar.smalltalk import Exchange, exchanges, reactions_to
 
 
 @cache
@@ -29,6 +31,11 @@ def all_made() -> list[Dialogue]:
 def made(count: int = 150) -> list[Dialogue]:
     """The first `count`; they are made once for all tests."""
     return all_made()[:count]
+
+
+def says(kind: Iterable[Exchange]) -> tuple[str, ...]:
+    """Everything without a slot that may be said first in exchanges of a kind."""
+    return tuple(text for exchange in kind for text in exchange.say if not slots_of(text))
 
 
 def said_by(dialogue: Dialogue, speaker: int) -> str:
@@ -105,7 +112,7 @@ def test_a_named_pet_is_asked_for_its_name() -> None:
     pool = [("I have a hedgehog.", "My cat is named Kazimo.", "I am single.")]
     turns = [
         pair
-        for dialogue in grammar_dialogues(500, seed=2, pools=[pool])
+        for dialogue in grammar_dialogues(1000, seed=2, pools=[pool])
         for pair in pairwise(dialogue.turns)
         if re.search("(called|name of your cat)[?]$", pair[0])
     ]
@@ -249,3 +256,68 @@ def test_whoever_has_a_line_on_the_subject_may_answer_with_it() -> None:
     own = [reply for reply in replies if reply.endswith(" i like chess.")]
     assert 10 < len(own) < 30
     assert not any("?" in reply for reply in own)
+
+
+def test_no_conversation_opens_with_an_answer() -> None:
+    answers = says(exchange for exchange in exchanges() if not exchange.opens)
+    others = says(exchange for exchange in exchanges() if exchange.opens)
+    greeted = re.compile(r"^(?:h[a-z]+(?: there)?|good \w+)[.!]? ")
+    opened = [greeted.sub("", dialogue.turns[0]) for dialogue in all_made()]
+    assert {"you repeat yourself.", "me too!", "haha good one.", "it was amazing."} <= {*answers}
+    assert not set(opened) & set(answers)
+    assert len(set(opened) & set(others)) > 50
+    later = {turn for dialogue in all_made() for turn in dialogue.turns[2:]}
+    assert len(later & set(answers)) > 30
+
+
+def test_what_is_said_to_any_statement_fits_each_mood() -> None:
+    for subject in ("partner", "hobby", "pet", "job", "siblings", "car"):
+        assert reactions_to(subject), subject
+        assert not [text for text in reactions_to(subject) if "?" in text]
+    of_one_mood = {
+        "partner": ("love comes when you do not look for it.", "good for you two."),
+        "hobby": ("now i am hungry.", "music is the best.", "good taste!"),
+        "pet": ("aw, how cute!", "those are lovely names."),
+    }
+    for subject, reactions in of_one_mood.items():
+        assert not set(reactions) & set(reactions_to(subject))
+    statement = re.compile(r"(?:^|[.!?] )(?:i am married|my (?:wife|husband) is an? [a-z ]+)\.$")
+    replies = [
+        reply
+        for dialogue in all_made()
+        for said, reply in pairwise(dialogue.turns)
+        if statement.search(said)
+    ]
+    assert len(replies) > 20
+    assert not [reply for reply in replies if reply.startswith(of_one_mood["partner"][0])]
+
+
+def test_a_goodbye_is_the_end() -> None:
+    goodbyes = says(exchange for exchange in exchanges() if exchange.ends)
+    ended = 0
+    for dialogue in all_made():
+        for turn, (said, reply) in enumerate(pairwise(dialogue.turns)):
+            if turn % 2 != CHARACTER and said.endswith(goodbyes):
+                ended += 1
+                assert "?" not in reply
+                assert turn + 2 == len(dialogue.turns)
+    assert ended > 50
+
+
+def test_how_somebody_is_is_not_asked_after_a_greeting_that_asked_it() -> None:
+    talk = load_rules().talk
+    greetings = {text for kind in ("hello", "greet", "well") for text in talk[kind] if "?" in text}
+    greeted = 0
+    for dialogue in all_made():
+        if any(turn.startswith(tuple(greetings)) for turn in dialogue.turns[:2]):
+            greeted += 1
+            # After the greetings and their return.
+            assert not [turn for turn in dialogue.turns[4:] if turn.endswith(tuple(talk["asked"]))]
+    assert greeted > 500
+
+
+def test_what_replies_are_measured_with_is_not_said() -> None:
+    data = tomllib.loads(Path("training/reactions.toml").read_text(encoding="utf-8"))
+    measured = {q["ask"].lower() for persona in data["persona"] for q in persona["questions"]}
+    assert measured
+    assert not measured & {text for exchange in exchanges() for text in exchange.say}

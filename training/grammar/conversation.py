@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from training.grammar.lines import PersonaMaker
-from training.grammar.questions import Question, Speaker, answer, question
+from training.grammar.questions import Question, Speaker, answer, how_are_you, question
 from training.grammar.rules import Rules
 from training.grammar.smalltalk import exchanges, reactions_to
 
@@ -27,6 +27,8 @@ SMALLTALK_SHARE = 0.85
 # How often, by speaker, whoever has answered asks something, and whoever has not.
 ASK_SHARE = {PERSON: 0.65, CHARACTER: 0.25}
 ASK_ELSE_SHARE = {PERSON: 0.95, CHARACTER: 0.45}
+# Share of the questions that ask how somebody is, unless a greeting did.
+HOW_ARE_YOU_SHARE = 0.05
 # How often an answer that was not followed by another question is asked about.
 FOLLOW_SHARE = 0.7
 # Subjects on which one has more than one thing to say.
@@ -39,7 +41,9 @@ _GREETED_BACK = {
     "fine": {False: "", True: ""},
 }
 
-_DENIAL = re.compile(r"(?:no|not|never|i (?:do not|don't|can not))\b")
+_DENIAL = re.compile(
+    r"(?:no|not|never|none|nothing|i (?:do not|don't|can not|have no|am an only child))\b"
+)
 
 
 class Conversation:
@@ -52,7 +56,11 @@ class Conversation:
         self._greeting = "hello" if self._likely(GREETING_SHARE) else ""
         self._pending: Question | None = None  # whoever speaks next is asked this
         self._exchange: list[str] = []  # what is still to be said of it
-        self._told = ""  # the subject of what was just answered, unless it was denied
+        # What was just said: its subject, or a kind of reaction in `Rules.talk`.
+        self._told = ""
+        self._how_asked = False  # somebody asked how the other is
+        self._begun = False  # more than a greeting was said
+        self._ends = False  # nothing follows the exchange
         self._over = False
 
     def turns(self) -> Iterator[str]:
@@ -61,7 +69,7 @@ class Conversation:
         for turn in range(length):
             who = turn % 2
             if self._exchange:
-                said = [*self._greet(), *self._go_on(who)]
+                said = [*self._greet(asks=False), *self._go_on(who)]
             elif self._pending and not self._pending.text:
                 said = [self._random.choice(self._pending.answers)]
                 self._over = True
@@ -74,19 +82,22 @@ class Conversation:
     def _likely(self, share: float) -> bool:
         return self._random.random() < share
 
-    def _greet(self) -> list[str]:
+    def _greet(self, *, asks: bool = True) -> list[str]:
+        """A greeting where one is due. None `asks` when there is news to take up."""
         if not self._greeting:
             return []
-        text = self._random.choice(self._rules.talk[self._greeting])
+        texts = self._rules.talk[self._greeting]
+        text = self._random.choice([text for text in texts if asks or "?" not in text])
         self._greeting = _GREETED_BACK[self._greeting]["?" in text]
+        self._how_asked = self._how_asked or "?" in text
         return [text]
 
     def _go_on(self, who: int) -> Iterator[str]:
         """The next turn of an exchange. What it asks and does not answer is asked last."""
-        text, self._told = self._exchange.pop(0), ""
+        text, self._told = self._exchange.pop(0), "thanks"
         yield text
         if not self._exchange:
-            self._over = "?" in text
+            self._over = self._ends or "?" in text
             if not self._over and self._likely(ASK_SHARE[who]):
                 yield self._ask(who)
 
@@ -99,9 +110,9 @@ class Conversation:
         if asked:
             text, self._pending = answer(asked, me, you, self._rules, self._random)
             said.append(text)
-            self._told = "" if _DENIAL.match(text) else asked.topic
+            self._told = self._taken(asked.topic, text, me)
         elif turn and not said and self._likely(REACT_SHARE):
-            said.append(self._random.choice(reactions_to(told) or talk["react"]))
+            said.append(self._random.choice(talk.get(told) or reactions_to(told) or talk["react"]))
         follow, me.follow = me.follow, None
         if follow and not asked:
             # About what was just said.
@@ -115,28 +126,42 @@ class Conversation:
             return [*said, self._random.choice(talk["bye"])]
         share = ASK_SHARE if asked or goes_on else ASK_ELSE_SHARE
         if not said or self._likely(share[who]):
-            return [*said, self._begin(who)]
+            return [*said, self._begin(who, answers=self._begun and not said)]
         if asked and asked.more and self._likely(FOLLOW_SHARE):
             you.follow = asked
         return said
 
-    def _begin(self, who: int) -> str:
-        """Something new: the person tells or asks, the character asks."""
+    @staticmethod
+    def _taken(topic: str, text: str, me: Speaker) -> str:
+        """As what an answer is taken up: only what one has to say of a subject is news."""
+        if not topic:
+            return "glad"
+        return "neutral" if topic not in me.topics or _DENIAL.match(text) else topic
+
+    def _begin(self, who: int, *, answers: bool) -> str:
+        """Something new: the person tells or asks, the character asks. What the person tells may be
+        a word to what was said before, if it `answers` that."""
+        self._begun = True
         if who == PERSON and self._likely(SMALLTALK_SHARE):
-            text, *self._exchange = self._tell(*self._speakers)
+            text, *self._exchange = self._tell(*self._speakers, answers=answers)
             return text
         return self._ask(who)
 
     def _ask(self, who: int) -> str:
         you = self._speakers[1 - who]
-        self._pending = question(you, self._rules, self._random, blindly=who == CHARACTER)
+        if not self._how_asked and self._likely(HOW_ARE_YOU_SHARE):
+            self._how_asked = True
+            self._pending = how_are_you(self._rules, self._random)
+        else:
+            self._pending = question(you, self._rules, self._random, blindly=who == CHARACTER)
         return self._pending.text
 
-    def _tell(self, me: Speaker, you: Speaker) -> list[str]:
+    def _tell(self, me: Speaker, you: Speaker, *, answers: bool) -> list[str]:
         """Something that `me` can say without contradicting themself, and what comes after it."""
         settled = me.topics - SEVERAL
         told = [one for one in exchanges() if one.subject not in settled]
-        exchange = self._random.choice(told)
+        exchange = self._random.choice([one for one in told if one.opens or answers])
+        self._ends = exchange.ends
         own = [fact.line for fact in you.facts if fact.topic == exchange.subject]
         texts = exchange.texts(self._maker, self._random, own)
         if not exchange.passing:

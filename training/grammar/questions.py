@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from training.grammar.rules import ANY_TOPIC, Fact, Rules, plain
+from training.grammar.rules import ANY_TOPIC, Fact, Rules, Unknown, plain
 
-# Share of the questions that ask how somebody is, in the middle of a conversation.
-HOW_ARE_YOU_SHARE = 0.05
 # Share of the questions about what a persona leaves open, and about what it denies.
 UNKNOWN_SHARE, DENIED_SHARE = 0.25, 0.09
 # Share of the others that are of no subject ("tell me about yourself").
@@ -43,15 +41,20 @@ class Question:
     more: Sequence[tuple[str, str]] = ()
 
 
+def how_are_you(rules: Rules, random: Random) -> Question:
+    """How somebody is; they do not ask back."""
+    feelings = [answer for answer in rules.talk["well"] if "?" not in answer]
+    return Question(random.choice(rules.talk["asked"]), "", feelings)
+
+
 def question(you: Speaker, rules: Rules, random: Random, *, blindly: bool) -> Question:
-    """A question to `you`: how they are, a subject they know, one that is not so, or one they do
-    not mention. Who asks `blindly` asks only what one may ask without knowing their persona."""
-    if random.random() < HOW_ARE_YOU_SHARE:
-        feelings = [answer for answer in rules.talk["well"] if "?" not in answer]
-        return Question(random.choice(rules.talk["asked"]), "", feelings)
-    absent = [unknown for unknown in rules.unknown if _absent(unknown.topic, you)]
+    """A question to `you`: a subject they know, one that is not so, or one they do not mention.
+    Who asks `blindly` asks only what one may ask without knowing their persona."""
+    # A subject is drawn before its kind of question, or those with many kinds would come most.
+    absent = sorted({one.topic for one in rules.unknown if _absent(one.topic, you)})
     if absent and random.random() < UNKNOWN_SHARE:
-        unknown = random.choice(absent)
+        topic = random.choice(absent)
+        unknown = random.choice([one for one in rules.unknown if one.topic == topic])
         return Question(random.choice(unknown.ask), unknown.topic, unknown.say)
     denied = [fact for fact in you.facts if fact.ask_other and fact.topic != ANY_TOPIC]
     if denied and not blindly and random.random() < DENIED_SHARE:
@@ -81,24 +84,35 @@ def answer(
         if "?" not in text:
             me.told[asked.text] = text
             return text, None
-        if returned := _returned(text, asked.topic, you, rules):
+        if returned := _returned(text, asked, you, rules):
             me.told[asked.text] = text
             return text, returned
     return options[0].partition("?")[0].rpartition(".")[0].strip() + ".", None
 
 
-def _returned(text: str, topic: str, you: Speaker, rules: Rules) -> Question | None:
+def _returned(text: str, question: Question, you: Speaker, rules: Rules) -> Question | None:
     """What the question at the end of an answer asks the other; None if that is open."""
-    asked = re.split(r"(?<=[.!,]) ", text)[-1]
+    topic, asked = question.topic, re.split(r"(?<=[.!,]) ", text)[-1]
     named = [fact for fact in you.facts if asked in fact.ask and fact.topic != ANY_TOPIC]
     facts = named or [fact for fact in you.facts if fact.topic == topic]
     if facts and (facts[0].topic != ANY_TOPIC or topic == ANY_TOPIC):
         plain_answers = [answer for answer in facts[0].say if "?" not in answer]
         return Question(asked, facts[0].topic, plain_answers, facts[0].more)
-    for unknown in rules.unknown:
-        if (asked in unknown.ask or unknown.topic == topic) and _absent(unknown.topic, you):
-            return Question(asked, unknown.topic, [a for a in unknown.say if "?" not in a])
+    for unknown in _unknown_by(asked, question, rules):
+        if _absent(unknown.topic, you):
+            plain_answers = [answer for answer in unknown.say if "?" not in answer]
+            return Question(asked, unknown.topic, plain_answers)
     return None
+
+
+def _unknown_by(asked: str, question: Question, rules: Rules) -> list[Unknown]:
+    """The blocks that a returned question means: that of its words, that of the question which is
+    returned ("and you?"), or the first of the subject."""
+    return [
+        *(unknown for unknown in rules.unknown if asked in unknown.ask),
+        *(unknown for unknown in rules.unknown if question.text in unknown.ask),
+        *(unknown for unknown in rules.unknown if unknown.topic == question.topic),
+    ]
 
 
 def _absent(topic: str, you: Speaker) -> bool:

@@ -12,29 +12,34 @@ from random import Random
 from training.grammar.lines import PersonaMaker, slots_of
 
 SMALLTALK_FILE = Path(__file__).with_name("smalltalk.toml")
-# How often a reaction goes on with a line of one's own, or else with a question; how often it is
-# nothing but that question; and how often the answer gets a last word.
-OWN_SHARE, MORE_SHARE, ONLY_ASKED_SHARE, LAST_WORD_SHARE = 0.5, 0.6, 0.3, 0.8
+# How often a reaction goes on with a line of one's own, or else with a question; and how often it
+# is nothing but that question.
+OWN_SHARE, MORE_SHARE, ONLY_ASKED_SHARE = 0.5, 0.6, 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """Something to say and what may come after it; `more` are questions with their answers and
-    last words. What is `passing` is no fact about the speaker; `subject` may be empty."""
+    last words. What is `passing` is no fact about the speaker; `subject` may be empty. What does
+    not `opens` needs something that was said before; what `ends` is the last of a conversation.
+    `general` fit any statement on the subject."""
 
     passing: bool
     subject: str
     say: Sequence[str]
     react: Sequence[str]
     more: Sequence[tuple[str, Sequence[str], Sequence[str]]]
+    opens: bool
+    ends: bool
+    general: Sequence[str]
 
     @property
     def statements(self) -> Sequence[str]:
         """The reactions that ask nothing."""
-        return [text for text in self.react if "?" not in text]
+        return _statements(self.react)
 
     def texts(self, maker: PersonaMaker, random: Random, own: Sequence[str]) -> list[str]:
-        """Two to four turns, the speakers taking turns; `own` are the second one's lines on the
+        """Two or four turns, the speakers taking turns; `own` are the second one's lines on the
         subject."""
         known: dict[str, str] = {}
 
@@ -55,10 +60,7 @@ class Exchange:
         reaction = one([question])
         if random.random() >= ONLY_ASKED_SHARE:
             reaction = f"{one(self.statements)} {reaction}"
-        texts = [said, reaction, one(answers, invents=True)]
-        if random.random() < LAST_WORD_SHARE:
-            texts.append(one(last_words))
-        return texts
+        return [said, reaction, one(answers, invents=True), one(last_words)]
 
 
 @cache
@@ -72,6 +74,9 @@ def exchanges() -> tuple[Exchange, ...]:
             item["say"],
             item["react"],
             [(question, answers, last) for question, answers, last in item.get("more", ())],
+            item.get("opens", True),
+            item.get("ends", False),
+            item.get("general", _statements(item["react"])),
         )
         for item in data["exchange"]
     )
@@ -84,6 +89,10 @@ def reactions_to(subject: str) -> Sequence[str]:
         text
         for exchange in exchanges()
         if subject and exchange.subject == subject
-        for text in exchange.statements
+        for text in exchange.general
         if not slots_of(text)
     )
+
+
+def _statements(texts: Sequence[str]) -> list[str]:
+    return [text for text in texts if "?" not in text]
