@@ -50,6 +50,7 @@ async def test_a_streamed_answer_is_the_whole_one_in_pieces(headers: dict[str, s
     asked = {"messages": HELLO, "persona": ["I have a parrot."], "seed": 3}
     whole = (await complete(headers, **asked)).json()["choices"][0]
     response = await complete(headers, **asked, stream=True)
+    assert response["X-Accel-Buffering"] == "no"
     blocks = [block.decode() async for block in response.streaming_content]
     assert blocks[-1] == "data: [DONE]\n\n"
     chunks = [json.loads(block.removeprefix("data: "))["choices"][0] for block in blocks[:-1]]
