@@ -3,7 +3,7 @@
 Weights along a run average well (Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima and
 Better Generalization"). Logits divided by one number, the same for all, say how sure the model
 should be (Guo et al. 2017, "On Calibration of Modern Neural Networks"): the norm before the head
-takes that number in, so that no graph changes.
+takes that number in, so that no graph changes. The second head's scores stay as they are.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from training.checkpoint import (
+    CHOICE_WEIGHT,
     CONFIG_FILE,
     Checkpoint,
     ExportError,
@@ -47,6 +48,9 @@ def average_checkpoints(paths: Sequence[Path], out: Path, *, temperature: float 
     }
     for name in ("ln_f.weight", "ln_f.bias"):
         weights[name] = weights[name] / np.float32(temperature)
+    if CHOICE_WEIGHT in weights:
+        # The second head reads what the norm gives, too, and is to score as before.
+        weights[CHOICE_WEIGHT] = weights[CHOICE_WEIGHT] * np.float32(temperature)
     try:
         out.mkdir(parents=True)
         end = read_vocabulary(last.path).special_tokens.end

@@ -26,6 +26,8 @@ CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 FACTS_FILE = "chatbot.json"
 # The second head of next-utterance classification, (n_embd, 1); most checkpoints have none.
 CHOICE_WEIGHT = "choice_head.weight"
+# What logits are computed with where it is not the table of tokens, wte.weight.
+HEAD_WEIGHT = "lm_head.weight"
 
 
 class ExportError(Exception):
@@ -102,12 +104,13 @@ def write_checkpoint(
     """
     from safetensors.numpy import save_file
 
+    heads = (CHOICE_WEIGHT, HEAD_WEIGHT)
     named = {
-        name if name == CHOICE_WEIGHT else f"transformer.{name}": np.ascontiguousarray(values)
+        name if name in heads else f"transformer.{name}": np.ascontiguousarray(values)
         for name, values in weights.items()
     }
     save_file(named, directory / WEIGHTS_FILE, metadata={"format": "pt"})
-    text = json.dumps(_config_json(config, end), indent=1)
+    text = json.dumps(_config_json(config, end, tied=HEAD_WEIGHT not in weights), indent=1)
     (directory / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
 
 
@@ -170,7 +173,7 @@ def read_config(path: Path) -> Config:
     return config
 
 
-def _config_json(config: Config, end: int) -> dict[str, Any]:
+def _config_json(config: Config, end: int, *, tied: bool) -> dict[str, Any]:
     return {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
@@ -183,9 +186,11 @@ def _config_json(config: Config, end: int) -> dict[str, Any]:
         "n_inner": config.n_inner,
         "activation_function": config.activation,
         "layer_norm_epsilon": config.epsilon,
+        "scale_attn_weights": config.scale_by_head,
+        "scale_attn_by_inverse_layer_idx": config.scale_by_layer,
         "bos_token_id": end,
         "eos_token_id": end,
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": tied,
         "attn_pdrop": 0.0,
         "embd_pdrop": 0.0,
         "resid_pdrop": 0.0,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from inference.prompt import MIN_ROOM
 from training.data.examples import BatchShape
 
 # Options that take one of a few words.
@@ -12,6 +14,11 @@ CHOICES = {
     "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
     "optimizer": ("adamw", "muon"),
 }
+# Numbers of which there may be none.
+COUNTS = (
+    *("steps", "minutes", "grammar", "characters", "weight_decay", "lm_coef", "choice_coef"),
+    *("save_minutes", "keep_steps", "patience"),
+)
 
 
 class TrainError(Exception):
@@ -75,15 +82,27 @@ class TrainConfig:
             *("learning_rate", "clip_norm", "candidates", "evaluate_steps", "evaluate_dialogues"),
         )
         for name in numbers:
-            if getattr(self, name) <= 0:
-                raise TrainError(f"{name} must be above 0, not {getattr(self, name)}.")
+            self._check(name, getattr(self, name) > 0, "above 0")
         for name in ("dropout", "warmup", "choice_share", "person_coef"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise TrainError(f"{name} must be from 0 to 1, not {getattr(self, name)}.")
+            self._check(name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
+        for name in COUNTS:
+            self._check(name, getattr(self, name) >= 0, "0 or more")
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise TrainError(f"{name} must be one of {', '.join(known)}.")
+        self._check("seed", 0 <= self.seed < 2**32, "from 0 to 4294967295")
+        for name in ("max_dialogue", "row_length"):
+            # As `window` it goes into the bundle, which must leave room for a conversation.
+            self._check(name, getattr(self, name) >= MIN_ROOM, f"{MIN_ROOM} or more")
+        for path, times in self.data:
+            if not 0 < times < math.inf:
+                raise TrainError(f"{path}={times}: after = comes a number above 0, as in 0.5.")
         self._check_what_is_missing()
+
+    def _check(self, name: str, fits: bool, allowed: str) -> None:
+        value = getattr(self, name)
+        if not fits or (isinstance(value, float) and not math.isfinite(value)):
+            raise TrainError(f"{name} must be {allowed}, not {value}.")
 
     def _check_what_is_missing(self) -> None:
         if self.steps <= 0 and self.minutes <= 0:

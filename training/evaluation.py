@@ -15,7 +15,7 @@ from inference.params import EngineConfig, SamplingParams
 from inference.prompt import PromptRenderer
 from training import evaluate
 from training.consistency import PersonaQuestion, persona_questions, reaction_messages
-from training.evaluate import EvaluateOptions, Scorer, worse
+from training.evaluate import EvaluateOptions, Report, Scorer, worse
 
 __all__ = ["EvaluateOptions", "Evaluation", "EvaluationError", "gate", "table"]
 
@@ -43,13 +43,15 @@ class Evaluation:
         data: Path,
         options: EvaluateOptions,
         personas: Sequence[Sequence[str]],
+        *,
+        report: Report,
     ) -> Evaluation:
         """Measure a bundle or a checkpoint directory on a file of dialogues; `personas` are those
-        of the self-chats.
+        of the self-chats, and `report` is told what is damaged in the file.
 
-        Raises DataError, EvaluationError and the engine's errors.
+        Raises DataError, EvaluationError, ExportError and the engine's errors.
         """
-        dialogues = evaluate.read_evaluation_data(data, options.limit)
+        dialogues = evaluate.read_evaluation_data(data, options.limit, report)
         chosen = dialogues[: options.replies]
         with _models(target) as (scorer, engine):
             params = _params(engine, options)
@@ -97,7 +99,8 @@ def _judged(questions: Sequence[PersonaQuestion], replies: Sequence[str]) -> Ite
 
 def gate(evaluation: Evaluation, live: Path, data: Path, options: EvaluateOptions) -> list[str]:
     """One line for every figure in which the live bundle is better."""
-    measured = Evaluation.run(live, data, options, evaluation.personas)
+    # What is damaged in the data has been told already.
+    measured = Evaluation.run(live, data, options, evaluation.personas, report=lambda text: None)
     return worse(evaluation.figures, measured.figures)
 
 

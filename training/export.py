@@ -24,6 +24,8 @@ from inference.bundle import (
     file_entry,
     load_bundle,
 )
+from inference.errors import BundleError
+from inference.params import SamplingParams
 from inference.prompt import VERSION as PROMPT_VERSION
 from inference.prompt import PromptRenderer
 from training.calibration import calibration_texts
@@ -66,8 +68,8 @@ class ExportOptions:
 def export_bundle(checkpoint_dir: Path, out: Path, options: ExportOptions) -> Bundle:
     """Write the bundle of a checkpoint to the directory `out`, whole or not at all.
 
-    The files are written beside `out` and renamed into place. Raises ExportError, in one line, for
-    anything about the checkpoint or the target that prevents it.
+    The files are written beside `out`, checked as a server would, and renamed into place. Raises
+    ExportError, in one line, for anything about the checkpoint or the target that prevents it.
     """
     _check_target(out, overwrite=options.overwrite)
     checkpoint = read_checkpoint(checkpoint_dir)
@@ -87,10 +89,11 @@ def export_bundle(checkpoint_dir: Path, out: Path, options: ExportOptions) -> Bu
             fresh.mkdir()
             _write_files(fresh, network, vocabulary, options.words)
             _write_manifest(fresh, manifest, options)
+            _check_served(fresh, out)
             _replace(out, fresh, Path(temporary) / "replaced")
     except OSError as error:
         raise ExportError(f"{out}: cannot be written ({error.strerror}).") from error
-    return load_bundle(out)
+    return load_bundle(out, verify=False)
 
 
 def _check_target(out: Path, *, overwrite: bool) -> None:
@@ -109,7 +112,10 @@ def _manifest(
     lower_case = options.lower_case
     if lower_case is None:
         lower_case = is_lower_case(vocabulary.tokenizer)
-    options_of_prompt = {"lowercase": lower_case, **facts.get("prompt", {}).get("options", {})}
+    given = facts.get("prompt", {}).get("options", {})
+    if not isinstance(given, Mapping):
+        raise ExportError(f"{checkpoint.path}: prompt.options must be an object, not {given!r}.")
+    options_of_prompt = {"lowercase": lower_case, **given}
     source = {"checkpoint": checkpoint.path.resolve().name, **facts.get("source", {})}
     if vocabulary.added:
         source["added_special_tokens"] = list(vocabulary.added)
@@ -174,6 +180,18 @@ def _write_manifest(directory: Path, manifest: dict[str, Any], options: ExportOp
     }
     text = json.dumps({**manifest, "files": files}, indent=1, ensure_ascii=False)
     (directory / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _check_served(fresh: Path, out: Path) -> None:
+    """What a server would refuse must not take the place of a bundle that it serves."""
+    try:
+        bundle = load_bundle(fresh)
+        PromptRenderer.from_bundle(bundle)
+        SamplingParams.recommended(bundle.sampling)
+    except BundleError as error:
+        raise ExportError(str(error).replace(str(fresh), str(out))) from error
+    except ValueError as error:
+        raise ExportError(f"{out / MANIFEST_FILE}: sampling: {error}.") from error
 
 
 def _replace(out: Path, fresh: Path, replaced: Path) -> None:

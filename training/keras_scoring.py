@@ -10,31 +10,25 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.prompt import PromptRenderer, Turn
-from training.checkpoint import CHOICE_WEIGHT, read_checkpoint
-from training.data.examples import BatchShape, Example, IntArray, Segment
+from training.checkpoint import CHOICE_WEIGHT
+from training.data.examples import BatchShape, IntArray, Segment, segment
 from training.data.packing import pack
-from training.metrics import count_words
-from training.model import DialogueModel, load_weights
-from training.scoring import (
-    FloatVector,
-    ReplyNats,
-    Scores,
-    bot_turns,
-    ranked_ids,
-    reply_ids,
-)
-from training.vocabulary import fit_embeddings, read_vocabulary
+from training.model import DialogueModel, load_weights, read_for_keras
+from training.scoring import FloatVector, ReplyNats, Scores, ranked_ids, scored_replies
+from training.vocabulary import read_vocabulary
 
 # Room for one context and twenty candidates; a multiple that most fit in.
 ROW_STEP = 512
 
 
 class CheckpointScorer:
-    """A checkpoint directory in Keras. `renderer` is that of its bundle."""
+    """A checkpoint directory in Keras. `renderer` is that of its bundle.
+
+    Raises ExportError for a checkpoint that a DialogueModel cannot be.
+    """
 
     def __init__(self, directory: Path, renderer: PromptRenderer) -> None:
-        vocabulary = read_vocabulary(directory)
-        checkpoint = fit_embeddings(read_checkpoint(directory), vocabulary)
+        checkpoint = read_for_keras(directory, read_vocabulary(directory))
         self.model = DialogueModel(checkpoint.config)
         load_weights(self.model, checkpoint.weights)
         self.model.compile(jit_compile=False)
@@ -45,18 +39,9 @@ class CheckpointScorer:
 
     def reply_nats(self, persona: Sequence[str], turns: Sequence[Turn]) -> ReplyNats:
         """As `BundleScorer.reply_nats`."""
-        example = Example.from_mask(*self.renderer.render_dialogue(persona, turns))
-        said = list(bot_turns(turns))
-        if len(example.ids) <= self.renderer.window:
-            items = [_branched(example.ids[:1], [example.ids[1:]], example)]
-        else:
-            room = self.renderer.window // 2
-            replies = {index: reply_ids(self.renderer, turns[index].text) for index in said}
-            said = [index for index in said if len(replies[index]) <= room]
-            items = [self._turn_segment(persona, turns[:i], replies[i]) for i in said]
-        nats = [self._nats(item) for item in items]
-        words = count_words(turns[index].text for index in said)
-        return ReplyNats(float(sum(value.sum() for value in nats)), sum(map(len, nats)), words)
+        examples, words = scored_replies(self.renderer, persona, turns)
+        nats = [self._nats(segment(example, example.replies[0], ())) for example in examples]
+        return ReplyNats(float(sum(map(np.sum, nats))), sum(map(len, nats)), words)
 
     def rank(
         self, persona: Sequence[str], turns: Sequence[Turn], candidates: Sequence[str]
@@ -74,12 +59,6 @@ class CheckpointScorer:
             unconditional=np.array([-self._alone(text) for text in candidates]),
             head=scores[0, : len(spans)].astype(np.float64) if self.has_head else None,
         )
-
-    def _turn_segment(
-        self, persona: Sequence[str], before: Sequence[Turn], reply: IntArray
-    ) -> Segment:
-        prompt = self.renderer.render(persona, before, reserve=len(reply))
-        return _branched(np.asarray(prompt.ids, np.int32), [reply])
 
     def _alone_nats(self, text: str) -> float:
         prompt = self.renderer.render([], [], reserve=1)
@@ -103,11 +82,8 @@ class CheckpointScorer:
         return logits[: len(item.target_ids)], scores
 
 
-def _branched(
-    trunk: IntArray, branches: Sequence[IntArray], example: Example | None = None
-) -> Segment:
-    """A segment whose branches all follow the trunk's end and are targets: all of a branch, or
-    of one that is an example's rest, the example's replies."""
+def _branched(trunk: IntArray, branches: Sequence[IntArray]) -> Segment:
+    """A segment whose branches all follow the trunk's end and are targets."""
     parts = [trunk, *branches]
     lengths = [len(part) for part in parts]
     starts = np.cumsum([0, *lengths])
@@ -116,9 +92,6 @@ def _branched(
         index.append(np.r_[len(trunk) - 1, np.arange(start, start + len(part) - 1)])
         targets.append(part)
     found, wanted = np.concatenate(index), np.concatenate(targets)
-    if example is not None:
-        keep = np.concatenate([np.arange(a, b) for a, b in example.replies]) - len(trunk)
-        found, wanted = found[keep], wanted[keep]
     return Segment(
         ids=np.concatenate(parts).astype(np.int32),
         positions=np.concatenate(

@@ -8,13 +8,23 @@ training needs is a mask and positions of its own for every row: see `training.d
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from training.checkpoint import CHOICE_WEIGHT, Config, FloatArray
+from training.checkpoint import (
+    CHOICE_WEIGHT,
+    HEAD_WEIGHT,
+    Checkpoint,
+    Config,
+    ExportError,
+    FloatArray,
+    read_checkpoint,
+)
+from training.vocabulary import Vocabulary, fit_embeddings
 
 MASKED = -1e9
 
@@ -25,10 +35,11 @@ class Block(keras.layers.Layer):
     `mask` is (batch, 1, row, row), true where a token may look.
     """
 
-    def __init__(self, config: Config, dropout: float, **kwargs: Any) -> None:
+    def __init__(self, config: Config, layer: int, dropout: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         width, dense = config.n_embd, keras.layers.Dense
-        self.heads, self.head_width = config.n_head, width // config.n_head
+        self.heads, self.head_width = config.n_head, config.head_size
+        self.scale = config.attention_scale(layer)
         # GPT-2 scales its residual projections by depth when it starts from nothing.
         start = keras.initializers.RandomNormal(0.02)
         deep = keras.initializers.RandomNormal(0.02 / np.sqrt(2 * config.n_layer))
@@ -58,7 +69,7 @@ class Block(keras.layers.Layer):
         split = ops.reshape(projected, (batch, row, 3, self.heads, self.head_width))
         query, key, value = ops.unstack(ops.transpose(split, (2, 0, 3, 1, 4)), 3)
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
-        scores = ops.where(mask, ops.cast(scores, "float32") * self.head_width**-0.5, MASKED)
+        scores = ops.where(mask, ops.cast(scores, "float32") * self.scale, MASKED)
         weights = ops.cast(ops.softmax(scores), value.dtype)
         joined = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
         return ops.reshape(joined, (batch, row, self.heads * self.head_width))
@@ -77,7 +88,7 @@ class DialogueModel(keras.Model):
         self.config = config
         self.wte = keras.layers.Embedding(config.vocab_size, config.n_embd, start, name="wte")
         self.wpe = keras.layers.Embedding(config.n_ctx, config.n_embd, start, name="wpe")
-        self.blocks = [Block(config, dropout, name=f"h_{i}") for i in range(config.n_layer)]
+        self.blocks = [Block(config, i, dropout, name=f"h_{i}") for i in range(config.n_layer)]
         self.ln_f = keras.layers.LayerNormalization(epsilon=config.epsilon, name="ln_f")
         # No bias: it would add the same to every candidate's score.
         self.choice_head = keras.layers.Dense(
@@ -126,6 +137,21 @@ def attention_mask(batch: Mapping[str, Any]) -> Any:
     )
     seen = ops.logical_and(ops.logical_and(before[None], same), ops.logical_or(own, shared))
     return seen[:, None]
+
+
+def read_for_keras(directory: Path, vocabulary: Vocabulary) -> Checkpoint:
+    """A checkpoint that a DialogueModel can be, with a row for every token of the vocabulary.
+
+    Raises ExportError, also for one whose logits come from another table than its tokens do.
+    """
+    checkpoint = fit_embeddings(read_checkpoint(directory), vocabulary)
+    table = checkpoint.weights["wte.weight"]
+    if not np.array_equal(checkpoint.weights.get(HEAD_WEIGHT, table), table):
+        raise ExportError(
+            f"{directory}: {HEAD_WEIGHT} is not wte.weight; only a model that has one table for "
+            "both can be trained here, or measured before it is a bundle."
+        )
+    return checkpoint
 
 
 def weight_variables(model: DialogueModel) -> dict[str, Any]:

@@ -28,10 +28,12 @@ def run_training(
     """Train until the run ends. With `resume` what is not given stays as the run had it.
 
     Returns steps, tokens, seconds, the best validation figures, and whether the run was `stopped`
-    by SIGINT (Ctrl-C) or SIGTERM, which end it after the update in hand and save it. Raises
-    TrainError, DataError or ExportError.
+    by SIGINT (Ctrl-C) or SIGTERM, which end it after the update in hand, with the evaluation and
+    the copy that are due then, and save it. Raises TrainError, DataError or ExportError.
     """
     undo_half_save(out / LAST)
+    if resume and not (out / LAST).exists():
+        raise TrainError(f"{out}: holds no run to go on with; without --resume one is started.")
     before = read_meta(out / LAST).get("run", {}) if resume else {}
     run = config_from({**before, **given, "out": out})
     report = RunReport(out, quiet=quiet)
@@ -55,7 +57,7 @@ def run_training(
         "tokens": state.tokens,
         "seconds": round(state.seconds),
         "best": best,
-        "stopped": trainer.stopping,
+        "stopped": trainer.stopping and not trainer.is_finished(),
     }
 
 

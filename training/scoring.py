@@ -6,7 +6,7 @@ costs is seen. It needs ONNX Runtime only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -69,26 +69,10 @@ class BundleScorer:
         self._alone = lru_cache(maxsize=4096)(self._alone_mean)
 
     def reply_nats(self, persona: Sequence[str], turns: Sequence[Turn]) -> ReplyNats:
-        """How surprising the bot's turns are.
-
-        A dialogue longer than the window is scored turn by turn, with what the model would be given
-        before each; replies of more than half a window are left out.
-        """
-        texts = [turns[index].text for index in bot_turns(turns)]
-        example = Example.from_mask(*self.renderer.render_dialogue(persona, turns))
-        if len(example.ids) <= self.renderer.window:
-            wanted = np.concatenate([np.arange(*span) for span in example.replies])
-            values, _, _ = self._run(example.ids[:-1], example.ids[1:], self._empty)
-            return ReplyNats(float(-values[wanted - 1].sum()), len(wanted), count_words(texts))
-        nats, tokens, said = 0.0, 0, []
-        for index in bot_turns(turns):
-            ids = reply_ids(self.renderer, turns[index].text)
-            if len(ids) <= self.renderer.window // 2:
-                prompt = self.renderer.render(persona, turns[:index], reserve=len(ids)).ids
-                nats -= self._after(prompt, [ids])[0][0].sum()
-                tokens += len(ids)
-                said.append(turns[index].text)
-        return ReplyNats(float(nats), tokens, count_words(said))
+        """How surprising the bot's turns are, of those that `scored_replies` scores."""
+        examples, words = scored_replies(self.renderer, persona, turns)
+        nats = [self._example_nats(example) for example in examples]
+        return ReplyNats(float(sum(map(np.sum, nats))), sum(map(len, nats)), words)
 
     def rank(
         self, persona: Sequence[str], turns: Sequence[Turn], candidates: Sequence[str]
@@ -103,6 +87,12 @@ class BundleScorer:
             unconditional=np.array([self._alone(text) for text in candidates]),
             head=np.array(heads) if heads else None,
         )
+
+    def _example_nats(self, example: Example) -> FloatVector:
+        values, _, _ = self._run(example.ids[:-1], example.ids[1:], self._empty)
+        wanted = np.concatenate([np.arange(*span) for span in example.replies])
+        nats: FloatVector = -values[wanted - 1]
+        return nats
 
     def _alone_mean(self, text: str) -> float:
         prompt = self.renderer.render([], [], reserve=1).ids
@@ -143,6 +133,29 @@ class BundleScorer:
         return values, heads[0] if heads else None, after
 
 
+def scored_replies(
+    renderer: PromptRenderer, persona: Sequence[str], turns: Sequence[Turn]
+) -> tuple[list[Example], int]:
+    """What is run to score the bot's turns, and how many whitespace words they are.
+
+    That is the dialogue where it fits the window. A longer one is scored turn by turn, with what
+    the model would be given before each; replies of more than half a window are left out.
+    """
+    said = [index for index, turn in enumerate(turns) if turn.speaker == "bot"]
+    whole = Example.from_mask(*renderer.render_dialogue(persona, turns))
+    if len(whole.ids) <= renderer.window:
+        return [whole], count_words(turns[index].text for index in said)
+    replies = {index: reply_ids(renderer, turns[index].text) for index in said}
+    kept = [index for index in said if len(replies[index]) <= renderer.window // 2]
+    examples = []
+    for index in kept:
+        reply = replies[index].tolist()
+        prompt = renderer.render(persona, turns[:index], reserve=len(reply)).ids
+        mask = [False] * len(prompt) + [True] * len(reply)
+        examples.append(Example.from_mask([*prompt, *reply], mask))
+    return examples, count_words(turns[index].text for index in kept)
+
+
 def reply_ids(renderer: PromptRenderer, text: str) -> IntArray:
     """The tokens of a reply, with the one that ends it."""
     example = Example.from_mask(*renderer.render_dialogue([], [Turn("bot", text)]))
@@ -154,8 +167,3 @@ def ranked_ids(renderer: PromptRenderer, text: str) -> IntArray:
     """The tokens of a candidate, of which so many count as leave half of the window to what was
     said before."""
     return reply_ids(renderer, text)[: renderer.window // 2]
-
-
-def bot_turns(turns: Iterable[Turn]) -> Iterator[int]:
-    """Where the bot speaks."""
-    return (index for index, turn in enumerate(turns) if turn.speaker == "bot")

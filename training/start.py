@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from training.config import TrainConfig
+from training.data.dialogue import Dialogue, all_texts
 from training.data.readers import read_dialogues
+from training.data.sources import made_dialogues
 from training.hub import checkpoint_directory
 from training.scratch import Size, write_new_checkpoint
 
 START = "start"
 
 
-def starting_point(run: TrainConfig, *, resume: bool) -> Path:
+def starting_point(
+    run: TrainConfig, *, resume: bool, characters: Sequence[Sequence[str]] = ()
+) -> Path:
     """The checkpoint directory that a run starts from; one of stated size is written to
     `out`/start first, which alone needs the data, unless a run that is resumed has it.
+    `characters` are personas for grammar dialogues.
 
     Raises ExportError, TrainError and DataError.
     """
@@ -34,14 +39,14 @@ def starting_point(run: TrainConfig, *, resume: bool) -> Path:
     fresh = directory.with_name(f".{START}.new")
     for old in (fresh, directory):
         shutil.rmtree(old, ignore_errors=True)
-    write_new_checkpoint(fresh, size, _texts(run), seed=run.seed)
+    write_new_checkpoint(fresh, size, all_texts(_dialogues(run, characters)), seed=run.seed)
     fresh.rename(directory)
     return directory
 
 
-def _texts(run: TrainConfig) -> Iterator[str]:
+def _dialogues(run: TrainConfig, characters: Sequence[Sequence[str]]) -> Iterator[Dialogue]:
+    """All that the run learns from; what is damaged is told when it is read to be learnt."""
     for path, _ in run.data:
-        for dialogue in read_dialogues(path):
-            yield from dialogue.turns
-            for lines in dialogue.personas:
-                yield from lines
+        yield from read_dialogues(path)
+    if run.grammar:
+        yield from made_dialogues(run, characters)

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,20 @@ import keras
 import numpy as np
 
 from inference.prompt import PromptRenderer
-from training.checkpoint import read_checkpoint
 from training.config import TrainConfig, TrainError
 from training.data.packing import Batch
 from training.data.prefetch import prefetched
 from training.data.sources import load_sources
 from training.data.stream import Stream
 from training.hub import checkpoint_name
-from training.model import load_weights
+from training.model import load_weights, read_for_keras
 from training.objective import Trainee, build_optimizer, learning_rate
 from training.report import RunReport
 from training.samples import sample_replies
 from training.start import starting_point
 from training.state import RunState, load_state, save_model
 from training.validate import Validation
-from training.vocabulary import (
-    Vocabulary,
-    fit_embeddings,
-    is_lower_case,
-    read_vocabulary,
-)
+from training.vocabulary import Vocabulary, is_lower_case, read_vocabulary
 
 LAST, BEST, KEPT = "last", "best", "steps"
 # Mean losses are reported over this many updates.
@@ -58,35 +53,42 @@ class Trainer:
 
     def train(self) -> RunState:
         """Train to the end of the run, or until `stopping` is set; then only the state is saved.
+        A run that is at its end already stays as it is.
 
         Raises TrainError when it cannot go on.
         """
+        if self.is_finished():
+            return self.state
         began, before = time.monotonic(), self.state.seconds
         saved = began
-        for batch in self._batches():
-            self._update(batch)
+        for batches in self._batches():
+            self._update(batches)
             self.state.seconds = before + time.monotonic() - began
+            self._report_and_keep()
+            if self.is_finished():
+                break
             if self.stopping:
                 self.save(LAST)
                 return self.state
-            progress = self.run.progress(self.state.step, self.state.seconds)
-            if self.state.step % REPORT_STEPS == 0:
-                self._report_losses(progress)
-            if self.state.step % self.run.evaluate_steps == 0 and self._evaluate():
-                break
-            if self.run.keep_steps and self.state.step % self.run.keep_steps == 0:
-                self.save(f"{KEPT}/{self.state.step}")
             if time.monotonic() - saved > 60 * self.run.save_minutes:
                 self.save(LAST)
                 saved = time.monotonic()
-            if progress >= 1:
-                break
         if self.state.step % self.run.evaluate_steps:
             self._evaluate()
-        self.save(LAST)
         if self.validation is None:
             self.save(BEST)
+        # Last, as it says that all is done.
+        self.save(LAST)
         return self.state
+
+    @property
+    def progress(self) -> float:
+        """How much of the run is done, from 0 to 1."""
+        return self.run.progress(self.state.step, self.state.seconds)
+
+    def is_finished(self) -> bool:
+        """Whether the run is at its end, or nothing has improved for `patience` evaluations."""
+        return self.progress >= 1 or 0 < self.run.patience <= self.state.stale
 
     def save(self, name: str) -> None:
         """Write the run as it is to `out`/name."""
@@ -101,37 +103,52 @@ class Trainer:
             optimizer=self.optimizer,
         )
 
-    def _batches(self) -> Iterator[Batch]:
-        batches = self.stream.batches(self.state.epoch, self.state.batch)
-        for epoch, number, batch in prefetched(batches):
+    def _batches(self) -> Iterator[list[Batch]]:
+        """As many batches as one update accumulates."""
+        items = prefetched(self.stream.batches(self.state.epoch, self.state.batch))
+        while group := list(islice(items, self.run.accumulation)):
+            epoch, number, _ = group[-1]
             self.state.epoch, self.state.batch = epoch, number + 1
-            yield batch
+            yield [batch for _, _, batch in group]
 
-    def _update(self, batch: Batch) -> None:
-        progress = self.run.progress(self.state.step, self.state.seconds)
-        self.optimizer.learning_rate = learning_rate(self.run, progress)
-        logs = self.model.train_on_batch(batch, return_dict=True)
-        self.losses.append({name: float(value) for name, value in logs.items()})
-        if not math.isfinite(self.losses[-1]["loss"]):
-            last = self.run.out / LAST
-            raise TrainError(
-                f"The loss is not a number at step {self.state.step}: try a lower learning rate "
-                f"than {self.run.learning_rate}, or precision float32"
-                + (f"; {last} holds the state last saved." if last.exists() else ".")
-            )
+    def _update(self, batches: Sequence[Batch]) -> None:
+        self.optimizer.learning_rate = learning_rate(self.run, self.progress)
+        for batch in batches:
+            logs = self.model.train_on_batch(batch, return_dict=True)
+            self.losses.append({name: float(value) for name, value in logs.items()})
+            if not math.isfinite(self.losses[-1]["loss"]):
+                raise self._not_a_number()
+            self.state.tokens += int(np.count_nonzero(batch["segments"]))
         self.state.step += 1
-        self.state.tokens += int(np.count_nonzero(batch["segments"]))
 
-    def _report_losses(self, progress: float) -> None:
+    def _not_a_number(self) -> TrainError:
+        last = self.run.out / LAST
+        return TrainError(
+            f"The loss is not a number at step {self.state.step}: try a lower learning rate "
+            f"than {self.run.learning_rate}, or precision float32"
+            + (f"; {last} holds the state last saved." if last.exists() else ".")
+        )
+
+    def _report_and_keep(self) -> None:
+        """What is due after this update: losses, an evaluation, a copy that stays."""
+        step = self.state.step
+        if step % REPORT_STEPS == 0:
+            self._report_losses()
+        if step % self.run.evaluate_steps == 0:
+            self._evaluate()
+        if self.run.keep_steps and step % self.run.keep_steps == 0:
+            self.save(f"{KEPT}/{step}")
+
+    def _report_losses(self) -> None:
         names = self.losses[0].keys()
         means = {name: float(np.mean([step[name] for step in self.losses])) for name in names}
         self.losses.clear()
-        self.report.losses(self.state, means, progress)
+        self.report.losses(self.state, means, self.progress)
 
-    def _evaluate(self) -> bool:
-        """Validate, keep the best; True when nothing has improved for `patience` evaluations."""
+    def _evaluate(self) -> None:
+        """Validate and keep the best."""
         if self.validation is None:
-            return False
+            return
         figures = self.validation.figures(self.model)
         nats = math.log(figures["ppl_token"])
         improved = self.state.best is None or nats < self.state.best
@@ -142,7 +159,6 @@ class Trainer:
             self.save(BEST)
         replies = sample_replies(self.model, self.renderer, self.vocabulary.special_tokens)
         self.report.validation(self.state, figures, replies)
-        return 0 < self.run.patience <= self.state.stale
 
     def _meta(self) -> dict[str, Any]:
         return {
@@ -189,9 +205,9 @@ def prepare(
     keras.mixed_precision.set_global_policy(run.precision)
 
     # The data last: a wrong checkpoint is told before two hundred megabytes are read.
-    directory = starting_point(run, resume=resume)
+    directory = starting_point(run, resume=resume, characters=characters)
     vocabulary = read_vocabulary(directory)
-    checkpoint = fit_embeddings(read_checkpoint(directory), vocabulary)
+    checkpoint = read_for_keras(directory, vocabulary)
     n_ctx = checkpoint.config.n_ctx
     if run.window > n_ctx:
         raise TrainError(
@@ -219,9 +235,9 @@ def prepare(
     )
     validation = None
     if run.validation is not None:
-        validation = Validation.from_file(run.validation, renderer, run)
+        validation = Validation.from_file(run.validation, renderer, run, report.line)
     state = RunState()
-    if resume and (run.out / LAST).exists():
+    if resume:
         state = load_state(run.out / LAST, model, model.optimizer)
     return Trainer(
         run, model, model.optimizer, vocabulary, renderer, stream, validation, report, state

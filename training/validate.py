@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -11,7 +11,7 @@ from random import Random
 
 from inference.prompt import PromptRenderer
 from training.config import TrainConfig
-from training.data.dialogue import DataError
+from training.data.dialogue import Damage, DataError
 from training.data.examples import BatchShape, Example, add_candidates
 from training.data.packing import Batch, pack
 from training.data.readers import VALID, read_dialogues
@@ -29,25 +29,30 @@ class Validation:
     words: int
 
     @classmethod
-    def from_file(cls, path: Path, renderer: PromptRenderer, run: TrainConfig) -> Validation:
-        """The second speaker's replies in the first `evaluate_dialogues` dialogues of a file.
+    def from_file(
+        cls, path: Path, renderer: PromptRenderer, run: TrainConfig, report: Callable[[str], None]
+    ) -> Validation:
+        """The bot's replies in the first `evaluate_dialogues` dialogues of a file; `report` is
+        told what was damaged in it.
 
         Dialogues longer than the run's are cut as they are in training: what a model makes of
         positions that it is never trained on says nothing of how it is served. One with a reply
         that fits nowhere is left out. Raises DataError.
         """
-        dialogues = islice(read_dialogues(path, split=VALID), run.evaluate_dialogues)
+        damage = Damage(str(path))
+        dialogues = islice(read_dialogues(path, damage, split=VALID), run.evaluate_dialogues)
         shape = validation_shape(run)
         examples: list[Example] = []
         words = 0
         for dialogue in dialogues:
             tokens = TokenDialogue.of(dialogue, renderer)
-            lines, turns = tokens.personas[1], tokens.turns_for(1)
+            lines, turns = tokens.personas[dialogue.bot], tokens.turns_for(dialogue.bot)
             found = list(encode(renderer, lines, turns, run.window, shape.targets_per_row))
-            replies = dialogue.turns[1::2]
-            if sum(len(example.replies) for example in found) == len(replies):
+            if sum(len(example.replies) for example in found) == len(dialogue.replies):
                 examples += found
-                words += count_words(replies)
+                words += count_words(dialogue.replies)
+        if damage.lines:
+            report(str(damage))
         if not examples:
             raise DataError(f"{path}: no dialogue fits {run.window} tokens; raise max_dialogue.")
         segments = add_candidates(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inference.bundle import SpecialTokens
-from training.checkpoint import Checkpoint, ExportError, FloatArray
+from training.checkpoint import HEAD_WEIGHT, Checkpoint, ExportError, FloatArray
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -69,7 +69,7 @@ def fit_embeddings(checkpoint: Checkpoint, vocabulary: Vocabulary) -> Checkpoint
     if not vocabulary.added:
         return checkpoint
     weights = dict(checkpoint.weights)
-    for name in ("wte.weight", "lm_head.weight"):
+    for name in ("wte.weight", HEAD_WEIGHT):
         if name in weights:
             weights[name] = _with_mean_rows(weights[name], known, tokens)
     config = dataclasses.replace(checkpoint.config, vocab_size=max(rows, tokens))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from inference.spelling import words_in
-from training.data.dialogue import Dialogue
+from training.data.dialogue import Damage, Dialogue, all_texts
 from training.data.readers import read_dialogues
 from training.grammar.generator import grammar_dialogues
 
@@ -21,13 +21,19 @@ NAME_SHARE = 0.8
 
 
 def count_words(
-    paths: Iterable[str | Path], *, at_least: int, grammar: int = 0, seed: int = 0
+    paths: Iterable[str | Path],
+    *,
+    at_least: int,
+    report: Callable[[str], None],
+    grammar: int = 0,
+    seed: int = 0,
 ) -> list[str]:
     """The words that occur so often in files of dialogues (short ones many times as often), and
-    all those of `grammar` dialogues; sorted, each as most people write it. Raises DataError."""
+    all those of `grammar` dialogues; sorted, each as most people write it. `report` is told what
+    was damaged in the files. Raises DataError."""
     counts: Counter[str] = Counter()
     written: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for text in _texts(dialogue for path in paths for dialogue in read_dialogues(path)):
+    for text in all_texts(dialogue for path in paths for dialogue in _read(path, report)):
         counts.update(words_in(text.lower()))
         for word in _INSIDE.findall(text):
             written[word.lower()][word] += 1
@@ -36,7 +42,7 @@ def count_words(
         for word, count in counts.items()
         if count >= at_least * (SHORT_TIMES if len(word) <= SHORT else 1)
     }
-    for text in _texts(grammar_dialogues(grammar, seed=seed)):
+    for text in all_texts(grammar_dialogues(grammar, seed=seed)):
         words.update(words_in(text))
     return [_as_written(word, written[word]) for word in sorted(words)]
 
@@ -46,11 +52,11 @@ def write_words(path: Path, words: Sequence[str]) -> None:
     path.write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
 
 
-def _texts(dialogues: Iterable[Dialogue]) -> Iterable[str]:
-    for dialogue in dialogues:
-        yield from dialogue.turns
-        for persona in dialogue.personas:
-            yield from persona
+def _read(path: str | Path, report: Callable[[str], None]) -> Iterator[Dialogue]:
+    damage = Damage(str(path))
+    yield from read_dialogues(path, damage)
+    if damage.lines:
+        report(str(damage))
 
 
 def _as_written(word: str, written: Counter[str]) -> str:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from safetensors.numpy import load_file, save_file
 
 from inference.bundle import load_bundle
+from inference.prompt import Turn
 from inference.runner import Runner
 from tests.training.tiny import tiny_checkpoint
 from training.checkpoint import read_checkpoint, write_checkpoint
+from training.export import ExportOptions, export_bundle
+from training.scoring import BundleScorer
+
+TURNS = [Turn("person", "hi!")]
 
 
 @pytest.fixture
@@ -48,6 +56,48 @@ def test_a_temperature_divides_the_logits(checkpoints: list[Path], tmp_path: Pat
         values.append(runner.prefill(0, [5, 6, 7], 0).values.copy())
         runner.close()
     np.testing.assert_allclose(values[1], values[0] / 2, rtol=1e-4)
+
+
+def test_a_temperature_leaves_the_second_head_as_sure_as_it_is(
+    checkpoints: list[Path], tmp_path: Path
+) -> None:
+    add_weights(checkpoints[0], choice_head=np.random.default_rng(1).normal(0, 1, (32, 1)))
+    average(checkpoints[:1], tmp_path / "hot", "--temperature", 2)
+    scores = []
+    for path in (checkpoints[0], tmp_path / "hot"):
+        out = path.with_name(f"{path.name} bundle")
+        bundle = export_bundle(path, out, ExportOptions(quantization="none"))
+        scores.append(BundleScorer(bundle, threads=1).rank(["i am"], TURNS, ["i am", "a nurse"]))
+    cold, hot = (score.head for score in scores)
+    assert cold is not None
+    assert hot is not None
+    np.testing.assert_allclose(cold, hot, rtol=1e-4)
+
+
+def test_a_head_of_its_own_stays_one(checkpoints: list[Path], tmp_path: Path) -> None:
+    head = -read_checkpoint(checkpoints[0]).weights["wte.weight"]
+    add_weights(checkpoints[0], lm_head=head)
+    average(checkpoints[:1], tmp_path / "mean")
+    # Under the name that transformers gives it.
+    np.testing.assert_array_equal(
+        load_file(tmp_path / "mean" / "model.safetensors")["lm_head.weight"], head
+    )
+    config = json.loads((tmp_path / "mean" / "config.json").read_text())
+    assert config["tie_word_embeddings"] is False
+
+
+def test_attention_is_scaled_as_before(checkpoints: list[Path], tmp_path: Path) -> None:
+    scales = {"scale_attn_by_inverse_layer_idx": True, "scale_attn_weights": False}
+    path = checkpoints[0] / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | scales))
+    average(checkpoints[:1], tmp_path / "mean")
+    assert read_checkpoint(tmp_path / "mean").config == read_checkpoint(checkpoints[0]).config
+
+
+def add_weights(checkpoint: Path, **added: Any) -> None:
+    path = checkpoint / "model.safetensors"
+    named = {f"{name}.weight": values.astype(np.float32) for name, values in added.items()}
+    save_file({**load_file(path), **named}, path)
 
 
 def test_what_has_no_mean_is_one_line(checkpoints: list[Path], tmp_path: Path) -> None:

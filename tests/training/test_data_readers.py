@@ -96,6 +96,36 @@ def test_parlai_text(tmp_path: Path) -> None:
     assert second.turns == ("ahoy", "ahoy !")
 
 
+def test_silence_first_says_that_the_other_one_opens(tmp_path: Path) -> None:
+    opened = {
+        "personality": ["i sail."],
+        "utterances": [
+            {"history": ["__ SILENCE __"], "candidates": ["x", "ahoy !"]},
+            {"history": ["__ SILENCE __", "ahoy !", "hi ."], "candidates": ["y", "well ?"]},
+        ],
+    }
+    hugging_face = tmp_path / "personachat.json"
+    hugging_face.write_text(json.dumps({"train": [opened]}))
+    parlai = tmp_path / "train_self_original.txt"
+    parlai.write_text(
+        "1 your persona: i sail.\n2 __SILENCE__\tahoy !\t\tx|ahoy !\n3 hi .\twell ?\t\ty|well ?\n"
+    )
+    for path in (hugging_face, parlai):
+        [dialogue] = read_dialogues(path)
+        assert dialogue.personas == (("i sail.",), ())
+        assert dialogue.turns == ("ahoy !", "hi .", "well ?")
+        assert [dialogue.wrong_for(turn) for turn in range(3)] == [("x",), (), ("y",)]
+        assert dialogue.replies == ("ahoy !", "well ?")
+
+
+def test_one_turn_after_silence_is_no_dialogue(tmp_path: Path) -> None:
+    path = tmp_path / "train_self_original.txt"
+    path.write_text(PARLAI + "1 your persona: i sail.\n2 __SILENCE__\tahoy !\n")
+    damage = Damage(str(path))
+    assert len(list(read_dialogues(path, damage))) == 2
+    assert "two turns" in str(damage)
+
+
 def test_the_chitchat_package() -> None:
     dialogue = next(read_dialogues("chitchat"))
     assert dialogue.source == "chitchat"
@@ -126,6 +156,8 @@ def test_too_much_damage_stops_with_the_first_line(tmp_path: Path) -> None:
         ("a.csv", b"", "must end in .jsonl, .json, .txt"),
         ("a.jsonl", b"", "no dialogue"),
         ("a.jsonl.gz", b"not gzip", "cannot be read"),
+        # The first block after the header is of a kind that there is not.
+        ("a.jsonl.gz", gzip.compress(b"{}", mtime=0)[:10] + b"\x07" * 20, "invalid block type"),
         ("a.json", b'{"valid": []}', "no dialogues under 'train'"),
         ("a.json", b'{"train": [{"personality"', "after 0 dialogues: .*EOF"),
         ("a.txt", b"\xff\xfe", "cannot be read"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from random import Random
@@ -16,7 +17,7 @@ from training.data.dialogue import DataError, Dialogue
 from training.data.examples import BatchShape, Example, add_candidates, segment
 from training.data.packing import pack
 from training.data.persona import derive_persona, describes_self
-from training.data.prefetch import by_thread, prefetched
+from training.data.prefetch import Item, by_thread, prefetched
 from training.data.stream import Source, Stream, encode
 from training.data.tokens import TokenDialogue, TokenDialogues
 
@@ -150,6 +151,21 @@ def test_data_that_nowhere_fits_is_said(renderer: PromptRenderer) -> None:
         next(nothing.batches())
 
 
+def test_an_epoch_that_draws_nothing_is_no_end(renderer: PromptRenderer) -> None:
+    source = Source(TokenDialogues.of(dialogues(2), renderer), 0.1)
+    some = replace(stream(renderer), sources=[source])
+    epochs = [epoch for epoch, _, _ in islice(some.batches(), 12)]
+    assert epochs == sorted(epochs)
+    assert epochs[-1] > len(epochs)
+    assert next(some.batches(epochs[5]))[0] == epochs[5]
+
+
+def test_an_epoch_of_nothing_but_long_dialogues_is_no_end(renderer: PromptRenderer) -> None:
+    long = Dialogue("t", ((), ("i am a nurse .",)), ("hi !", "i have a dog . " * 30))
+    source = Source(TokenDialogues.of([long, *dialogues(1)], renderer), 0.3)
+    assert len(list(islice(replace(stream(renderer), sources=[source]).batches(), 9))) == 9
+
+
 def test_batches_go_on_where_they_stopped(renderer: PromptRenderer) -> None:
     whole = list(islice(stream(renderer).batches(), 12))
     epoch, number, _ = whole[6]
@@ -181,14 +197,17 @@ def test_both_ways_of_prefetching_give_the_same(renderer: PromptRenderer) -> Non
         assert all(np.array_equal(batch[name], again[name]) for name in batch)
 
 
-def test_errors_of_the_other_thread_arrive() -> None:
-    def broken() -> object:
-        yield 1
-        raise ValueError("no more")
+@pytest.mark.parametrize("way", [prefetched, by_thread])
+def test_what_goes_wrong_as_batches_are_made_arrives_as_it_is(
+    renderer: PromptRenderer, way: Callable[[Iterator[Item]], Iterator[Item]]
+) -> None:
+    def broken() -> Iterator[Item]:
+        yield from islice(stream(renderer).batches(), 2)
+        raise DataError("no more")
 
-    items = by_thread(iter(broken()))  # type: ignore[call-overload]
-    assert next(items) == 1  # type: ignore[comparison-overlap]
-    with pytest.raises(ValueError, match="no more"):
+    items = way(broken())
+    assert len(list(islice(items, 2))) == 2
+    with pytest.raises(DataError, match=r"^no more$"):
         next(items)
 
 

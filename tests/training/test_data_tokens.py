@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from tests.training.tiny import tiny_tokenizer
 from training.data import tokens
 from training.data.dialogue import DataError, Dialogue
 from training.data.farewell import takes_leave
+from training.data.readers import read_dialogues
 from training.data.tokens import TokenDialogue, TokenDialogues, read_tokens
 
 PERSONAS = [["i love tea ."], ["i am a nurse .", "i have a dog named rex ."]]
@@ -108,6 +111,21 @@ def test_another_file_or_another_layout_is_encoded_anew(
     found, _ = read(data, renderer)
     assert texts(found[0], renderer)[3:] == ["yes", "no"]
     assert len(list((data.parent / "tokens").iterdir())) == 3
+
+
+def test_two_runs_may_encode_one_file_at_once(
+    data: Path, renderer: PromptRenderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtaken(*given: Any) -> Iterator[Dialogue]:
+        monkeypatch.setattr(tokens, "read_dialogues", read_dialogues)
+        read(data, renderer)
+        yield from read_dialogues(*given)
+
+    monkeypatch.setattr(tokens, "read_dialogues", overtaken)
+    found, told = read(data, renderer)
+    assert len(found) == 2
+    assert "line 2: " in told[0]
+    assert len(list((data.parent / "tokens").iterdir())) == 1
 
 
 def test_a_place_that_takes_no_cache(data: Path, renderer: PromptRenderer) -> None:

@@ -7,17 +7,21 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
+from safetensors.numpy import load_file, save_file
 
+from inference.prompt import Turn, texts_of
 from tests.training.tiny import dialogue_row, tiny_checkpoint, tiny_dialogues, write_rows
 from training import metrics
 from training.consistency import persona_questions, reaction_messages, shares
-from training.evaluate import worse
+from training.evaluate import perplexity, read_evaluation_data, worse
+from training.scoring import ReplyNats, Scores
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
@@ -56,15 +60,22 @@ def evaluate(*options: object) -> dict[str, float]:
         ("yes", "no", 0.0),
         ("i like tea", "i like coffee", 2 / 3),
         ("", "anything", 0.0),
+        # Punctuation is a space, as in ParlAI's normalize_answer.
+        ("I'm well-known", "i m well known", 1.0),
+        ("i'm fine", "i am fine", 2 / 3),
     ],
 )
 def test_f1_is_convai2_s(reply: str, truth: str, expected: float) -> None:
     assert metrics.f1(reply, truth) == pytest.approx(expected)
 
 
-def test_distinct_counts_different_n_grams() -> None:
-    assert metrics.distinct(["i like tea", "i like tea"], 1) == 0.5
-    assert metrics.distinct(["one two three", "four five"], 2) == 1.0
+def test_distinct_is_different_n_grams_over_all_tokens() -> None:
+    assert metrics.distinct(["i like tea", "I like tea"], 1) == 3 / 6
+    assert metrics.distinct(["i like tea", "i like tea"], 2) == 2 / 6
+    assert metrics.distinct(["one two three", "four five"], 2) == 3 / 5
+    # Articles and punctuation marks are tokens; a word keeps its apostrophe.
+    assert metrics.distinct(["the tea.", "a tea."], 1) == 4 / 6
+    assert metrics.distinct(["i'm here, i'm here"], 1) == 3 / 5
     assert metrics.distinct([], 2) == 0.0
 
 
@@ -73,6 +84,7 @@ def test_repetition_within_and_across_turns() -> None:
     assert not metrics.repeats_within("i like my dog and my cat")
     assert metrics.repeats_across("I like my old dog.", ["Hello.", "i like my old dog !"])
     assert not metrics.repeats_across("I like my old dog.", ["I have a cat at home."])
+    assert metrics.repeats_across("I'm the nurse in Dublin.", ["im a nurse in dublin"])
     # A short answer may come back.
     assert not metrics.repeats_across("yes, i do.", ["yes, i do."])
 
@@ -119,6 +131,41 @@ def test_wrong_replies_of_the_file_are_ranked(bundle: Path, tmp_path: Path) -> N
     figures = evaluate("--bundle", bundle, "--data", data, "--chats", 0)
     assert figures["hits_at_1_of_20"] in {0, 1}
     assert figures["n"] == 1
+
+
+def test_who_opens_in_personachat_is_measured_with_its_persona(
+    bundle: Path, tmp_path: Path
+) -> None:
+    wrong = [f"i have {number} tea" for number in range(19)]
+    said = {"history": ["__ SILENCE __"], "candidates": [*wrong, "i have a dog"]}
+    again = {"history": ["__ SILENCE __", "i have a dog", "ok"], "candidates": [*wrong, "bye now"]}
+    data = tmp_path / "personachat.json"
+    valid = [{"personality": ["i love tea ."], "utterances": [said, again]}]
+    data.write_text(json.dumps({"train": [], "valid": valid}))
+    asked: list[tuple[Sequence[str], list[str]]] = []
+
+    class Listener:
+        def reply_nats(self, persona: Sequence[str], turns: Sequence[Turn]) -> ReplyNats:
+            asked.append((persona, texts_of("bot", turns)))
+            return ReplyNats(1.0, 1, 1)
+
+        def rank(self, *_: object) -> Scores:
+            raise AssertionError
+
+    perplexity(Listener(), read_evaluation_data(data, 0, print))
+    assert asked == [(("i love tea .",), ["i have a dog", "bye now"])]
+    # One dialogue alone has no wrong replies but its own.
+    assert "f1" in evaluate("--bundle", bundle, "--data", data, "--chats", 0)
+
+
+def test_damaged_lines_are_told(bundle: Path, data: Path) -> None:
+    with data.open("a") as file:
+        file.write("{no dialogue\n")
+    out, err = StringIO(), StringIO()
+    options = ("--bundle", str(bundle), "--data", str(data), "--replies", "0", "--chats", "0")
+    call_command("evaluate", *options, "--json", stdout=out, stderr=err)
+    assert "1 damaged lines skipped (line 17: " in err.getvalue()
+    assert json.loads(out.getvalue())["n"] == 16
 
 
 def test_replies_longer_than_the_context_harm_nothing(
@@ -180,6 +227,47 @@ def test_a_bundle_and_its_checkpoint_have_the_same_figures(
         assert ours[name] == pytest.approx(theirs[name], rel=1e-3), name
     # 400 tokens and nothing learnt: every one is about as likely.
     assert 100 < ours["ppl_token"] < 1000
+
+
+@pytest.mark.parametrize(
+    "scales", [{"scale_attn_by_inverse_layer_idx": True}, {"scale_attn_weights": False}]
+)
+def test_attention_is_scaled_as_the_checkpoint_says(
+    checkpoint: Path, data: Path, tmp_path: Path, scales: dict[str, bool]
+) -> None:
+    pytest.importorskip("keras")
+    given = Path(shutil.copytree(checkpoint, tmp_path / "given"))
+    path = given / "model.safetensors"
+    # Attention that is nearly even would not show how it is scaled.
+    save_file({n: 8 * w if "c_attn.w" in n else w for n, w in load_file(path).items()}, path)
+    options = ("--data", data, "--replies", 0, "--chats", 0)
+    plain = evaluate("--checkpoint", given, *options)["ppl_token"]
+    config = given / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | scales))
+    bundle = tmp_path / "bundle"
+    named = ("--checkpoint", str(given), "--out", str(bundle), "--quantization", "none")
+    call_command("export_bundle", *named)
+    served = evaluate("--bundle", bundle, *options)["ppl_token"]
+    assert evaluate("--checkpoint", given, *options)["ppl_token"] == pytest.approx(served, rel=1e-4)
+    assert plain != pytest.approx(served, rel=1e-3)
+
+
+def test_a_checkpoint_with_a_head_of_its_own_is_not_measured_as_another_model(
+    checkpoint: Path, data: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("keras")
+    given = Path(shutil.copytree(checkpoint, tmp_path / "given"))
+    path = given / "model.safetensors"
+    weights = load_file(path)
+    table = weights["transformer.wte.weight"]
+    options = ("--checkpoint", given, "--data", data, "--replies", 0, "--chats", 0)
+    # A copy of the table is what some checkpoints carry along.
+    save_file({**weights, "lm_head.weight": table}, path)
+    assert evaluate(*options)["ppl_token"] > 1
+    save_file({**weights, "lm_head.weight": -table}, path)
+    with pytest.raises(CommandError, match=r"lm_head\.weight is not wte\.weight") as refusal:
+        evaluate(*options)
+    assert "\n" not in str(refusal.value)
 
 
 def test_perplexity_is_that_of_what_a_conversation_s_window_shows(

@@ -63,6 +63,10 @@ def configure(checkpoint: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def facts(checkpoint: Path, **values: object) -> None:
+    (checkpoint / "chatbot.json").write_text(json.dumps(values))
+
+
 @pytest.mark.parametrize("quantization", ["int8", "int4", "none"])
 def test_missing_special_tokens_are_added(
     checkpoint: Path, quantization: str, capsys: pytest.CaptureFixture[str]
@@ -165,19 +169,19 @@ def add_row(weights: dict[str, Any]) -> None:
 
 
 def test_facts_beside_the_weights_reach_the_bundle(checkpoint: Path, tmp_path: Path) -> None:
-    facts = {
+    given: dict[str, Any] = {
         "name": "tea-lover",
         "sampling": {"top_k": 10, "temperature": 0.7},
         "metrics": {"ppl_token": 12.5},
         "source": {"data": "teas"},
     }
-    (checkpoint / "chatbot.json").write_text(json.dumps(facts))
+    facts(checkpoint, **given)
     card = tmp_path / "card.md"
     card.write_text("Made from teas, under a licence.")
     bundle = export(checkpoint, "--card", card)
     assert bundle.name == "tea-lover"
-    assert bundle.sampling == facts["sampling"]
-    assert bundle.metrics == facts["metrics"]
+    assert bundle.sampling == given["sampling"]
+    assert bundle.metrics == given["metrics"]
     assert bundle.source["data"] == "teas"
     text = (bundle.path / "README.md").read_text()
     assert "Made from teas, under a licence." in text
@@ -245,6 +249,21 @@ def test_int8_stands_outlier_channels(checkpoint: Path) -> None:
             "unknown field colour",
         ),
         (lambda c: (c / "chatbot.json").write_text('{"name": 3}'), "name must be a"),
+        (lambda c: facts(c, prompt={"options": 5}), "options must be an object, not 5"),
+        (lambda c: facts(c, prompt={"options": {"windw": 64}}), "windw is not known"),
+        (
+            lambda c: facts(c, prompt={"options": {"window": 32}}),
+            r"/bundle: prompt\.options\.window: must be a whole number from 64",
+        ),
+        (
+            lambda c: facts(c, prompt={"options": {"window": 9999}}),
+            r"/bundle: prompt\.options\.window: must be a whole number from 64",
+        ),
+        (lambda c: facts(c, sampling={"temperature": "hot"}), "temperature must be a number"),
+        (
+            lambda c: facts(c, sampling={"temperature": -1}),
+            r"/bundle/bundle\.json: sampling: temperature must be a number from 0 to 5",
+        ),
     ],
 )
 def test_what_cannot_be_exported_is_one_line(
@@ -255,6 +274,15 @@ def test_what_cannot_be_exported_is_one_line(
         export(checkpoint)
     assert len(str(refusal.value).splitlines()) == 1
     assert sorted(path.name for path in checkpoint.parent.iterdir()) == ["checkpoint"]
+
+
+def test_what_cannot_be_served_replaces_nothing(checkpoint: Path) -> None:
+    before = export(checkpoint)
+    facts(checkpoint, sampling={"top_k": 0})
+    with pytest.raises(CommandError, match="top_k must be"):
+        export(checkpoint, "--overwrite")
+    assert load_bundle(before.path).files == before.files
+    assert sorted(path.name for path in checkpoint.parent.iterdir()) == ["bundle", "checkpoint"]
 
 
 def test_a_bundle_is_replaced_only_when_asked_to(checkpoint: Path) -> None:

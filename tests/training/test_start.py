@@ -97,6 +97,18 @@ def test_a_model_of_stated_size_learns_from_nothing(
     assert is_lower_case(read_vocabulary(tmp_path / "run" / "last").tokenizer)
 
 
+def test_a_tokenizer_is_made_of_grammar_dialogues_too(tmp_path: Path) -> None:
+    call_command(
+        "train",
+        *("--size", "1x32x4", "--vocabulary", "600", "--positions", "128", "--grammar", "20"),
+        out=tmp_path / "run",
+        **SMALL,
+    )
+    tokenizer = read_vocabulary(tmp_path / "run" / "last").tokenizer
+    assert tokenizer.get_vocab_size() == 600
+    assert tokenizer.encode(" what do you").tokens == ["\u0120what", "\u0120do", "\u0120you"]
+
+
 def test_another_size_after_an_attempt_that_failed(data: tuple[str, float], tmp_path: Path) -> None:
     out = tmp_path / "run"
     made = ("--vocabulary", "320", "--positions", "128")

@@ -1,10 +1,9 @@
-"""A tiny run end to end: it learns, survives a kill, and leaves what export and evaluation take."""
+"""A tiny run end to end: it learns, and leaves what export and evaluation take."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,29 +15,23 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 keras = pytest.importorskip("keras")
 
-from safetensors.numpy import load_file  # noqa: E402
+from safetensors.numpy import load_file, save_file  # noqa: E402
 
-from tests.training.tiny import tiny_checkpoint, tiny_dialogues, write_rows  # noqa: E402
-from training.checkpoint import read_checkpoint  # noqa: E402
+from tests.training.tiny import (  # noqa: E402
+    SMALL_RUN,
+    saved_weights,
+    tiny_checkpoint,
+    tiny_dialogues,
+    write_rows,
+)
+from training.checkpoint import ExportError, read_checkpoint  # noqa: E402
 from training.config import TrainConfig, TrainError  # noqa: E402
 from training.data.dialogue import DataError  # noqa: E402
 from training.model import DialogueModel, load_weights, read_weights  # noqa: E402
 from training.objective import learning_rate  # noqa: E402
-from training.run import run_training  # noqa: E402
-from training.train import Trainer  # noqa: E402
-
-SMALL: dict[str, Any] = {
-    "steps": 8,
-    "rows": 2,
-    "row_length": 64,
-    "max_dialogue": 64,
-    "target_share": 0.9,
-    "learning_rate": 0.01,
-    "candidates": 2,
-    "dropout": 0.1,
-    "evaluate_steps": 4,
-    "save_minutes": 1e-9,
-}
+from training.report import RunReport  # noqa: E402
+from training.run import config_from, run_training  # noqa: E402
+from training.train import prepare  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +42,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def options(checkpoint: Path, tmp_path: Path) -> dict[str, Any]:
     data = str(tiny_dialogues(tmp_path / "data.jsonl", 40))
-    return {**SMALL, "checkpoint": checkpoint, "data": ((data, 1.0),)}
+    return {**SMALL_RUN, "checkpoint": checkpoint, "data": ((data, 1.0),)}
 
 
 def log(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-
-
-def weights(directory: Path) -> dict[str, Any]:
-    return dict(load_file(directory / "model.safetensors"))
 
 
 def test_a_run_learns_both_tasks(options: dict[str, Any], tmp_path: Path) -> None:
@@ -102,68 +91,9 @@ def test_half_precision_learns_and_is_validated(
     losses = [entry["lm"] for entry in log(tmp_path / "run") if "lm" in entry]
     assert losses[-1] < 0.5 * losses[0]
     assert result["best"]["ppl_token"] < 30
-    assert {array.dtype.name for array in weights(tmp_path / "run" / "last").values()} == {
+    assert {array.dtype.name for array in saved_weights(tmp_path / "run" / "last").values()} == {
         "float32"
     }
-
-
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(
-    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
-) -> None:
-    options = {**options, "optimizer": optimizer}
-    run_training(tmp_path / "whole", options, resume=False, quiet=True)
-
-    update = Trainer._update
-
-    def killed(self: Trainer, batch: Any) -> None:
-        if self.state.step == 5:
-            raise KeyboardInterrupt
-        update(self, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_update", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run_training(tmp_path / "cut", options, resume=False, quiet=True)
-    state = json.loads((tmp_path / "cut" / "last" / "state.json").read_text())
-    assert state["step"] == 5
-    run_training(tmp_path / "cut", {}, resume=True, quiet=True)
-
-    whole, cut = weights(tmp_path / "whole" / "last"), weights(tmp_path / "cut" / "last")
-    assert whole.keys() == cut.keys()
-    for name in whole:
-        np.testing.assert_allclose(whole[name], cut[name], rtol=0, atol=1e-6, err_msg=name)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_is_saved_where_it_was(
-    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
-    update = Trainer._update
-
-    def stopped(self: Trainer, batch: Any) -> None:
-        if self.state.step == 2:
-            os.kill(os.getpid(), number)
-        update(self, batch)
-
-    monkeypatch.setattr(Trainer, "_update", stopped)
-    given = {**options, "save_minutes": 60}
-    result = run_training(tmp_path / "run", given, resume=False, quiet=True)
-    assert (result["stopped"], result["steps"]) == (True, 3)
-    state = json.loads((tmp_path / "run" / "last" / "state.json").read_text())
-    assert (state["step"], state["batch"]) == (3, 3)
-    result = run_training(tmp_path / "run", {}, resume=True, quiet=True)
-    assert (result["stopped"], result["steps"]) == (False, SMALL["steps"])
-
-
-def test_a_save_killed_between_two_renames_is_found_again(
-    options: dict[str, Any], tmp_path: Path
-) -> None:
-    run_training(tmp_path / "run", {**options, "steps": 2}, resume=False, quiet=True)
-    (tmp_path / "run" / "last").rename(tmp_path / "run" / ".last.old")
-    with pytest.raises(TrainError, match="holds a run already"):
-        run_training(tmp_path / "run", options, resume=False, quiet=True)
-    assert run_training(tmp_path / "run", {"steps": 3}, resume=True, quiet=True)["steps"] == 3
 
 
 @pytest.mark.parametrize("one_task", [{"choice_coef": 0.0}, {"choice_share": 0.0}])
@@ -171,7 +101,7 @@ def test_a_head_that_is_not_trained_is_not_saved(
     options: dict[str, Any], tmp_path: Path, one_task: dict[str, Any]
 ) -> None:
     run_training(tmp_path / "run", {**options, "steps": 1, **one_task}, resume=False, quiet=True)
-    assert "choice_head.weight" not in weights(tmp_path / "run" / "last")
+    assert "choice_head.weight" not in saved_weights(tmp_path / "run" / "last")
 
 
 def test_copies_along_the_run_stay(options: dict[str, Any], tmp_path: Path) -> None:
@@ -179,12 +109,45 @@ def test_copies_along_the_run_stay(options: dict[str, Any], tmp_path: Path) -> N
     kept = sorted((tmp_path / "run" / "steps").iterdir())
     assert [path.name for path in kept] == ["3", "6"]
     name = "transformer.wte.weight"
-    assert (weights(kept[0])[name] != weights(kept[1])[name]).any()
+    assert (saved_weights(kept[0])[name] != saved_weights(kept[1])[name]).any()
 
 
-def test_accumulation_updates_every_other_batch(options: dict[str, Any], tmp_path: Path) -> None:
-    given = {**options, "accumulation": 2, "steps": 4}
-    assert run_training(tmp_path / "run", given, resume=False, quiet=True)["steps"] == 4
+def test_steps_are_updates_however_many_batches_they_take(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    run = config_from({**options, "accumulation": 3, "steps": 4, "out": out})
+    trainer = prepare(run, resume=False, report=RunReport(out, quiet=True))
+    first = trainer.model.wte.embeddings.numpy()
+    state = trainer.train()
+    assert state.step == int(trainer.optimizer.iterations) == 4
+    assert (first != trainer.model.wte.embeddings.numpy()).any()
+    saved = json.loads((out / "last" / "state.json").read_text())
+    assert (saved["step"], saved["epoch"], saved["batch"]) == (4, 0, 12)
+
+
+def test_attention_is_scaled_as_the_checkpoint_says(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    given = tiny_checkpoint(tmp_path / "given")
+    path = given / "config.json"
+    scales = {"scale_attn_by_inverse_layer_idx": True, "scale_attn_weights": False}
+    path.write_text(json.dumps(json.loads(path.read_text()) | scales))
+    changes = {"checkpoint": given, "steps": 1}
+    run_training(tmp_path / "run", {**options, **changes}, resume=False, quiet=True)
+    config = read_checkpoint(tmp_path / "run" / "last").config
+    assert (config.scale_by_layer, config.scale_by_head) == (True, False)
+
+
+def test_a_checkpoint_with_a_head_of_its_own_is_refused(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    given = tiny_checkpoint(tmp_path / "given")
+    path = given / "model.safetensors"
+    saved = load_file(path)
+    save_file({**saved, "lm_head.weight": -saved["transformer.wte.weight"]}, path)
+    with pytest.raises(ExportError, match=r"lm_head\.weight is not wte\.weight"):
+        run_training(tmp_path / "run", {**options, "checkpoint": given}, resume=False, quiet=True)
 
 
 def test_a_checkpoint_is_one_for_transformers_too(
@@ -278,6 +241,13 @@ def test_a_loss_that_is_not_a_number_says_what_to_change(
         ({"steps": 0}, "steps or minutes"),
         ({"data": (), "grammar": 0}, "No data"),
         ({"rows": 0}, "rows must be above 0"),
+        ({"max_dialogue": 63}, "max_dialogue must be 64 or more"),
+        ({"row_length": 63}, "row_length must be 64 or more"),
+        ({"seed": -1}, "seed must be from 0"),
+        ({"grammar": -1}, "grammar must be 0 or more"),
+        ({"data": (("chitchat", float("inf")),)}, "chitchat=inf: .* a number above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be above 0, not nan"),
+        ({"minutes": float("inf")}, "minutes must be 0 or more, not inf"),
         ({"evaluate_steps": 0}, "evaluate_steps must be above 0"),
         ({"dropout": 2.0}, "dropout must be from 0 to 1"),
         ({"optimizer": "sgd"}, "optimizer must be one of adamw, muon"),
@@ -291,12 +261,6 @@ def test_options_that_cannot_be(
 ) -> None:
     with pytest.raises(TrainError, match=reason):
         run_training(tmp_path / "run", {**options, **changes}, resume=False, quiet=True)
-
-
-def test_a_run_is_not_overwritten(options: dict[str, Any], tmp_path: Path) -> None:
-    run_training(tmp_path / "run", {**options, "steps": 1}, resume=False, quiet=True)
-    with pytest.raises(TrainError, match="--resume"):
-        run_training(tmp_path / "run", {**options, "steps": 1}, resume=False, quiet=True)
 
 
 def test_data_without_a_reply(options: dict[str, Any], tmp_path: Path) -> None:

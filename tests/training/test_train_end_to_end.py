@@ -71,7 +71,9 @@ def test_train_evaluate_export_chat(tmp_path: Path) -> None:
         (("--steps", "5"), "Give either checkpoint"),
         (("--checkpoint", "/nowhere", "--data", "chitchat", "--steps", "1"), "/nowhere"),
         (("--checkpoint", "/nowhere", "--data", "a.jsonl=0", "--steps", "1"), "a number above 0"),
+        (("--checkpoint", "/nowhere", "--data", "a.jsonl=inf", "--steps", "1"), "above 0"),
         (("--checkpoint", "/nowhere", "--steps", "1"), "No data"),
+        (("--resume",), "holds no run to go on with"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path: Path, options: tuple[str, ...], reason: str) -> None:

@@ -10,6 +10,19 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+# A run of a second.
+SMALL_RUN: dict[str, Any] = {
+    "steps": 8,
+    "rows": 2,
+    "row_length": 64,
+    "max_dialogue": 64,
+    "target_share": 0.9,
+    "learning_rate": 0.01,
+    "candidates": 2,
+    "dropout": 0.1,
+    "evaluate_steps": 4,
+    "save_minutes": 1e-9,
+}
 TEXT = "hi ! how are you ? i have a dog named rex . what do you do i am nurse yes no love tea"
 
 
@@ -82,3 +95,9 @@ def tiny_dialogues(path: Path, count: int = 12) -> Path:
         for n in range(count)
     ]
     return write_rows(path, rows)
+
+
+def saved_weights(directory: Path) -> dict[str, Any]:
+    from safetensors.numpy import load_file
+
+    return dict(load_file(directory / "model.safetensors"))

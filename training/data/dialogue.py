@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from inference.prompt import Speaker, Turn
@@ -17,13 +17,20 @@ class Dialogue:
     """Speakers alternate and the first one starts; either may have no persona.
 
     `candidates` are, turn by turn, the wrong replies that come with some data sets (PersonaChat);
-    empty where there are none.
+    empty where there are none. `bot` (0 or 1) is who a model is measured as: the second speaker,
+    but in PersonaChat the first where the one whose persona is given opens.
     """
 
     source: str
     personas: tuple[tuple[str, ...], tuple[str, ...]]
     turns: tuple[str, ...]
     candidates: tuple[tuple[str, ...], ...] = ()
+    bot: int = 1
+
+    @property
+    def replies(self) -> tuple[str, ...]:
+        """What the speaker says whom a model is measured as."""
+        return self.turns[self.bot :: 2]
 
     def wrong_for(self, turn: int) -> tuple[str, ...]:
         """The wrong replies that come with a turn."""
@@ -37,6 +44,14 @@ class Dialogue:
 def speaker_of(turn: int, bot: int) -> Speaker:
     """Who says a turn of a dialogue whose speaker `bot` (0 or 1) is the bot."""
     return "bot" if turn % 2 == bot else "person"
+
+
+def all_texts(dialogues: Iterable[Dialogue]) -> Iterator[str]:
+    """Everything that is said in dialogues, and the persona lines."""
+    for dialogue in dialogues:
+        yield from dialogue.turns
+        for lines in dialogue.personas:
+            yield from lines
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ adjective. Without a tagger, verbs are a list of those by which people describe 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from random import Random
 
 from training.data.dialogue import Dialogue
@@ -37,7 +38,7 @@ def derive_persona(dialogue: Dialogue, random: Random) -> Dialogue:
         lines or _lines_of(dialogue.turns[speaker::2], random)
         for speaker, lines in enumerate(dialogue.personas)
     )
-    return Dialogue(dialogue.source, (first, second), dialogue.turns, dialogue.candidates)
+    return replace(dialogue, personas=(first, second))
 
 
 def describes_self(sentence: str) -> str | None:

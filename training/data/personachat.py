@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TextIO
 
@@ -13,14 +13,17 @@ from training.data.dialogue import Damage, Dialogue, dialogue_from
 
 _NUMBERED = re.compile(r"(\d+) (.*)", re.DOTALL)
 _YOURS, _PARTNERS = "your persona:", "partner's persona:"
+# What stands for the partner's first turn where "you" open: in Hugging Face's JSON, and in ParlAI.
+_SILENCE = frozenset(["__ SILENCE __", "__SILENCE__"])
 
 
 def read_hugging_face(stream: TextIO, damage: Damage, split: str = "train") -> Iterator[Dialogue]:
     """Hugging Face's JSON: `{"train": [{"personality", "utterances": [{"history",
     "candidates"}]}], "valid": […]}`, read one dialogue at a time; or just one such list.
 
-    The bot is the second speaker; the true reply is the last candidate. Damage is counted by
-    dialogue, as the file has one line. Raises ValueError for what is not such a file.
+    The bot is the second speaker, or the first where it opens; the true reply is the last
+    candidate. Damage is counted by dialogue, as the file has one line. Raises ValueError for what
+    is not such a file.
     """
     is_list = stream.read(256).lstrip().startswith("[")
     stream.seek(0)
@@ -42,18 +45,17 @@ def read_hugging_face(stream: TextIO, damage: Damage, split: str = "train") -> I
 def _from_utterances(value: Any) -> Dialogue:
     last = value["utterances"][-1]
     turns = [*last["history"], last["candidates"][-1]]
-    dialogue = dialogue_from([[], value["personality"]], turns, source="personachat")
     wrong: list[tuple[str, ...]] = [()] * len(turns)
     for utterance in value["utterances"]:
         wrong[len(utterance["history"])] = tuple(map(str, utterance["candidates"][:-1]))
-    return replace(dialogue, candidates=tuple(wrong))
+    return _dialogue(([], value["personality"]), turns, wrong, source="personachat")
 
 
 def read_parlai(stream: TextIO, damage: Damage) -> Iterator[Dialogue]:
     """ParlAI's text: numbered lines, `your persona:` and `partner's persona:` lines first, then
     `partner's text <tab> your reply <tab> reward <tab> candidate|candidate|…`.
 
-    A number 1 starts the next dialogue. "You" are the second speaker.
+    A number 1 starts the next dialogue. "You" are the second speaker, or the first where you open.
     """
     block: list[tuple[int, str]] = []
     for number, line in enumerate(stream, 1):
@@ -88,8 +90,24 @@ def _parlai_dialogue(block: list[tuple[int, str]], damage: Damage) -> Iterator[D
             others = rest[2].split("|") if len(rest) > 2 else []
             wrong += [(), tuple(item for item in others if item != rest[0])]
     try:
-        made = dialogue_from(personas, turns, source="parlai")
+        dialogue = _dialogue(personas, turns, wrong, source="parlai")
     except ValueError as error:
         damage.add(block[0][0], str(error))
         return
-    yield replace(made, candidates=tuple(wrong))
+    yield dialogue
+
+
+def _dialogue(
+    personas: tuple[Sequence[str], Sequence[str]],
+    turns: Sequence[str],
+    wrong: Sequence[tuple[str, ...]],
+    *,
+    source: str,
+) -> Dialogue:
+    """A Dialogue whose second speaker is the bot. Where the first turn is silence, which is no
+    turn, the second speaker opens and so becomes the first. Raises ValueError."""
+    opens = len(turns) > 0 and turns[0] in _SILENCE
+    if opens:
+        personas, turns, wrong = (personas[1], personas[0]), turns[1:], wrong[1:]
+    made = dialogue_from(personas, turns, source=source)
+    return replace(made, candidates=tuple(wrong), bot=0 if opens else 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import chain
 from queue import Empty, Queue
 from threading import Event, Thread
 
@@ -20,7 +19,8 @@ AHEAD = 8
 
 def prefetched(batches: Iterator[Item]) -> Iterator[Item]:
     """The same items, made up to `AHEAD` early: by tf.data where TensorFlow is Keras' backend,
-    elsewhere by a thread. All batches must have the shapes of the first."""
+    elsewhere by a thread. All batches must have the shapes of the first. What goes wrong as they
+    are made is raised here as it is."""
     return _by_dataset(batches) if keras.backend.backend() == "tensorflow" else by_thread(batches)
 
 
@@ -30,15 +30,23 @@ def _by_dataset(batches: Iterator[Item]) -> Iterator[Item]:
     first = next(batches)
     shapes = {name: tf.TensorSpec(array.shape, array.dtype) for name, array in first[2].items()}
     place = tf.TensorSpec((), np.int64)
-    dataset = tf.data.Dataset.from_generator(
-        lambda: chain([first], batches), output_signature=(place, place, shapes)
-    )
+    failed: list[Exception] = []
+
+    def items() -> Iterator[Item]:
+        try:
+            yield first
+            yield from batches
+        except Exception as error:  # noqa: BLE001 - tf.data would make a traceback's text of it
+            failed.append(error)
+
+    dataset = tf.data.Dataset.from_generator(items, output_signature=(place, place, shapes))
     for epoch, number, batch in dataset.prefetch(AHEAD).as_numpy_iterator():
         yield int(epoch), int(number), batch
+    if failed:
+        raise failed[0]
 
 
 def by_thread(batches: Iterator[Item]) -> Iterator[Item]:
-    """The errors of the other thread are raised here."""
     ready: Queue[Item | BaseException] = Queue(AHEAD)
     stopped = Event()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -50,7 +51,7 @@ def read_dialogues(
             for dialogue in reader(stream, damage):
                 count += 1
                 yield dialogue
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error}).") from error
     if not count:
         raise DataError(f"{path}: holds no dialogue that can be used.")

@@ -31,13 +31,14 @@ def load_sources(
         Source(read_tokens(path, renderer, cache, report), repeat) for path, repeat in run.data
     ]
     if run.grammar:
-        made = _grammar_dialogues(run, characters)
+        made = made_dialogues(run, characters)
         sources.append(Source(TokenDialogues.of(made, renderer), 1.0, bots=(CHARACTER,)))
     return sources
 
 
-def _grammar_dialogues(run: TrainConfig, characters: Sequence[Sequence[str]]) -> Iterator[Dialogue]:
-    """Made of the files' personas and words, and of characters; none the run is measured with."""
+def made_dialogues(run: TrainConfig, characters: Sequence[Sequence[str]]) -> Iterator[Dialogue]:
+    """The run's grammar dialogues, made of its files' personas and words, and of characters; none
+    that it is measured with. Raises DataError."""
     held_out = HeldOut.of_file(run.validation)
     characters = [lines for lines in characters if not held_out.knows(lines)]
     personas: list[Sequence[str]] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -11,6 +11,9 @@ from training.data.dialogue import DataError
 from training.data.examples import BatchShape, Example, add_candidates
 from training.data.packing import Batch, pack
 from training.data.tokens import TokenDialogues
+
+# A dialogue as (source, its number there, speaker who is the bot).
+Place = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +40,11 @@ class Stream:
     person_coef: float = 0.0
 
     def batches(self, epoch: int = 0, skip: int = 0) -> Iterator[tuple[int, int, Batch]]:
-        """(epoch, number in the epoch, batch), from batch `skip` of an epoch on. Raises DataError
-        when no dialogue fits."""
+        """(epoch, number in the epoch, batch), from batch `skip` of an epoch on; an epoch that
+        happens to draw nothing that fits has none. Raises DataError when no dialogue fits."""
         while True:
             segments = add_candidates(
-                self._examples(epoch),
+                self._drawn(epoch),
                 Random(f"{self.seed} candidates {epoch}"),
                 self.shape,
                 share=self.choice_share,
@@ -51,23 +54,35 @@ class Stream:
             for number, batch in enumerate(pack(segments, self.shape)):
                 if number >= skip:
                     yield epoch, number, batch
-            if number < 0:
+            if number < 0 and not self._anything_fits():
                 raise DataError(
                     f"No dialogue fits {self.window} tokens of which {self.shape.targets_per_row} "
                     "are learnt: raise max_dialogue, row_length or target_share."
                 )
             epoch, skip = epoch + 1, 0
 
-    def _examples(self, epoch: int) -> Iterator[Example]:
+    def _drawn(self, epoch: int) -> Iterator[Example]:
+        """What an epoch shows, in its order."""
         random = Random(f"{self.seed} order {epoch}")
         order = [
-            (source, index, bot)
-            for source, data in enumerate(self.sources)
-            for index in range(len(data.dialogues))
-            for bot in data.bots
-            for _ in range(_times(data.repeat, random))
+            place
+            for place in self._places()
+            for _ in range(_times(self.sources[place[0]].repeat, random))
         ]
         random.shuffle(order)
+        return self._examples(order, random)
+
+    def _anything_fits(self) -> bool:
+        """Whether some dialogue can be learnt from, drawn or not."""
+        return any(True for _ in self._examples(self._places(), Random(0)))
+
+    def _places(self) -> Iterator[Place]:
+        """Every dialogue, with each speaker who is the bot in turn."""
+        for source, data in enumerate(self.sources):
+            for index in range(len(data.dialogues)):
+                yield from ((source, index, bot) for bot in data.bots)
+
+    def _examples(self, order: Iterable[Place], random: Random) -> Iterator[Example]:
         limits = (self.window, self.shape.targets_per_row)
         for source, index, bot in order:
             dialogue = self.sources[source].dialogues[index]

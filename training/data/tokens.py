@@ -26,8 +26,9 @@ from training.data.farewell import NOBODY, first_farewell
 from training.data.persona import derive_persona
 from training.data.readers import data_file, read_dialogues
 
-# Counts changes of what is written here, of the renderer's encoding and of derived personas.
-FORMAT = 2
+# Counts changes of what is written here, of what readers make of a file, of the renderer's encoding
+# and of derived personas.
+FORMAT = 3
 DAMAGE_FILE = "damage.txt"
 
 
@@ -139,7 +140,12 @@ def _write(directory: Path, found: TokenDialogues, damaged: str) -> None:
         fresh.mkdir()
         found.save(fresh)
         (fresh / DAMAGE_FILE).write_text(damaged, encoding="utf-8")
-        fresh.rename(directory)
+        try:
+            fresh.rename(directory)
+        except OSError:
+            # Another run that shares the cache was faster; its tokens are the same.
+            if not directory.exists():
+                raise
 
 
 def _key(path: str, renderer: PromptRenderer) -> str:

@@ -48,7 +48,10 @@ example:
             from training.words import count_words, write_words
         try:
             words = count_words(
-                options["data"], at_least=options["at_least"], grammar=options["grammar"]
+                options["data"],
+                at_least=options["at_least"],
+                report=self.stderr.write,
+                grammar=options["grammar"],
             )
             write_words(options["out"], words)
         except DataError as error:

@@ -87,7 +87,9 @@ examples:
                 target = checkpoint_directory(options["checkpoint"])
             unseen = characters(count=chosen.chats, seed=UNSEEN)
             personas = [character.lines for character in unseen]
-            evaluation = Evaluation.run(target, options["data"], chosen, personas)
+            evaluation = Evaluation.run(
+                target, options["data"], chosen, personas, report=self.stderr.write
+            )
             failed = gate(evaluation, live, options["data"], chosen) if options["gate"] else []
         except (DataError, EvaluationError, EngineError, ExportError) as error:
             raise CommandError(str(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from argparse import ArgumentParser, ArgumentTypeError
 from dataclasses import MISSING, fields
@@ -162,6 +163,6 @@ def _data(text: str) -> tuple[str, float]:
         repeat = float(times)
     except ValueError:
         repeat = -1.0
-    if repeat <= 0:
+    if not 0 < repeat < math.inf:
         raise ArgumentTypeError(f"{text}: after = comes a number above 0, as in {path}=0.5")
     return path, repeat

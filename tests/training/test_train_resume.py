@@ -1,0 +1,157 @@
+"""A run survives a kill, ends when it is told to, and goes on exactly where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+pytest.importorskip("keras")
+
+from tests.training.tiny import SMALL_RUN, saved_weights, tiny_checkpoint, tiny_dialogues
+from training.config import TrainError
+from training.run import run_training
+from training.train import Trainer
+from training.validate import Validation
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> dict[str, Any]:
+    data = str(tiny_dialogues(tmp_path / "data.jsonl", 40))
+    checkpoint = tiny_checkpoint(tmp_path / "gpt2")
+    return {**SMALL_RUN, "checkpoint": checkpoint, "data": ((data, 1.0),)}
+
+
+@pytest.mark.parametrize(("optimizer", "accumulation"), [("adamw", 1), ("muon", 1), ("adamw", 3)])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(
+    options: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    optimizer: str,
+    accumulation: int,
+) -> None:
+    options = {**options, "optimizer": optimizer, "accumulation": accumulation}
+    run_training(tmp_path / "whole", options, resume=False, quiet=True)
+
+    update = Trainer._update
+
+    def killed(self: Trainer, batches: Any) -> None:
+        if self.state.step == 5:
+            update(self, batches[:-1])
+            raise KeyboardInterrupt
+        update(self, batches)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_update", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(tmp_path / "cut", options, resume=False, quiet=True)
+    state = json.loads((tmp_path / "cut" / "last" / "state.json").read_text())
+    assert state["step"] == 5
+    run_training(tmp_path / "cut", {}, resume=True, quiet=True)
+
+    whole, cut = (
+        saved_weights(tmp_path / "whole" / "last"),
+        saved_weights(tmp_path / "cut" / "last"),
+    )
+    assert whole.keys() == cut.keys()
+    for name in whole:
+        np.testing.assert_allclose(whole[name], cut[name], rtol=0, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_is_saved_where_it_was(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    update = Trainer._update
+
+    def stopped(self: Trainer, batches: Any) -> None:
+        if self.state.step == 2:
+            os.kill(os.getpid(), number)
+        update(self, batches)
+
+    monkeypatch.setattr(Trainer, "_update", stopped)
+    given = {**options, "save_minutes": 60}
+    result = run_training(tmp_path / "run", given, resume=False, quiet=True)
+    assert (result["stopped"], result["steps"]) == (True, 3)
+    state = json.loads((tmp_path / "run" / "last" / "state.json").read_text())
+    assert (state["step"], state["batch"]) == (3, 3)
+    result = run_training(tmp_path / "run", {}, resume=True, quiet=True)
+    assert (result["stopped"], result["steps"]) == (False, SMALL_RUN["steps"])
+
+
+def test_a_stop_skips_neither_evaluation_nor_copy(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validation = tiny_dialogues(tmp_path / "held_out.jsonl", 12)
+    given = {**options, "validation": validation, "keep_steps": 4, "save_minutes": 60}
+    run_training(tmp_path / "whole", given, resume=False, quiet=True)
+    update = Trainer._update
+
+    def stopped(self: Trainer, batches: Any) -> None:
+        if self.state.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        update(self, batches)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_update", stopped)
+        run_training(tmp_path / "cut", given, resume=False, quiet=True)
+    run_training(tmp_path / "cut", {}, resume=True, quiet=True)
+    whole, cut = (
+        json.loads((tmp_path / name / "last" / "state.json").read_text())
+        for name in ("whole", "cut")
+    )
+    assert [entry["step"] for entry in cut["history"]] == [4, 8]
+    for ours, theirs in zip(cut["history"], whole["history"], strict=True):
+        assert ours == pytest.approx(theirs)
+    assert sorted(path.name for path in (tmp_path / "cut" / "steps").iterdir()) == ["4", "8"]
+
+
+def test_a_finished_run_stays_as_it_is(options: dict[str, Any], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run_training(out, {**options, "steps": 3}, resume=False, quiet=True)
+    before = (out / "last" / "state.json").stat().st_mtime_ns
+    result = run_training(out, {}, resume=True, quiet=True)
+    assert (result["steps"], result["stopped"]) == (3, False)
+    assert (out / "last" / "state.json").stat().st_mtime_ns == before
+
+
+def test_a_run_whose_patience_is_at_its_end_is_finished(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = {"ppl_token": 9.0, "ppl_word": 9.0}
+    monkeypatch.setattr(Validation, "figures", lambda self, model: figures)
+    validation = tiny_dialogues(tmp_path / "held_out.jsonl", 12)
+    given = {**options, "validation": validation, "evaluate_steps": 1, "patience": 2}
+    for resume in (False, True):
+        result = run_training(tmp_path / "run", given, resume=resume, quiet=True)
+        assert (result["steps"], result["best"]["step"]) == (3, 1)
+    result = run_training(tmp_path / "run", {"patience": 4}, resume=True, quiet=True)
+    assert result["steps"] == 5
+
+
+def test_there_is_no_run_to_go_on_with(options: dict[str, Any], tmp_path: Path) -> None:
+    for given in ({}, options):
+        with pytest.raises(TrainError, match="run: holds no run to go on with"):
+            run_training(tmp_path / "run", given, resume=True, quiet=True)
+
+
+def test_a_save_killed_between_two_renames_is_found_again(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    run_training(tmp_path / "run", {**options, "steps": 2}, resume=False, quiet=True)
+    (tmp_path / "run" / "last").rename(tmp_path / "run" / ".last.old")
+    with pytest.raises(TrainError, match="holds a run already"):
+        run_training(tmp_path / "run", options, resume=False, quiet=True)
+    assert run_training(tmp_path / "run", {"steps": 3}, resume=True, quiet=True)["steps"] == 3
+
+
+def test_a_run_is_not_overwritten(options: dict[str, Any], tmp_path: Path) -> None:
+    run_training(tmp_path / "run", {**options, "steps": 1}, resume=False, quiet=True)
+    with pytest.raises(TrainError, match="--resume"):
+        run_training(tmp_path / "run", {**options, "steps": 1}, resume=False, quiet=True)

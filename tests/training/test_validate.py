@@ -1,0 +1,62 @@
+"""Validation while training: whose replies it measures, and what it could not read."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+pytest.importorskip("keras")
+
+from inference.bundle import SpecialTokens
+from inference.prompt import PromptRenderer
+from tests.training.tiny import tiny_dialogues, tiny_tokenizer
+from training.config import TrainConfig
+from training.validate import Validation
+
+
+@pytest.fixture
+def renderer() -> PromptRenderer:
+    tokenizer = tiny_tokenizer()
+    first = tokenizer.get_vocab_size()
+    tokenizer.add_tokens(["<persona>", "<person>", "<bot>"])
+    special = SpecialTokens(persona=first, person=first + 1, bot=first + 2, end=0)
+    return PromptRenderer(tokenizer, special)
+
+
+def read(path: Path, renderer: PromptRenderer) -> tuple[Validation, list[str]]:
+    told: list[str] = []
+    run = TrainConfig(out=path.parent / "run", checkpoint="any", grammar=1, steps=1)
+    return Validation.from_file(path, renderer, run, told.append), told
+
+
+def test_damaged_lines_are_told(tmp_path: Path, renderer: PromptRenderer) -> None:
+    path = tiny_dialogues(tmp_path / "held_out.jsonl", 3)
+    with path.open("a") as file:
+        file.write("{no dialogue\n")
+    validation, told = read(path, renderer)
+    assert validation.words == 3 * (4 + 5)
+    assert len(told) == 1
+    assert "1 damaged lines skipped (line 4: " in told[0]
+
+
+def test_who_opens_in_personachat_is_the_bot(tmp_path: Path, renderer: PromptRenderer) -> None:
+    utterances = [
+        {"history": ["__ SILENCE __"], "candidates": ["i love tea"]},
+        {"history": ["__ SILENCE __", "i love tea", "ok"], "candidates": ["a dog has no tea"]},
+    ]
+    path = tmp_path / "personachat.json"
+    valid = [{"personality": ["i have a dog"], "utterances": utterances}]
+    path.write_text(json.dumps({"valid": valid}))
+    validation, _ = read(path, renderer)
+    assert validation.words == 3 + 5
+    batch = validation.batches[0]
+    learnt = batch["target_ids"][batch["target_weight"] > 0]
+    ends = [renderer.encode(text)[-1] for text in ("i love tea", "a dog has no tea")]
+    assert set(ends) <= set(learnt.tolist())
+    # The persona stands before them, and not among them.
+    head = [*renderer.encode("i have a dog")]
+    assert batch["ids"][0, 2 : 2 + len(head)].tolist() == head
