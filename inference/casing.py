@@ -59,6 +59,7 @@ _UNIT = re.compile(
 )
 _UNFINISHED_WORD = re.compile(rf"{_LETTER}+(?:['\u2019]{_LETTER}*)*\Z")
 _CAPITALISED = re.compile(rf"(?<![\w'\u2019]){_LETTER}+")
+_CALLED = re.compile(rf"\b[Mm]y name is ((?:[^\W\d_a-z]{_LETTER}+ ?)+)")
 
 
 class CaseRestorer:
@@ -145,12 +146,19 @@ def names_in(texts: Iterable[str]) -> dict[str, str]:
 
 @lru_cache(maxsize=4096)
 def _names_of(text: str) -> tuple[tuple[str, str], ...]:
-    """Single capitalised words: in "New York" neither word is a name wherever else it stands."""
+    """Single capitalised words: in "New York" neither word is a name wherever else it stands. But
+    all of what somebody is called."""
+    called = tuple(
+        (name.lower(), name)
+        for names in _CALLED.findall(text[:2000])
+        for name in names.split()
+        if name.lower() not in _PLAIN_WORDS
+    )
     words = [(match.group(), match.start()) for match in _CAPITALISED.finditer(text[:2000])]
     capitals = [word[0].isupper() and word != "I" for word, _ in words]
     if sum(capitals) * 2 > len(words):
-        return ()  # a title, or somebody who shouts
-    found = []
+        return called  # a title, or somebody who shouts
+    found = list(called)
     for place, (word, start) in enumerate(words):
         beside = capitals[max(0, place - 1) : place] + capitals[place + 1 : place + 2]
         if not capitals[place] or any(beside) or not word[1:].islower():

@@ -62,6 +62,8 @@ def test_capitals_come_back_however_the_text_is_cut(spoken: str, written: str) -
 def test_names_that_the_conversation_writes_so_are_written_so() -> None:
     known = CaseRestorer(known={"st": "St", "lucy": "Lucy"})
     assert known.add("lucy came on the 1st. ") == "Lucy came on the 1st. "
+    called = CaseRestorer(names_in(["My name is Daisy Boone.", "I live in New York."]))
+    assert called.add("my name is daisy boone. a new hat ") == "My name is Daisy Boone. A new hat "
     case = CaseRestorer(names_in(["My cat is called Admiral, you know.", "I met Olga there."]))
     assert case.add("admiral likes olga. ") + case.finish() == "Admiral likes Olga. "
 
