@@ -21,7 +21,7 @@ from inference.engine import Engine, Finished
 from inference.machine import memory_bandwidth
 from inference.params import EngineConfig, SamplingParams
 from inference.process import call_apart, resident_mb
-from inference.prompt import Turn
+from inference.prompt import PromptRenderer, Turn
 from inference.runner import Runner, TopK
 
 PERSONA = ["I drive a night bus.", "My cat, Admiral, hates boats.", "I have two sisters."]
@@ -91,8 +91,8 @@ class MeasuredRunner(Runner):
         super().__init__(bundle, slots=slots, threads=threads)
         special = bundle.special_tokens
         self._ends = (special.person, special.end)
-        # Nobody reads what this measurement writes: any word does.
-        self._word = bundle.vocab_size // 2
+        # Nobody reads what this measurement writes, but it should be words.
+        self._word = PromptRenderer.from_bundle(bundle).encode("and")[0]
         self.steps: list[tuple[int, float, float] | None] = []
 
     def prefill(self, slot: int, token_ids: Sequence[int] | npt.NDArray[Any], past: int) -> TopK:
