@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inference.facts import QUESTION_CHARACTERS, true_answer
+from inference.facts import true_answer
 from inference.names import name_told
 from inference.prompt import PromptRenderer, Turn, straight, texts_of
 from inference.repetition import RECENT_TURNS
 from inference.retrieval import line_asked_for, nearest_line, told_by_person, was_said
 from inference.tact import KINDS, out_of_place
 from inference.vocabulary import Vocabulary
-from inference.words import turned
+from inference.words import closing, turned
 
 if TYPE_CHECKING:
     from inference.meanings import Meanings
@@ -73,10 +73,8 @@ class Answers:
     def to(self, turns: Sequence[Turn], persona: Sequence[str], room: int) -> Answer | None:
         """The answer to the last turn; None where the persona does not have it, or it takes more
         than `room` tokens."""
-        message = straight(turns[-1].text[-QUESTION_CHARACTERS:]) if turns else ""
+        message = closing(turns[-1].text) if turns else ""
         said = texts_of("bot", turns)[-RECENT_TURNS:]
-        heard = texts_of("person", turns[:-1])[-REMEMBERED_TURNS:]
-        heard = [straight(text[-REMEMBERED_LENGTH:]) for text in heard]
         unsaid: Sequence[int] = ()
         if _ASKS_WHAT_IT_IS.search(message):
             text = _WHAT_IT_IS
@@ -87,7 +85,7 @@ class Answers:
         else:
             name = name_told(message)
             asked = _WHAT_NAME if name and _ASKS_BACK.search(message) else message
-            text = self._told(asked, persona, said, heard)
+            text = self._told(asked, persona, said, remembered(turns[:-1]))
             if name and not was_said(_PLEASURE, texts_of("bot", turns)):
                 text = f"{_PLEASURE}, {name}! {text}".rstrip()
         begins = self._encode(text) if text else ()
@@ -109,6 +107,12 @@ class Answers:
         if line is None and self._meanings:
             line = nearest_line(message, persona, said, self._meanings.nearness)
         return line or ""
+
+
+def remembered(turns: Sequence[Turn]) -> list[str]:
+    """What the person has said, as far back as it is looked through, with plain quotes."""
+    heard = texts_of("person", turns)[-REMEMBERED_TURNS:]
+    return [straight(text[-REMEMBERED_LENGTH:]) for text in heard]
 
 
 def _to_person(told: str) -> str:

@@ -227,8 +227,12 @@ class EngineCore:
         copies = reply.copying.add(token) if reply.copying else NO_COPIES
         self._sampler.copy(reply.slot, copies)
         if reply.echo:
-            spared = {*copies.tokens, *reply.unsaid, *reply.request.avoided}
-            reply.blocked = [again for again in reply.echo.add(token) if again not in spared]
+            spared = (copies.tokens, reply.unsaid, reply.request.avoided)
+            reply.blocked = [
+                again
+                for again in reply.echo.add(token)
+                if not any(again in tokens for tokens in spared)
+            ]
         if reply.blocked:
             self._sampler.block(reply.slot, reply.blocked)
 

@@ -15,7 +15,7 @@ from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from inference.answering import NO_ANSWER, REMEMBERED_LENGTH, REMEMBERED_TURNS, Answer
+from inference.answering import NO_ANSWER, Answer, remembered
 from inference.bundle import Bundle
 from inference.casing import CaseRestorer, names_in
 from inference.contest import Contest
@@ -25,7 +25,7 @@ from inference.errors import EngineStopped
 from inference.events import Delta, EngineStats, Event, Finished, Queued, Totals
 from inference.model import Model, RunnerFactory, load_model
 from inference.params import EngineConfig, SamplingParams
-from inference.prompt import Prompt, Turn, texts_of
+from inference.prompt import Prompt, Turn
 from inference.repetition import Echo
 from inference.request import Request
 from inference.rerank import Judge
@@ -190,8 +190,6 @@ def _spelling(model: Model, persona: Sequence[str], turns: Sequence[Turn]) -> Sp
     """What the character said before does not count: it may be from before there was a list."""
     if model.lexicon is None:
         return None
-    heard = texts_of("person", turns)[-REMEMBERED_TURNS:]
-    told = (*persona, *(text[-REMEMBERED_LENGTH:] for text in heard))
-    return Spelling(
-        model.lexicon, WordList({word for text in told for word in words_in(text.lower())})
-    )
+    told = (*persona, *remembered(turns))
+    own = WordList({word for text in told for word in words_in(text.lower())})
+    return Spelling(model.lexicon, own)

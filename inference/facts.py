@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from inference.statements import ENDS, Fact, facts_in, kinds, singular_words, spelled_out, stated
+from inference.words import closing
 
-# A question is at the end of a message, and no longer.
-QUESTION_CHARACTERS = 200
 # Whoever has one says so in a persona: what no line touches upon is not so.
 _TOLD_KINDS = frozenset({"pet", "child", "sibling", "instrument", "partner"})
 _TOLD_BY = frozenset({"have", "play"})
@@ -87,7 +86,7 @@ def true_answer(question: str, persona: Sequence[str]) -> tuple[bool, str] | Non
 
 def _asked(question: str) -> str | None:
     """What yes would state: "have any pets", "am a nurse"."""
-    found = _QUESTION.search(spelled_out(question[-QUESTION_CHARACTERS:]))
+    found = _QUESTION.search(spelled_out(closing(question)))
     if found is None:
         return None
     if found["any"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _NUMBER = (
@@ -50,9 +50,8 @@ class Kind:
         """Whether a question, in lower case, is of this kind."""
         return self.asks.search(question) is not None
 
-    def line_of(self, lines: Iterable[str]) -> str | None:
+    def line_of(self, lines: Sequence[str]) -> str | None:
         """The line that answers it."""
-        lines = list(lines)
         return next((line for kind in self.answers for line in lines if kind.match(line)), None)
 
 

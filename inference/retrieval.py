@@ -11,10 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from inference.facts import QUESTION_CHARACTERS
 from inference.kinds import DREAM, HOBBY, IDENTITY, JOB
 from inference.names import name_told
-from inference.words import content, content_words
+from inference.words import closing, content, content_words
 
 _QUESTION = re.compile(
     r"\b(?:what|where|when|who|whom|which|how|why|tell me|any hobbies|have (?:a hobby|hobbies))\b"
@@ -26,7 +25,7 @@ _ANY_QUESTION = re.compile(
     r"|could|would|will|any|tell me)\b[^.!?]*\??\W*$"
 )
 _FAVORITE = re.compile(r"\bfavorite\b")
-_SHORT = re.compile(r"\b(what|where|when|who|how)['\u2019]?s\b")
+_SHORT = re.compile(r"\b(what|where|when|who|how)'?s\b")
 _ANYTHING = re.compile(r"\babout you(?:rself)?\W*$|\bwhat else\W*$|\btell me more\W*$")
 _OF_THE_PERSON = re.compile(r"\b(?:my|i)\b")
 _SENTENCE = re.compile(r"[^.!?\n]+")
@@ -145,8 +144,7 @@ def _names(sentence: str, wanted: set[str]) -> bool:
 
 def _question(message: str, pattern: re.Pattern[str] = _QUESTION) -> str | None:
     """The question at the end of a message, in lower case."""
-    asked = message[-QUESTION_CHARACTERS:].lower()
-    found = pattern.search(_SHORT.sub(r"\1 is", asked))
+    found = pattern.search(_SHORT.sub(r"\1 is", closing(message).lower()))
     return found.group().replace("favourite", "favorite") if found else None
 
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from inference.prompt import straight
+
 _KINDS = {
     "pet": """
         dog puppy cat kitten bird parrot budgie canary fish goldfish hamster gerbil rabbit ferret
@@ -136,7 +138,7 @@ def _clauses(text: str) -> Iterator[str]:
 
 def spelled_out(text: str) -> str:
     """In lower case, without contractions."""
-    text = text.lower().replace("\u2019", "'")
+    text = straight(text.lower())
     for pattern, words in _SHORT:
         text = pattern.sub(words, text)
     return text

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Protocol
@@ -23,8 +22,8 @@ from inference.prompt import Turn, texts_of
 from inference.rerank import Candidate, Judge
 from training import metrics
 from training.consistency import persona_questions, reaction_messages, shares
-from training.data.dialogue import Damage, DataError, Dialogue
-from training.data.readers import VALID, read_dialogues
+from training.data.dialogue import DataError, Dialogue
+from training.data.readers import VALID, read_reported
 from training.replies import Answers, Ask, answer_all, self_chats
 from training.scoring import ReplyNats, Scores
 
@@ -61,10 +60,7 @@ class EvaluateOptions:
 def read_evaluation_data(path: Path, limit: int, report: Report) -> list[Dialogue]:
     """The first `limit` dialogues of a file (0: all); `report` is told what was damaged. Raises
     DataError."""
-    damage = Damage(str(path))
-    dialogues = list(islice(read_dialogues(path, damage, split=VALID), limit or None))
-    if damage.lines:
-        report(str(damage))
+    dialogues = list(read_reported(path, report, split=VALID, limit=limit or None))
     if not any(dialogue.replies for dialogue in dialogues):
         raise DataError(f"{path}: no dialogue has a reply of its second speaker.")
     return dialogues

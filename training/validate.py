@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from random import Random
 
 from inference.prompt import PromptRenderer
 from training.config import TrainConfig
-from training.data.dialogue import Damage, DataError
+from training.data.dialogue import DataError
 from training.data.examples import BatchShape, Example, add_candidates
 from training.data.packing import Batch, pack
-from training.data.readers import VALID, read_dialogues
+from training.data.readers import VALID, read_reported
 from training.data.stream import encode
 from training.data.tokens import TokenDialogue
 from training.metrics import count_words
@@ -39,8 +38,7 @@ class Validation:
         positions that it is never trained on says nothing of how it is served. One with a reply
         that fits nowhere is left out. Raises DataError.
         """
-        damage = Damage(str(path))
-        dialogues = islice(read_dialogues(path, damage, split=VALID), run.evaluate_dialogues)
+        dialogues = read_reported(path, report, split=VALID, limit=run.evaluate_dialogues)
         shape = validation_shape(run)
         examples: list[Example] = []
         words = 0
@@ -51,8 +49,6 @@ class Validation:
             if sum(len(example.replies) for example in found) == len(dialogue.replies):
                 examples += found
                 words += count_words(dialogue.replies)
-        if damage.lines:
-            report(str(damage))
         if not examples:
             raise DataError(f"{path}: no dialogue fits {run.window} tokens; raise max_dialogue.")
         segments = add_candidates(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from inference.spelling import words_in
-from training.data.dialogue import Damage, Dialogue, all_texts
-from training.data.readers import read_dialogues
+from training.data.dialogue import all_texts
+from training.data.readers import read_reported
 from training.grammar.generator import grammar_dialogues
 
 # A word where no sentence begins.
@@ -33,7 +33,7 @@ def count_words(
     was damaged in the files. Raises DataError."""
     counts: Counter[str] = Counter()
     written: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for text in all_texts(dialogue for path in paths for dialogue in _read(path, report)):
+    for text in all_texts(dialogue for path in paths for dialogue in read_reported(path, report)):
         counts.update(words_in(text.lower()))
         for word in _INSIDE.findall(text):
             written[word.lower()][word] += 1
@@ -50,13 +50,6 @@ def count_words(
 def write_words(path: Path, words: Sequence[str]) -> None:
     """One a line."""
     path.write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
-
-
-def _read(path: str | Path, report: Callable[[str], None]) -> Iterator[Dialogue]:
-    damage = Damage(str(path))
-    yield from read_dialogues(path, damage)
-    if damage.lines:
-        report(str(damage))
 
 
 def _as_written(word: str, written: Counter[str]) -> str:

@@ -164,6 +164,8 @@ def _numbers(number: str, owned: list[Any]) -> Iterator[Finding]:
             f"{number_mask(number)} is not one of the account's" if number else "there is none",
             "Buy one in the Twilio console under Phone Numbers, or correct CHATBOT_SMS_NUMBER.",
         )
+    # Of several numbers some may be meant for other things.
+    misdirected: Result = "error" if number or len(owned) == 1 else "warning"
     for each in owned:
         shown = each.phone_number
         if not (each.capabilities or {}).get("sms"):
@@ -171,7 +173,7 @@ def _numbers(number: str, owned: list[Any]) -> Iterator[Finding]:
         elif each.sms_application_sid:
             yield Finding(
                 shown,
-                "error" if number or len(owned) == 1 else "warning",
+                misdirected,
                 f"texts go to the TwiML application {each.sms_application_sid}, not here",
                 "It goes before the number's own webhook. Choose “Webhook” instead in the console, "
                 "or run manage.py sms_doctor --register --number NUMBER.",
@@ -185,7 +187,7 @@ def _numbers(number: str, owned: list[Any]) -> Iterator[Finding]:
         else:
             yield Finding(
                 shown,
-                "error" if number or len(owned) == 1 else "warning",
+                misdirected,
                 f"texts go to {each.sms_method or ''} {each.sms_url or 'nowhere'}".strip(),
                 f"Set “A message comes in” to webhook {webhook_url()}, HTTP POST: in the console, "
                 "or with manage.py sms_doctor --register --number NUMBER. A Messaging Service "

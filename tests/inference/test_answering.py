@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from inference.answering import Answers
@@ -171,6 +173,14 @@ def test_a_name_may_be_told_in_a_sentence_of_its_own() -> None:
     assert told_by_person("what is my name?", said) is None
 
 
+def beginning(
+    renderer: PromptRenderer, turns: Sequence[Turn], persona: Sequence[str] = PERSONA
+) -> str | None:
+    """What a reply to the last turn begins with, in lower case."""
+    answer = Answers(renderer, Vocabulary.of(renderer.tokenizer)).to(turns, persona, 40)
+    return renderer.tokenizer.decode(list(answer.begins)).strip() if answer else None
+
+
 @pytest.mark.parametrize(
     ("message", "begins"),
     [
@@ -192,13 +202,10 @@ def test_a_name_may_be_told_in_a_sentence_of_its_own() -> None:
 def test_whoever_says_their_name_is_greeted_by_it(
     renderer: PromptRenderer, message: str, begins: str | None
 ) -> None:
-    answers = Answers(renderer, Vocabulary.of(renderer.tokenizer))
     persona = ["My name is Ida.", *PERSONA]
-    answer = answers.to([Turn("person", message)], persona, 40)
-    assert (answer and renderer.tokenizer.decode(list(answer.begins)).strip()) == begins
+    assert beginning(renderer, [Turn("person", message)], persona) == begins
     greeted = [Turn("person", "Hi!"), Turn("bot", "Nice to meet you. You?")]
-    again = answers.to([*greeted, Turn("person", "I'm Tom")], persona, 40)
-    assert again is None
+    assert beginning(renderer, [*greeted, Turn("person", "I'm Tom")], persona) is None
 
 
 @pytest.mark.parametrize(
@@ -214,12 +221,8 @@ def test_whoever_says_their_name_is_greeted_by_it(
 def test_a_name_is_remembered_however_it_was_told(
     renderer: PromptRenderer, said: str, answer: str | None
 ) -> None:
-    answers = Answers(renderer, Vocabulary.of(renderer.tokenizer))
     turns = [Turn("person", said), Turn("bot", "I see."), Turn("person", "What's my name?")]
-    found = answers.to(turns, PERSONA, 40)
-    assert (found and renderer.tokenizer.decode(list(found.begins)).strip()) == (
-        answer and answer.lower()
-    )
+    assert beginning(renderer, turns) == (answer and answer.lower())
 
 
 @pytest.mark.parametrize(
@@ -233,11 +236,8 @@ def test_a_name_is_remembered_however_it_was_told(
 def test_what_the_person_told_is_said_to_them(
     renderer: PromptRenderer, said: str, question: str, answer: str
 ) -> None:
-    answers = Answers(renderer, Vocabulary.of(renderer.tokenizer))
     turns = [Turn("person", said), Turn("bot", "I see."), Turn("person", question)]
-    found = answers.to(turns, PERSONA, 40)
-    assert found is not None
-    assert renderer.tokenizer.decode(list(found.begins)).strip() == answer.lower()
+    assert beginning(renderer, turns) == answer.lower()
 
 
 def test_a_favorite_color_is_no_favorite_wrench_and_a_day_no_story() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -55,6 +55,21 @@ def read_dialogues(
         raise DataError(f"{path}: cannot be read ({error}).") from error
     if not count:
         raise DataError(f"{path}: holds no dialogue that can be used.")
+
+
+def read_reported(
+    path: str | Path,
+    report: Callable[[str], None],
+    *,
+    split: str = TRAIN,
+    limit: int | None = None,
+) -> Iterator[Dialogue]:
+    """`read_dialogues`, but for no more than `limit`; `report` is told at the end what was damaged
+    among them."""
+    damage = Damage(str(path))
+    yield from islice(read_dialogues(path, damage, split=split), limit)
+    if damage.lines:
+        report(str(damage))
 
 
 def data_file(path: str | Path) -> Path:
