@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from inference.asking_back import question_behind
 from inference.facts import true_answer
 from inference.names import name_told
 from inference.prompt import PromptRenderer, Turn, straight, texts_of
@@ -39,8 +40,7 @@ _ASKS_WHAT_IT_IS = re.compile(
     rf"(?:really |actually |just )?(?:an? )?{_KIND}(?: or (?:an? )?{_KIND})?\W*$",
     re.IGNORECASE,
 )
-_PLEASURE, _WHAT_NAME = "Nice to meet you", "What is your name?"
-_ASKS_BACK = re.compile(r"\b(?:yours|(?:and|about) you)\W*$", re.IGNORECASE)
+_PLEASURE = "Nice to meet you"
 _GREETING = re.compile(r"^(?:(?:hi|hello|hey|yo|oh|well|ok|okay)\b[, ]*)+", re.IGNORECASE)
 _YES, _NO = "yes", "no"
 _AFFIRMING = frozenset([_YES, "yeah", "yep", "yup", "sure"])
@@ -75,19 +75,17 @@ class Answers:
         than `room` tokens."""
         message = closing(turns[-1].text) if turns else ""
         said = texts_of("bot", turns)[-RECENT_TURNS:]
+        asked = question_behind(turns) or message
         unsaid: Sequence[int] = ()
         if _ASKS_WHAT_IT_IS.search(message):
             text = _WHAT_IT_IS
-        elif answer := true_answer(message, persona):
+        elif answer := true_answer(asked, persona):
             yes, line = answer
             text = _yes_or_no(_YES if yes else _NO, "" if was_said(line, said) else line)
             unsaid = self._denying if yes else self._affirming
         else:
-            name = name_told(message)
-            asked = _WHAT_NAME if name and _ASKS_BACK.search(message) else message
             text = self._told(asked, persona, said, remembered(turns[:-1]))
-            if name and not was_said(_PLEASURE, texts_of("bot", turns)):
-                text = f"{_PLEASURE}, {name}! {text}".rstrip()
+            text = f"{_greeting(message, texts_of('bot', turns))} {text}".strip()
         begins = self._encode(text) if text else ()
         if not 0 < len(begins) <= room:
             return None
@@ -113,6 +111,15 @@ def remembered(turns: Sequence[Turn]) -> list[str]:
     """What the person has said, as far back as it is looked through, with plain quotes."""
     heard = texts_of("person", turns)[-REMEMBERED_TURNS:]
     return [straight(text[-REMEMBERED_LENGTH:]) for text in heard]
+
+
+def _greeting(message: str, said: Sequence[str]) -> str:
+    """What is said first to whoever has just told their name; empty where they have not, or were
+    greeted by it."""
+    name = name_told(message)
+    if name is None or was_said(f", {name}!", said):
+        return ""
+    return f"{'Hello' if was_said(_PLEASURE, said) else _PLEASURE}, {name}!"
 
 
 def _to_person(told: str) -> str:

@@ -8,14 +8,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
-from inference.statements import ENDS, Fact, facts_in, kinds, singular_words, spelled_out, stated
+from inference.statements import (
+    ENDS,
+    Fact,
+    facts_in,
+    kinds,
+    singular_words,
+    species,
+    spelled_out,
+    stated,
+)
 from inference.words import closing
 
 # Whoever has one says so in a persona: what no line touches upon is not so.
 _TOLD_KINDS = frozenset({"pet", "child", "sibling", "instrument", "partner"})
 _TOLD_BY = frozenset({"have", "play"})
+# Kinds of their own: a parrot is a bird.
+_WIDE = frozenset({"bird", "fish", "keyboard"})
 _QUESTION = re.compile(
     r"(?:^|[.!?,;] *|\b(?:so|and|but|well|oh|hi|hey|hello) +)"
     r"(?:(?P<be>do|are) you (?P<rest>[^.!?]+?)|(?:have you got |got )?any (?P<any>[^.!?]+?))\W*$"
@@ -34,7 +46,7 @@ _IMPLIED = (
     ),
     (r"\bi am (?:single|divorced|a widow|a widower|widowed)\b", "not am married"),
     (r"\bi am married\b", "not am single"),
-    (r"\bgot married\b", "am married"),
+    (r"\b(?:got|i) married\b", "am married", "have family"),
     (r"\bi am an? (?:\w+ )?(?:mother|father|mom|dad|parent)\b", "have children"),
     (r"\ban only child\b", "not have siblings"),
     (rf"\b(?:my|i have)(?: (?!no\b|never\b)\w+){{0,2}}? (?:{_RELATIVES})\b", "have family"),
@@ -70,7 +82,8 @@ def true_answer(question: str, persona: Sequence[str]) -> tuple[bool, str] | Non
     asked = _asked(question) if persona else None
     if asked is None:
         return None
-    would_be = set(stated(asked))
+    # Who asks for a big dog does not ask for exactly one.
+    would_be = {replace(fact, count=0) if fact.count == 1 else fact for fact in stated(asked)}
     for yes, says_so in ((True, Fact.supports), (False, Fact.contradicts)):
         for line in persona:
             if any(says_so(fact, other) for fact in _known(line) for other in would_be):
@@ -81,6 +94,21 @@ def true_answer(question: str, persona: Sequence[str]) -> tuple[bool, str] | Non
         for other in would_be
     ):
         return False, ""
+    others = (_has_another(fact, persona) for fact in would_be)
+    return next(((False, line) for line in others if line), None)
+
+
+def _has_another(asked: Fact, persona: Sequence[str]) -> str | None:
+    """The line of somebody who has another of the kind that is asked for: who has a lizard, and
+    says nothing of dogs, has none."""
+    named = species(asked.words) if asked.key in _TOLD_BY else None
+    if named is None or named[0] in _WIDE or named[0] in singular_words(persona):
+        return None
+    for line in persona:
+        for fact in _known(line):
+            own = species(fact.words) if fact.holds and fact.key == asked.key else None
+            if own and own[1] == named[1] and own[1] in _TOLD_KINDS:
+                return line
     return None
 
 

@@ -30,21 +30,25 @@ _NO_WORK = """
 _PASTIMES = (
     r"i (?:play|sing|dance|knit|sew|bake|cook|read|write|paint|draw|carve|build|make|grow|garden"
     r"|swim|ride|fence|hike|climb|fish|fold|juggle|brew|watch|study|practice|restore|repair|race"
-    r"|ski|surf|sail|run|walk|photograph|go|do|keep|breed|train|fly|whittle|record|row|skate)\b"
+    r"|ski|surf|sail|run|walk|photograph|go|do(?! not)|keep|breed|train|fly|whittle|record|row"
+    r"|skate)\b"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What such a question has in it, and how lines that answer it begin, the surest first."""
+    """One question of the kind, what any has in it, and how lines that answer it begin, the surest
+    first."""
 
+    question: str
     asks: re.Pattern[str]
     answers: tuple[re.Pattern[str], ...]
 
     @classmethod
-    def of(cls, asks: str, *answers: str) -> Kind:
+    def of(cls, question: str, asks: str, *answers: str) -> Kind:
         """`asks` of a question in lower case."""
-        return cls(re.compile(asks), tuple(re.compile(each, re.IGNORECASE) for each in answers))
+        patterns = tuple(re.compile(each, re.IGNORECASE) for each in answers)
+        return cls(question, re.compile(asks), patterns)
 
     def is_asked(self, question: str) -> bool:
         """Whether a question, in lower case, is of this kind."""
@@ -56,6 +60,7 @@ class Kind:
 
 
 JOB = Kind.of(
+    "what do you do?",
     r"what (?:do|did) you do(?: for (?:a living|a job|work|money)| all day| these days)?\W*$"
     r"|what is your (?:job|work|trade|profession|occupation)\b|what kind of work do you\b"
     r"|how do you (?:earn|make) (?:a living|money|your living|your money)",
@@ -66,26 +71,35 @@ JOB = Kind.of(
     rf"i (?!(?:{'|'.join(_NO_WORK.split())})\b)\w+ ",
 )
 AGE = Kind.of(
-    r"how old are you\b|what is your age\b", rf"i(?: a|')m {_NUMBER}(?:,| years?\b| and\b|\W*$)"
+    "how old are you?",
+    r"how old are you\b|what is your age\b",
+    rf"i(?: a|')m {_NUMBER}(?:,| years?\b| and\b|\W*$)|i (?:just )?turned {_NUMBER}\b",
 )
+_FROM = r"i(?: a|')m from\b"
+_LIVES = r"i (?:still )?live\b(?! with\b| for\b| alone\b)"
+_CAME = rf"{_FROM}|i (?:come|was born|grew up|moved (?:here )?from)\b"
 HOME = Kind.of(
-    r"where (?:do you live|are you living)|where is your home",
-    r"i (?:still )?live\b(?! with\b| for\b| alone\b)",
+    "where do you live?", r"where (?:do you live|are you living)|where is your home", _LIVES, _FROM
 )
 ORIGIN = Kind.of(
-    r"where (?:are you(?: originally)? from|do you come from|were you born|did you grow up)",
-    r"i(?: a|')m from\b|i (?:come|was born|grew up|moved (?:here )?from)\b",
+    "where are you from?",
+    r"where (?:are you(?: originally)? from|do you come from)",
+    _CAME,
+    _LIVES,
 )
-NAME = Kind.of(r"what is your name\b|who are you\W*$", r"my name is\b")
+CHILDHOOD = Kind.of("where did you grow up?", r"where (?:were you born|did you grow up)", _CAME)
+NAME = Kind.of("what is your name?", r"what is your name\b|who are you\W*$", r"my name is\b")
 # Who somebody is.
-IDENTITY = (JOB, AGE, HOME, ORIGIN, NAME)
+IDENTITY = (JOB, AGE, HOME, ORIGIN, CHILDHOOD, NAME)
 HOBBY = Kind.of(
+    "what do you do for fun?",
     r"what (?:do you do for fun|do you like to do|do you enjoy|are your hobbies)"
     r"|what is your hobby|your (?:free|spare) time|^any hobbies|^have (?:a hobby|hobbies)",
     r"i (?:love|like|enjoy|collect)\b",
     _PASTIMES,
 )
 DREAM = Kind.of(
+    "what do you dream of?",
     r"what (?:is your (?:\w+ )?dream|do you (?:want|dream of|wish for|hope for))\b",
     r"i (?:want|would like|hope|dream|wish)\b",
 )

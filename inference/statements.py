@@ -14,7 +14,7 @@ from inference.prompt import straight
 
 _KINDS = {
     "pet": """
-        dog puppy cat kitten bird parrot budgie canary fish goldfish hamster gerbil rabbit ferret
+        dog cat bird parrot budgie canary fish goldfish hamster gerbil rabbit ferret
         hedgehog turtle tortoise snake lizard iguana gecko horse pony donkey goat pig hen
     """,
     "child": "son daughter baby boy girl toddler grandchild stepchild",
@@ -26,6 +26,8 @@ _KINDS = {
     "vehicle": "car truck van motorcycle bike",
     "partner": "wife husband girlfriend boyfriend spouse fiance fiancee",
 }
+# A baby may be a son, and a twin a sister.
+_VAGUE = frozenset({"baby", "boy", "girl", "toddler", "grandchild", "stepchild", "twin", "spouse"})
 _KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 _SAME = {
     "kid": "child",
@@ -34,7 +36,9 @@ _SAME = {
     "grandkid": "grandchild",
     "stepchildren": "stepchild",
     "animal": "pet",
-    "puppies": "puppy",
+    "puppy": "dog",
+    "puppies": "dog",
+    "kitten": "cat",
     "allergie": "allergy",
     "own": "have",
     "got": "have",
@@ -207,6 +211,14 @@ def singular_words(texts: Iterable[str]) -> Iterator[str]:
 
 def _kind(word: str) -> str:
     return _KIND_OF.get(word, word)
+
+
+def species(words: Iterable[str]) -> tuple[str, str] | None:
+    """The one word of them that says which of a kind, and the kind: "dog", "pet". None where
+    there is more to it, as to a dog's bowl, or where it leaves open which, as "baby" does."""
+    named = {word for word in words if word not in _KINDS}
+    word = next(iter(named)) if len(named) == 1 else ""
+    return (word, _kind(word)) if word in _KIND_OF and word not in _VAGUE else None
 
 
 def kinds(words: Iterable[str]) -> set[str]:

@@ -65,13 +65,15 @@ class Trait:
 @dataclass(frozen=True, slots=True, eq=False)
 class Bank:
     """All traits, by category and by text; for the generator also those of a category that are
-    tied to no job or pet, and those tied to one, by (category, tag)."""
+    tied to no job or pet, those tied to one, by (category, tag), and the tags that each tag
+    excludes."""
 
     traits: tuple[Trait, ...]
     by_category: Mapping[str, tuple[Trait, ...]]
     by_text: Mapping[str, Trait]
     untied: Mapping[str, tuple[Trait, ...]]
     tied: Mapping[tuple[str, str], tuple[Trait, ...]]
+    excluded: Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +103,10 @@ def load_bank() -> Bank:
         _trait(name, entry, tags, excluded)
         for (name, entry), tags in zip(entries, stated, strict=True)
     )
-    return _bank(traits)
+    return _bank(traits, excluded)
 
 
-def _bank(traits: tuple[Trait, ...]) -> Bank:
+def _bank(traits: tuple[Trait, ...], excluded: Mapping[str, frozenset[str]]) -> Bank:
     by_text: dict[str, Trait] = {}
     tied: dict[tuple[str, str], list[Trait]] = defaultdict(list)
     for trait in traits:
@@ -119,6 +121,7 @@ def _bank(traits: tuple[Trait, ...]) -> Bank:
         by_text=by_text,
         untied={key: tuple(t for t in found if not t.ties) for key, found in by_category.items()},
         tied={key: tuple(found) for key, found in tied.items()},
+        excluded=excluded,
     )
 
 

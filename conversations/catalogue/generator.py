@@ -13,11 +13,12 @@ from random import Random
 from typing import TypeVar
 
 from conversations.catalogue.bank import CATEGORIES, TYING_KEYS, Bank, Trait, load_bank
-from conversations.catalogue.names import Names, load_names, load_palette
+from conversations.catalogue.basics import basics
+from conversations.catalogue.names import Names, Place, load_names, load_palette
 
 DEFAULT_COUNT = 20_000
 DEFAULT_SEED = 2019
-# How many lines a character has, and how often.
+# How many lines of the bank a character has, and how often.
 SIZES = (4, 5, 5, 5, 6, 6)
 MIN_LINES = min(SIZES)
 # How readily a category is chosen, beside the job that everybody has.
@@ -70,7 +71,7 @@ def characters(*, count: int = DEFAULT_COUNT, seed: int = DEFAULT_SEED) -> Itera
     the bank has a mistake.
     """
     bank, names, palette = load_bank(), load_names(), load_palette()
-    random = Random(seed)  # noqa: S311
+    random, random_basics = Random(seed), Random(f"{seed} basics")  # noqa: S311
     jobs = _deck(bank.by_category["job"], random)
     seen: set[frozenset[str]] = set()
     named: set[str] = set()
@@ -80,11 +81,12 @@ def characters(*, count: int = DEFAULT_COUNT, seed: int = DEFAULT_SEED) -> Itera
         if len(lines) < MIN_LINES or lines in seen:
             continue
         seen.add(lines)
+        name, place = _new_name(names, named, random)
         yield Character(
-            name=_new_name(names, named, random),
+            name=name,
             color=_pick(palette, random),
             emblem=_emblem(traits, random),
-            traits=traits,
+            traits=traits + basics(traits, place.cities, bank, random_basics),
         )
 
 
@@ -138,14 +140,14 @@ def _fits(trait: Trait, others: list[Trait], known: frozenset[str]) -> bool:
     )
 
 
-def _new_name(names: Names, named: set[str], random: Random) -> str:
-    """A name that nobody has yet, as long as that is easily found."""
+def _new_name(names: Names, named: set[str], random: Random) -> tuple[str, Place]:
+    """A name that nobody has yet, as long as that is easily found, and where it is common."""
     for _ in range(20):
-        name = names.draw(random)
+        name, place = names.draw(random)
         if name not in named:
             break
     named.add(name)
-    return name
+    return name, place
 
 
 def _emblem(traits: Sequence[Trait], random: Random) -> str:

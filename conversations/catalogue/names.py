@@ -1,4 +1,4 @@
-"""Names and avatar colours (`names.toml`, `palette.toml`)."""
+"""Names, the cities that go with them, and avatar colours (`names.toml`, `palette.toml`)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,31 @@ MIXED_CHANCE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where names are common; hyphens in a city's name stand for spaces, as in tags."""
+
+    given: tuple[str, ...]
+    family: tuple[str, ...]
+    cities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Names:
     """Given names and family names, place by place."""
 
-    places: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    places: tuple[Place, ...]
 
-    def draw(self, random: Random) -> str:
-        """A name as in "Amara Okafor"."""
-        given_place = family_place = self._place(random)
+    def draw(self, random: Random) -> tuple[str, Place]:
+        """A name as in "Amara Okafor", and where the given name is common."""
+        place = family_place = self._place(random)
         if random.random() < MIXED_CHANCE:
             family_place = self._place(random)
-        given, family = self.places[given_place][0], self.places[family_place][1]
-        first = given[int(random.random() * len(given))]
-        return f"{first} {family[int(random.random() * len(family))]}"
+        first = place.given[int(random.random() * len(place.given))]
+        last = family_place.family[int(random.random() * len(family_place.family))]
+        return f"{first} {last}", place
 
-    def _place(self, random: Random) -> int:
-        return int(random.random() * len(self.places))
+    def _place(self, random: Random) -> Place:
+        return self.places[int(random.random() * len(self.places))]
 
 
 @cache
@@ -38,7 +47,7 @@ def load_names() -> Names:
     data = tomllib.loads((HERE / "names.toml").read_text(encoding="utf-8"))
     return Names(
         tuple(
-            (tuple(place["given"].split()), tuple(place["family"].split()))
+            Place(**{key: tuple(place[key].split()) for key in ("given", "family", "cities")})
             for place in data["place"]
         )
     )

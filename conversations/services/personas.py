@@ -113,7 +113,7 @@ def persona_draft(*, lines: list[str], source: str) -> Persona:
     lines get the same ones everywhere."""
     digest = persona_digest(lines)
     random = Random(int(digest[:16], 16))  # noqa: S311
-    name = load_names().draw(random)
+    name, _ = load_names().draw(random)
     palette = load_palette()
     return Persona(
         name=name,

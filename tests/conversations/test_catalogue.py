@@ -32,12 +32,50 @@ def bank() -> Bank:
     return load_bank()
 
 
-def test_it_has_twenty_thousand_different_characters_of_four_to_six_lines(
-    catalogue: list[Character],
+def test_it_has_twenty_thousand_different_characters_of_four_to_six_lines_of_the_bank(
+    catalogue: list[Character], bank: Bank
 ) -> None:
+    told = [_of_the_bank(character, bank) for character in catalogue]
     assert len(catalogue) >= 20_000
-    assert len({frozenset(character.lines) for character in catalogue}) == len(catalogue)
-    assert {len(set(character.lines)) for character in catalogue} == {4, 5, 6}
+    assert len({frozenset(lines) for lines in told}) == len(catalogue)
+    assert {len(set(lines)) for lines in told} == {4, 5, 6}
+
+
+def _of_the_bank(character: Character, bank: Bank) -> list[str]:
+    return [line for line in character.lines if line in bank.by_text]
+
+
+def test_nearly_everybody_has_an_age_that_fits_and_a_city(catalogue: list[Character]) -> None:
+    told = [{tag.partition(":")[0] for tag in character.tags} for character in catalogue]
+    for key in ("age", "from"):
+        assert sum(key in keys for keys in told) > 0.9 * len(catalogue)
+    for character in catalogue:
+        for key in ("age", "from"):
+            assert sum(tag.startswith(f"{key}:") for tag in character.tags) <= 1
+        if any("snow once" in line for line in character.lines):
+            assert not any(line.startswith("I am from") for line in character.lines)
+
+
+@pytest.mark.parametrize(
+    ("said", "too_young", "too_old"),
+    [
+        ("I have seven grandchildren", "twenty thirty forty fifty", ""),
+        ("married for fifty years", "twenty thirty forty fifty sixty", ""),
+        ("My daughter is a doctor", "twenty thirty", ""),
+        ("My son is six", "twenty", "seventy eighty"),
+        ("I am retired", "twenty thirty forty fifty", ""),
+        ("I study medicine", "", "thirty forty fifty sixty seventy eighty"),
+        ("heart surgeon", "twenty", ""),
+    ],
+)
+def test_an_age_goes_with_what_is_told(
+    catalogue: list[Character], said: str, too_young: str, too_old: str
+) -> None:
+    tens = "|".join([*too_young.split(), *too_old.split()])
+    who = [c.lines for c in catalogue if any(said in line for line in c.lines)]
+    assert who, f"no line says {said!r}"
+    for lines in who:
+        assert not any(re.match(rf"I am ({tens})\b", line) for line in lines), lines
 
 
 def test_everybody_has_a_life_and_never_two_lines_of_a_kind(catalogue: list[Character]) -> None:
@@ -87,7 +125,7 @@ def test_nobody_says_both(catalogue: list[Character], bank: Bank, one: str, othe
 def test_every_line_of_the_bank_is_used_and_none_is_everywhere(
     catalogue: list[Character], bank: Bank
 ) -> None:
-    used = Counter(line for character in catalogue for line in character.lines)
+    used = Counter(line for one in catalogue for line in _of_the_bank(one, bank))
     assert set(used) == set(bank.by_text)
     assert max(used.values()) < len(catalogue) / 50
 

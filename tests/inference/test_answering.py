@@ -10,7 +10,7 @@ from inference.answering import Answers
 from inference.engine import Delta, Engine
 from inference.facts import true_answer
 from inference.params import SamplingParams
-from inference.prompt import PromptRenderer, Turn
+from inference.prompt import PromptRenderer, Speaker, Turn
 from inference.retrieval import line_asked_for, told_by_person
 from inference.vocabulary import Vocabulary
 
@@ -63,7 +63,26 @@ IMPLIED = [
     ("I have two dogs.", "do you have a dog?", True),
     ("I adopted a dog who snores.", "do you have any pets?", True),
     ("I have two dogs.", "do you have three dogs?", False),
-    ("I have a cat.", "do you have a dog?", None),
+    ("I have a cat.", "do you have a dog?", False),
+    ("I have a cat.", "do you have a dog house?", None),
+    ("I have a kitten.", "do you have a cat?", True),
+    ("I have a parrot.", "do you have a bird?", None),
+    ("I have two dogs.", "do you have a big dog?", None),
+    ("I have a dog, and I look after a cat.", "do you have a cat?", None),
+    ("I have two kids.", "do you have a son?", None),
+    ("I am a twin, and I have a brother.", "do you have a sister?", False),
+    ("My husband snores.", "do you have a girlfriend?", False),
+    ("I play the banjo.", "do you play the guitar?", False),
+]
+WHO_IS_IT = [
+    ("how old are you?", ["I turned thirty and bought a hat.", "I bake."], 0),
+    ("where are you from?", ["I live in Lisbon.", "I grew up on a farm."], 1),
+    ("where are you from?", ["I live in Lisbon.", "I bake."], 0),
+    ("where do you live?", ["I am from Lisbon.", "I live on a boat."], 1),
+    ("where do you live?", ["I am from Lisbon.", "I bake."], 0),
+    ("where do you live?", ["I grew up on a farm.", "I bake."], None),
+    ("where did you grow up?", ["I live in Lisbon.", "I bake."], None),
+    ("what do you do for fun?", ["I do not own a phone.", "I row."], 1),
 ]
 ASKED_FOR = [
     ("What do you do for a living?", "I am a glassblower."),
@@ -104,6 +123,14 @@ def test_what_a_line_implies_is_known(line: str, question: str, answer: bool | N
 @pytest.mark.parametrize(("question", "line"), ASKED_FOR)
 def test_a_question_finds_its_line(question: str, line: str | None) -> None:
     assert line_asked_for(question, PERSONA) == line
+
+
+@pytest.mark.parametrize(("question", "persona", "place"), WHO_IS_IT)
+def test_who_somebody_is_has_the_surest_line(
+    question: str, persona: list[str], place: int | None
+) -> None:
+    found = line_asked_for(question, persona)
+    assert found == (None if place is None else persona[place])
 
 
 def test_whoever_tells_about_themself_has_more_to_say_than_a_name() -> None:
@@ -204,8 +231,42 @@ def test_whoever_says_their_name_is_greeted_by_it(
 ) -> None:
     persona = ["My name is Ida.", *PERSONA]
     assert beginning(renderer, [Turn("person", message)], persona) == begins
-    greeted = [Turn("person", "Hi!"), Turn("bot", "Nice to meet you. You?")]
-    assert beginning(renderer, [*greeted, Turn("person", "I'm Tom")], persona) is None
+
+
+def test_nobody_is_greeted_twice_in_the_same_words(renderer: PromptRenderer) -> None:
+    turns = [
+        Turn("person", "Hi!"),
+        Turn("bot", "Nice to meet you. You?"),
+        Turn("person", "I'm Tom"),
+    ]
+    assert beginning(renderer, turns, PERSONA) == "hello, tom!"
+    turns += [Turn("bot", "Hello, Tom!"), Turn("person", "I said I'm Tom")]
+    assert beginning(renderer, turns, PERSONA) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "message", "begins"),
+    [
+        ([], "I'm from Chicago, and you?", "i am from oslo."),
+        ([], "I'm 25. what about you?", "i am seventy."),
+        ([], "I work in a bank, hbu", "i am a glassblower."),
+        (["Hi", "Where do you live?"], "chicago, you?", "i live on a boat."),
+        (["Hi", "Do you have any pets?"], "Two cats. And you?", "no, i do not have any pets."),
+        (["Hi", "How are you?"], "I'm from Chicago, and you?", "i am from oslo."),
+        (["I'm Tom", "Hello, Tom!"], "And you?", "my name is ida."),
+        (["I paint boats.", "I see."], "What about you?", "i collect old maps."),
+        (["Hi", "What is the news?"], "Nothing. You?", None),
+        ([], "What do you think? I love you", None),
+        ([], "Thank you", None),
+    ],
+)
+def test_a_question_that_is_handed_back_is_answered(
+    renderer: PromptRenderer, before: list[str], message: str, begins: str | None
+) -> None:
+    persona = ["My name is Ida.", *PERSONA, "I am seventy.", "I am from Oslo.", "I live on a boat."]
+    sides: tuple[Speaker, Speaker] = ("person", "bot")
+    turns = [Turn(sides[i % 2], text) for i, text in enumerate([*before, message])]
+    assert beginning(renderer, turns, persona) == begins
 
 
 @pytest.mark.parametrize(
