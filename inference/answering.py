@@ -43,6 +43,9 @@ _ASKS_WHAT_IT_IS = re.compile(
 _PLEASURE = "Nice to meet you"
 _GREETING = re.compile(r"^(?:(?:hi|hello|hey|yo|oh|well|ok|okay)\b[, ]*)+", re.IGNORECASE)
 _YES, _NO = "yes", "no"
+# A small model may go on otherwise: "No, I have a dog."
+_NOT_SO = ", I do not"
+_ASKS_WHAT_ONE_IS = re.compile(r"\bare you\b", re.IGNORECASE)
 _AFFIRMING = frozenset([_YES, "yeah", "yep", "yup", "sure"])
 _DENYING = frozenset([_NO, "not", "nope", "nah", "never", "none", "'t", "n't"])
 
@@ -82,6 +85,8 @@ class Answers:
         elif answer := true_answer(asked, persona):
             yes, line = answer
             text = _yes_or_no(_YES if yes else _NO, "" if was_said(line, said) else line)
+            if not line and not _ASKS_WHAT_ONE_IS.search(asked):
+                text += _NOT_SO
             unsaid = self._denying if yes else self._affirming
         else:
             text = self._told(asked, persona, said, remembered(turns[:-1]))

@@ -29,12 +29,20 @@ _GOOD_NEWS = re.compile(
     r"|wonderful|passed (?:my|the|it|all)|got (?:the|a new) (?:job|house|car|puppy|kitten)"
     r"|new (?:job|house|puppy|kitten)|good (?:news|mood)|in love|proud)\b"
 )
+# What may ask for "sorry" besides, if only because something is wrong or denied.
+_TROUBLE = re.compile(
+    r"\b(?:tired|hard|tough|rough|difficult|stress|trouble|problems?|wrong|mistake|confus\w*|annoy\w*"
+    r"|rude|mean|yell\w*|f(?:ight|ought)|argu\w+|disease|dementia|covid|flu|cold|allerg\w+|debt|alone"
+    r"|bored|boring|struggl\w+|sucks?|unfortunately|worse|ugh|late|stop|sorry|dying|killed|burn\w*"
+    r"|never|nobody|no|not|cannot|without|wish|used to)\b|n't\b"
+)
 _CHEERFUL_WORDS = """
     nice great cool awesome fun cute sweet lovely wonderful amazing congratulations congrats glad
     exciting jealous fantastic adorable yay perfect interesting enjoy haha lol
 """
 CHEERFUL = frozenset(_CHEERFUL_WORDS.split())
 SORRY = frozenset(["sorry", "sad", "awful", "terrible", "sucks", "poor"])
+REGRET = frozenset(["sorry"])
 GREETING = frozenset(["hi", "hello", "hey"])
 LEAVING = frozenset(["bye", "goodbye", "talking", "chatting"])
 _GREETS = re.compile(r"\b(?:hi+|hello+|hey+|yo|greetings|good (?:morning|evening|afternoon|day))\b")
@@ -42,13 +50,16 @@ _LEAVES = re.compile(
     r"\b(?:bye+|goodbye|good ?night|see (?:you|ya)|later|ttyl|cya|take care|farewell"
     r"|(?:have|need|got|gotta|want) (?:to )?(?:go|run|leave|sleep)|nice (?:talking|chatting))\b"
 )
-KINDS = (CHEERFUL, SORRY, GREETING, LEAVING)
+KINDS = (CHEERFUL, SORRY, REGRET, GREETING, LEAVING)
 
 
 def out_of_place(turns: Sequence[Turn]) -> list[frozenset[str]]:
     """Which KINDS of words a reply to the last turn had better do without."""
     message = straight(turns[-1].text.lower()) if turns else ""
     kinds = [_out_of_tune(message)]
+    lately = straight(" ".join(texts_of("person", turns)[-2:]).lower())
+    if not (_BAD_NEWS.search(lately) or _TROUBLE.search(lately)):
+        kinds.append(REGRET)
     if texts_of("bot", turns) and not _GREETS.search(message):
         kinds.append(GREETING)
     if not _LEAVES.search(message):

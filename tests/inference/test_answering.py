@@ -233,6 +233,20 @@ def test_whoever_says_their_name_is_greeted_by_it(
     assert beginning(renderer, [Turn("person", message)], persona) == begins
 
 
+@pytest.mark.parametrize(
+    ("message", "begins"),
+    [
+        ("Do you play the violin?", "no, i do not"),
+        ("Any siblings?", "no, i do not"),
+        ("Are you married?", "no"),
+    ],
+)
+def test_a_no_without_a_line_is_followed_by_what_is_denied(
+    renderer: PromptRenderer, message: str, begins: str
+) -> None:
+    assert beginning(renderer, [Turn("person", message)], ["I am a glassblower."]) == begins
+
+
 def test_nobody_is_greeted_twice_in_the_same_words(renderer: PromptRenderer) -> None:
     turns = [
         Turn("person", "Hi!"),

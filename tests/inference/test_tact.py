@@ -7,7 +7,7 @@ import pytest
 from inference.engine import Delta, Engine
 from inference.params import SamplingParams
 from inference.prompt import Turn
-from inference.tact import CHEERFUL, GREETING, LEAVING, SORRY, out_of_place
+from inference.tact import CHEERFUL, GREETING, LEAVING, REGRET, SORRY, out_of_place
 
 BAD = [
     "My dog died yesterday.",
@@ -42,6 +42,22 @@ NEITHER = [
 def test_what_is_out_of_tune_follows_from_the_news(message: str, words: frozenset[str]) -> None:
     found = out_of_place([Turn("person", message)])
     assert [kind for kind in found if kind in (CHEERFUL, SORRY)] == ([words] if words else [])
+
+
+@pytest.mark.parametrize(
+    ("messages", "is_out_of_place"),
+    [
+        (["you are funny."], True),
+        (["I have three kids.", "They are great."], True),
+        (["I have three kids.", "They fight all day."], False),
+        (["My dog died.", "He was nine."], False),
+        (["My dog died.", "He was nine.", "Do you like dogs?"], True),
+        (["I don't want to talk about it."], False),
+    ],
+)
+def test_regret_is_for_trouble_told_lately(messages: list[str], is_out_of_place: bool) -> None:
+    found = out_of_place([Turn("person", message) for message in messages])
+    assert (REGRET in found) is is_out_of_place
 
 
 @pytest.mark.parametrize(
