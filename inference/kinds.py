@@ -88,7 +88,12 @@ ORIGIN = Kind.of(
     _LIVES,
 )
 CHILDHOOD = Kind.of("where did you grow up?", r"where (?:were you born|did you grow up)", _CAME)
-NAME = Kind.of("what is your name?", r"what is your name\b|who are you\W*$", r"my name is\b")
+NAME = Kind.of(
+    "what is your name?",
+    r"what is your name\b|who are you\W*$",
+    r"my name is\b",
+    r"i(?: a|')m called\b|(?:\w+ )?call me\b",
+)
 # Who somebody is.
 IDENTITY = (JOB, AGE, HOME, ORIGIN, CHILDHOOD, NAME)
 HOBBY = Kind.of(

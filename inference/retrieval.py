@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from inference.kinds import DREAM, HOBBY, IDENTITY, JOB
+from inference.kinds import DREAM, HOBBY, IDENTITY, JOB, NAME
 from inference.names import name_told
 from inference.words import closing, content, content_words
 
@@ -30,7 +30,6 @@ _ANYTHING = re.compile(r"\babout you(?:rself)?\W*$|\bwhat else\W*$|\btell me mor
 _OF_THE_PERSON = re.compile(r"\b(?:my|i)\b")
 _SENTENCE = re.compile(r"[^.!?\n]+")
 _ABOUT_SELF = re.compile(r"(?:\w+,? ){0,2}?(?:i|my|we|our)\b", re.IGNORECASE)
-_NAME = re.compile(r"\b(?:my name is|i am called|i'm called|call me)\b", re.IGNORECASE)
 _NAMED = re.compile(r"\b(?:name|named|called)\b", re.IGNORECASE)
 _ITS_NAME = re.compile(r"(?:his|her|its|their|the) names? (?:is|was|are|were)\b", re.IGNORECASE)
 # Longer ones are stories.
@@ -79,7 +78,7 @@ def line_asked_for(
     if DREAM.is_asked(asked):
         return DREAM.line_of(news)
     if _ANYTHING.search(asked):
-        return next((line for line in news if not _NAME.search(line)), None)
+        return next((line for line in news if not NAME.line_of([line])), None)
     if _OF_THE_PERSON.search(asked):
         return None
     # A favorite color is one of all that has a color; other questions say little by such words.

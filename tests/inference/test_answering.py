@@ -83,6 +83,9 @@ WHO_IS_IT = [
     ("where do you live?", ["I grew up on a farm.", "I bake."], None),
     ("where did you grow up?", ["I live in Lisbon.", "I bake."], None),
     ("what do you do for fun?", ["I do not own a phone.", "I row."], 1),
+    ("what's your name?", ["Friends call me Bo.", "My name is Bodil."], 1),
+    ("what's your name?", ["Friends call me Bo.", "I bake."], 0),
+    ("tell me about yourself", ["Friends call me Bo.", "I bake."], 1),
 ]
 ASKED_FOR = [
     ("What do you do for a living?", "I am a glassblower."),
