@@ -27,11 +27,14 @@ _ANY_QUESTION = re.compile(
 _FAVORITE = re.compile(r"\bfavorite\b")
 _SHORT = re.compile(r"\b(what|where|when|who|how)'?s\b")
 _ANYTHING = re.compile(r"\babout you(?:rself)?\W*$|\bwhat else\W*$|\btell me more\W*$")
+_INTRODUCES = re.compile(r"\byourself\W*$|\b(?:tell|know|hear|learn)\b.*\babout you\W*$")
 _OF_THE_PERSON = re.compile(r"\b(?:my|i)\b")
 _SENTENCE = re.compile(r"[^.!?\n]+")
 _ABOUT_SELF = re.compile(r"(?:\w+,? ){0,2}?(?:i|my|we|our)\b", re.IGNORECASE)
 _NAMED = re.compile(r"\b(?:name|named|called)\b", re.IGNORECASE)
 _ITS_NAME = re.compile(r"(?:his|her|its|their|the) names? (?:is|was|are|were)\b", re.IGNORECASE)
+# Several lines that tell who somebody is are no longer together.
+INTRODUCTION_WORDS = 22
 # Longer ones are stories.
 REMEMBERED_CHARACTERS = 100
 # What a question names of the thing that it is about; the line may say it in another word.
@@ -60,7 +63,8 @@ def line_asked_for(
 ) -> str | None:
     """The line that answers a message; None where it asks for none of them.
 
-    It is of the kind that is asked for, or has all words of some meaning in the question. What was
+    It is of the kind that is asked for, or has all words of some meaning in the question; two lines
+    tell who somebody is. What was
     `said` just now is not told again, but for who somebody is to whoever has not asked that in what
     was just `heard`.
     """
@@ -78,12 +82,20 @@ def line_asked_for(
     if DREAM.is_asked(asked):
         return DREAM.line_of(news)
     if _ANYTHING.search(asked):
-        return next((line for line in news if not NAME.line_of([line])), None)
+        return _introduction(news, lines=2 if _INTRODUCES.search(asked) else 1)
     if _OF_THE_PERSON.search(asked):
         return None
     # A favorite color is one of all that has a color; other questions say little by such words.
     wanted = content(asked) - (set() if _FAVORITE.search(asked) else _ASPECTS | _VAGUE)
     return next((line for line in news if wanted and wanted <= content(line)), None)
+
+
+def _introduction(news: Sequence[str], *, lines: int) -> str | None:
+    """What somebody tells of themself first: so many lines, or fewer where they are long."""
+    told = [line for line in news if not NAME.line_of([line])][:lines]
+    while len(told) > 1 and len(" ".join(told).split()) > INTRODUCTION_WORDS:
+        told.pop()
+    return " ".join(told) or None
 
 
 def nearest_line(

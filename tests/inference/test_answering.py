@@ -85,7 +85,7 @@ WHO_IS_IT = [
     ("what do you do for fun?", ["I do not own a phone.", "I row."], 1),
     ("what's your name?", ["Friends call me Bo.", "My name is Bodil."], 1),
     ("what's your name?", ["Friends call me Bo.", "I bake."], 0),
-    ("tell me about yourself", ["Friends call me Bo.", "I bake."], 1),
+    ("what about you?", ["Friends call me Bo.", "I bake."], 1),
 ]
 ASKED_FOR = [
     ("What do you do for a living?", "I am a glassblower."),
@@ -102,8 +102,10 @@ ASKED_FOR = [
     ("what's your biggest dream?", "I want to see snow once."),
     ("what is your wife called?", "My wife Agneta makes the best soup."),
     ("What’s your wife called", "My wife Agneta makes the best soup."),
-    ("tell me about yourself", "I have a son named Theo."),
-    ("what should i know about you?", "I have a son named Theo."),
+    ("tell me about yourself", "I have a son named Theo. I am a glassblower."),
+    ("what should i know about you?", "I have a son named Theo. I am a glassblower."),
+    ("what about you?", "I have a son named Theo."),
+    ("what else?", "I have a son named Theo."),
     ("what color is my truck?", None),
     ("how old are you?", None),
     ("how are you?", None),
@@ -137,7 +139,14 @@ def test_who_somebody_is_has_the_surest_line(
 
 
 def test_whoever_tells_about_themself_has_more_to_say_than_a_name() -> None:
-    assert line_asked_for("tell me about yourself", ["My name is Ida.", *PERSONA]) == PERSONA[0]
+    persona = ["My name is Ida.", *PERSONA]
+    assert line_asked_for("tell me about yourself", persona) == " ".join(PERSONA[:2])
+    assert line_asked_for("what else?", persona, said=PERSONA[:2]) == PERSONA[2]
+    long = [
+        "I bake bread, rolls and cakes in a village at the end of the last road of all.",
+        "I row.",
+    ]
+    assert line_asked_for("tell me about yourself", long) == long[0]
 
 
 def test_what_is_done_for_a_living_is_the_job() -> None:
