@@ -142,10 +142,7 @@ def test_whoever_tells_about_themself_has_more_to_say_than_a_name() -> None:
     persona = ["My name is Ida.", *PERSONA]
     assert line_asked_for("tell me about yourself", persona) == " ".join(PERSONA[:2])
     assert line_asked_for("what else?", persona, said=PERSONA[:2]) == PERSONA[2]
-    long = [
-        "I bake bread, rolls and cakes in a village at the end of the last road of all.",
-        "I row.",
-    ]
+    long = [f"I bake {'very ' * 20}good bread.", "I row."]
     assert line_asked_for("tell me about yourself", long) == long[0]
 
 
