@@ -108,7 +108,9 @@ class Env(BaseSettings):
     twilio_api_base: str = ""
     sms_number: str = Field("", validation_alias="CHATBOT_SMS_NUMBER")
     sms_deadline: float = Field(8, ge=0, le=14, validation_alias="CHATBOT_SMS_DEADLINE")
-    sms_idle_minutes: float = Field(15, gt=0, validation_alias="CHATBOT_SMS_IDLE_MINUTES")
+    sms_idle_minutes: float = Field(
+        15, gt=0, le=525_600, validation_alias="CHATBOT_SMS_IDLE_MINUTES"
+    )
     sms_max_segments: int = Field(2, ge=1, le=10, validation_alias="CHATBOT_SMS_MAX_SEGMENTS")
     sms_candidates: int | None = Field(None, ge=1, le=8, validation_alias="CHATBOT_SMS_CANDIDATES")
     sms_rate: Rate = Field("10/minute;60/hour", validation_alias="CHATBOT_SMS_RATE")
@@ -173,7 +175,7 @@ class Env(BaseSettings):
         if urlsplit(value).scheme not in {"sqlite", "postgres", "postgresql"}:
             msg = "write sqlite:///PATH or postgres://USER:PASSWORD@HOST:PORT/NAME"
             raise ValueError(msg)
-        _ = urlsplit(value).port  # raises ValueError when it is not a port
+        _check_port(value)
         name = unquote(urlsplit(value).path.removeprefix("/"))
         if not name:
             msg = "the database's name is missing after the host"
@@ -191,7 +193,7 @@ class Env(BaseSettings):
             msg = "write redis://HOST:PORT/NUMBER"
             raise ValueError(msg)
         if value.startswith("redis"):
-            _ = urlsplit(value).port
+            _check_port(value)
         return value
 
     @field_validator("secret_key", "metrics_token")
@@ -230,6 +232,15 @@ class Env(BaseSettings):
             for name in sorted(given.difference(names))
             if name.startswith("CHATBOT_")
         }
+
+
+def _check_port(address: str) -> None:
+    """Raises ValueError; Python's own would say a part of a password that is not encoded."""
+    try:
+        _ = urlsplit(address).port
+    except ValueError:
+        msg = "the port is no number; write #, / and @ in a password as %23, %2F and %40"
+        raise ValueError(msg) from None
 
 
 def _is_origin(value: str) -> bool:

@@ -98,7 +98,11 @@ if ENV.redis_url:
     CHANNEL_LAYERS: dict[str, Any] = {
         "default": {
             "BACKEND": "channels_redis.core.RedisChannelLayer",
-            "CONFIG": {"hosts": [ENV.redis_url], "capacity": 1000},
+            # Listening waits 5 s for a message; the client's own limit is as long, and an error.
+            "CONFIG": {
+                "hosts": [{"address": ENV.redis_url, "socket_timeout": 20}],
+                "capacity": 1000,
+            },
         }
     }
     CACHES = {
@@ -182,8 +186,8 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_THROTTLE_CLASSES": [
-        "rest_framework.throttling.AnonRateThrottle",
-        "rest_framework.throttling.UserRateThrottle",
+        "conversations.api.throttling.AnonThrottle",
+        "conversations.api.throttling.UserThrottle",
     ],
     "DEFAULT_THROTTLE_RATES": {"anon": "60/minute", "user": "600/minute"},
     "DEFAULT_METADATA_CLASS": None,  # the schema tells what OPTIONS would
@@ -240,6 +244,8 @@ LOGGING: dict[str, Any] = {
         "daphne": {"level": "WARNING"},
         # These write parameters and request bodies at lower levels.
         "django.db.backends": {"level": "INFO"},
+        # Writes what a template is given.
+        "django.template": {"level": "INFO"},
         "twilio": {"level": "WARNING"},
         "urllib3": {"level": "INFO"},
     },

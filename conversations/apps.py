@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
 
 
 class ConversationsConfig(AppConfig):
@@ -9,3 +10,6 @@ class ConversationsConfig(AppConfig):
 
     def ready(self) -> None:
         from conversations import checks  # noqa: F401 - importing it registers the checks
+        from conversations.sqlite import search_in_every_script
+
+        connection_created.connect(search_in_every_script)

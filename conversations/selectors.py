@@ -125,6 +125,16 @@ def conversations_listed(*, owner: Owner, query: str = "") -> QuerySet[Conversat
     )
 
 
+def conversations_recent(*, owner: Owner, number: int, present: Conversation) -> list[Conversation]:
+    """The latest of a person's conversations, as in `conversations_listed`; the present one, if it
+    is theirs, among them whatever its age."""
+    listed = conversations_listed(owner=owner)
+    latest = list(listed[:number])
+    if present in latest:
+        return latest
+    return [*listed.filter(pk=present.pk), *latest]
+
+
 def conversations_document(*, owner: Owner) -> dict[str, Any]:
     """All that a person said and was told, ready for JSON; see `conversation_document`."""
     mine = _begun(owner).prefetch_related("messages")

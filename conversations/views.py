@@ -27,6 +27,7 @@ from conversations.selectors import (
     conversation_messages,
     conversations_document,
     conversations_listed,
+    conversations_recent,
 )
 from conversations.services.conversations import (
     conversation_delete,
@@ -67,8 +68,9 @@ MODULES = tuple(
 TRUSTED_TYPES = {"require-trusted-types-for": ["'script'"], "trusted-types": ["'none'"]}
 
 
-# No cache but the browser's own keeps a page, and that one asks before showing it again.
-private = cache_control(private=True, no_cache=True)
+# Nobody keeps a page: going back shows the conversation as it is now, and to nobody else after
+# signing out.
+private = cache_control(private=True, no_store=True)
 
 
 @require_safe
@@ -109,9 +111,11 @@ def conversation_page(request: HttpRequest, conversation_id: UUID) -> HttpRespon
         "character": conversation.persona if read_only or conversation.revealed_at else None,
         "settled": said[:open_from],
         "unsettled": said[open_from:],
-        "earlier": has_earlier,
+        "earlier": said[0].pk if has_earlier else None,
         "read_only": read_only,
-        "recent": conversations_listed(owner=owner)[:RECENT_CONVERSATIONS],
+        "recent": conversations_recent(
+            owner=owner, number=RECENT_CONVERSATIONS, present=conversation
+        ),
         "openers": OPENERS,
         "modules": MODULES,
         "limit": settings.ENV.message_max_length,
@@ -147,8 +151,11 @@ async def conversation_send(request: HttpRequest, conversation_id: UUID) -> Http
             pass
     except ServiceError as error:
         again = reverse("conversation", args=[conversation_id])
-        return await sync_to_async(problem)(request, error, again=again)
-    return redirect("conversation", conversation_id)
+        return await sync_to_async(problem)(
+            request, error, again=again, unsent=text, send=request.path
+        )
+    page = reverse("conversation", args=[conversation_id])
+    return redirect(f"{page}#m{exchange.reply.pk}")
 
 
 @require_POST
@@ -216,9 +223,18 @@ def robots(request: HttpRequest) -> HttpResponse:
     return HttpResponse("User-agent: *\nDisallow: /\n", content_type="text/plain")
 
 
-def problem(request: HttpRequest, error: ServiceError, *, again: str = "/") -> HttpResponse:
-    """A page that says why something was not done, with the fitting status."""
+def problem(
+    request: HttpRequest,
+    error: ServiceError,
+    *,
+    again: str = "/",
+    unsent: str = "",
+    send: str = "",
+) -> HttpResponse:
+    """A page that says why something was not done, with the fitting status. What was `unsent` is in
+    a box there, to be mended and sent to `send`."""
     context: dict[str, object] = {"explanation": error.detail, "again": again}
+    context |= {"unsent": unsent, "send": send}
     match error:
         case RateLimited():
             heading, status = "One moment, please.", HTTPStatus.TOO_MANY_REQUESTS

@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
+from django.conf import settings
 from django.http import StreamingHttpResponse
 from pydantic import BaseModel, Field, StrictStr, ValidationError
 from rest_framework.request import Request
@@ -29,7 +31,8 @@ from conversations.services.errors import ServiceError
 from conversations.services.limits import message_limit
 from conversations.services.personas import persona_random
 from inference.engine import Delta, Finished
-from inference.errors import EngineBusy, EngineError, PromptTooLong
+from inference.errors import EngineBusy, EngineError, EngineStopped, PromptTooLong
+from inference.events import Event
 from inference.params import TOP_K_LIMIT, SamplingParams
 from inference.prompt import Turn
 
@@ -134,7 +137,7 @@ class Completion:
     """One answer: whole, or in chunks."""
 
     def __init__(self, persona: list[str], turns: list[Turn], sampling: SamplingParams) -> None:
-        self.events = engine().generate(persona, turns, sampling)
+        self._generated = engine().generate(persona, turns, sampling)
         self.head = {
             "id": f"chatcmpl-{uuid4().hex}",
             "created": int(time.time()),
@@ -144,7 +147,7 @@ class Completion:
     async def whole(self) -> dict[str, Any]:
         text, reason, usage = "", "stop", {}
         try:
-            async for event in self.events:
+            async for event in self._events():
                 match event:
                     case Delta():
                         text += event.text
@@ -159,11 +162,11 @@ class Completion:
         }
         return {**self.head, "object": "chat.completion", "choices": [choice], "usage": usage}
 
-    async def stream(self) -> AsyncIterator[str]:
+    async def stream(self) -> AsyncGenerator[str]:
         yield self._chunk({"role": "assistant", "content": ""})
         try:
             # A client that leaves closes this generator: the slot is free at once.
-            async with aclosing(self.events) as events:
+            async with aclosing(self._events()) as events:
                 async for event in events:
                     match event:
                         case Delta():
@@ -173,6 +176,20 @@ class Completion:
         except EngineError as error:
             yield _data({"error": {"message": str(error), "type": "server_error"}})
         yield "data: [DONE]\n\n"
+
+    async def _events(self) -> AsyncGenerator[Event]:
+        """What the engine tells of it, for as long as a reply may take. Raises EngineError."""
+        deadline = asyncio.get_running_loop().time() + settings.ENV.reply_timeout
+        async with aclosing(self._generated) as events:
+            while True:
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        event = await anext(events)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError:
+                    raise EngineStopped("The reply took too long. Please try again.") from None
+                yield event
 
     def _chunk(self, delta: dict[str, str], reason: str | None = None) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": reason}

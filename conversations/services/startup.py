@@ -6,7 +6,7 @@ import atexit
 import gc
 import logging
 import sys
-from threading import Thread
+from threading import Event, Thread
 from typing import NoReturn
 
 from django.conf import settings
@@ -20,6 +20,8 @@ from inference.bundle import load_bundle
 from inference.errors import BundleError
 
 logger = logging.getLogger(__name__)
+
+_stopped = Event()
 
 
 def server_start() -> None:
@@ -36,11 +38,9 @@ def server_start() -> None:
         db_now(Message.objects.exists)
     except Error as error:
         _refuse(f"The database is not ready ({error}); run `manage.py migrate`.")
-    try:
-        if recovered := db_now(replies_recover):
-            logger.warning("%s replies of a process that ended are marked interrupted", recovered)
-    except Error:
-        logger.exception("unfinished replies cannot be marked interrupted")
+    _recover()
+    if settings.ENV.redis_url:
+        Thread(target=_recover_again, name="recover", daemon=True).start()
     Thread(target=_load_engine, name="engine-load", daemon=True).start()
     atexit.register(server_stop)
     # All that has been imported stays; collections need not look at it again and again.
@@ -53,11 +53,26 @@ def server_stop() -> None:
 
     Runs after the event loop has ended, whichever server ran it.
     """
+    _stopped.set()
     try:
         replies_interrupt()
     except Error:
         logger.exception("running replies cannot be stored as interrupted")
     engine().close()
+
+
+def _recover() -> None:
+    try:
+        if recovered := db_now(replies_recover):
+            logger.warning("%s replies of a process that ended are marked interrupted", recovered)
+    except Error:
+        logger.exception("unfinished replies cannot be marked interrupted")
+
+
+def _recover_again() -> None:
+    """Beside other processes it takes time until it is certain that one has ended."""
+    while not _stopped.wait(settings.ENV.reply_timeout):
+        _recover()
 
 
 def _load_engine() -> None:

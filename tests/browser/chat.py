@@ -47,7 +47,7 @@ class Person:
 
     @property
     def path(self) -> str:
-        return self.page.url.removeprefix(self.url)
+        return self.page.url.removeprefix(self.url).partition("#")[0]
 
     @property
     def box(self) -> Locator:

@@ -137,6 +137,36 @@ def test_nothing_scrolls_sideways(person: Person, width: int) -> None:
     assert page.evaluate(wide) == 0
 
 
+def test_large_letters_do_not_push_anything_off_a_phone(person: Person) -> None:
+    person.page.set_viewport_size({"width": 360, "height": 640})
+    person.page.add_init_script(
+        "addEventListener('DOMContentLoaded', () => "
+        "document.documentElement.style.setProperty('font-size', '28px'))"
+    )
+    person.start()
+    person.ask("Hello!")
+    for path in (person.path, "/conversations/"):
+        person.visit(path)
+        width = person.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 360, path
+
+
+def test_forced_colours_show_focus_and_a_reply_on_its_way(new_person: NewPerson) -> None:
+    person = new_person(forced_colors="active")
+    person.start()
+    person.box.focus()
+    outline = "e => getComputedStyle(e).outlineStyle"
+    assert person.page.locator("#composer").evaluate(outline) == "solid"
+    dot = (
+        "() => {const e = document.createElement('div'); e.className = 'typing'; "
+        "e.append(document.createElement('i')); document.body.append(e); "
+        "return getComputedStyle(e.firstChild).backgroundColor}"
+    )
+    assert person.page.evaluate(dot) != person.page.evaluate(
+        "() => getComputedStyle(document.documentElement).backgroundColor"
+    )
+
+
 def test_the_box_stays_above_an_on_screen_keyboard(new_person: NewPerson) -> None:
     person = new_person(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     person.start()

@@ -220,3 +220,87 @@ def test_the_end_stays_in_view_only_for_who_is_there(person: Person) -> None:
 def _scrolls_sideways(person: Person) -> bool:
     wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
     return bool(person.page.evaluate(wide))
+
+
+def test_a_reply_that_ends_stays_still_and_selected(
+    new_person: NewPerson, slow_server: Server
+) -> None:
+    person = new_person(slow_server.url)
+    person.start()
+    person.say("Tell me everything you know.")
+    expect(person.bubbles(status="streaming")).to_have_text(re.compile("."))
+    person.page.wait_for_timeout(400)  # it has faded in
+    person.page.evaluate(
+        """() => {
+          const bubble = document.querySelector("[data-role=bot] .bubble");
+          getSelection().setBaseAndExtent(bubble.firstChild, 0, bubble.firstChild, 1);
+          globalThis.faded = false;
+          document.addEventListener("animationstart", ({animationName}) => {
+            globalThis.faded ||= animationName === "arrive";
+          });
+        }"""
+    )
+    person.page.keyboard.press("Escape")
+
+    expect(person.bubbles(status="stopped")).to_have_count(1)
+    person.page.wait_for_timeout(100)
+    assert person.page.evaluate("getSelection().toString().length") == 1
+    assert person.page.evaluate("globalThis.faded") is False
+
+
+def test_a_new_chat_begins_at_its_heading_on_a_phone(new_person: NewPerson) -> None:
+    person = new_person(viewport={"width": 360, "height": 560})
+    person.start()
+    expect(person.page.locator("#chat[data-live]")).to_be_visible()
+
+    assert person.page.locator("#scroller").evaluate("s => s.scrollHeight > s.clientHeight")
+    assert person.page.locator("#scroller").evaluate("s => s.scrollTop") == 0
+    expect(person.page.get_by_role("button", name="New messages")).to_be_hidden()
+
+
+def test_whoever_scrolls_up_a_little_is_left_there(
+    new_person: NewPerson, slow_server: Server
+) -> None:
+    person = new_person(slow_server.url, viewport={"width": 360, "height": 480})
+    person.start()
+    person.say("\n".join("A long message." for _ in range(20)))
+    expect(person.bubbles(status="streaming")).to_have_text(re.compile("."))
+    scroller = person.page.locator("#scroller")
+    scroller.evaluate("s => s.scrollBy(0, -30)")
+    place = scroller.evaluate("s => s.scrollTop")
+    height = scroller.evaluate("s => s.scrollHeight")
+    person.page.wait_for_function(
+        "height => document.getElementById('scroller').scrollHeight > height", arg=height
+    )
+
+    assert scroller.evaluate("s => s.scrollTop") == place
+    person.page.keyboard.press("Escape")
+    expect(person.bubbles(status="stopped")).to_have_count(1)
+
+
+def test_going_back_shows_the_conversation_as_it_is_now(person: Person) -> None:
+    person.start()
+    person.ask("Hello!")
+    person.page.get_by_role("button", name="Lift the veil").click()
+    expect(person.page.get_by_text("You are talking to")).to_be_visible()
+    person.visit("/conversations/")
+    person.page.go_back()
+
+    expect(person.page.get_by_text("You are talking to")).to_be_visible()
+    times = person.page.locator(".message time")
+    expect(times).to_have_count(2)
+    assert all(times.all_inner_texts())
+
+
+def test_a_printed_conversation_is_whole_and_nothing_else(person: Person) -> None:
+    person.page.set_viewport_size({"width": 800, "height": 400})
+    person.start()
+    for n in range(4):
+        person.ask(f"Question {n}?")
+    person.page.emulate_media(media="print")
+
+    expect(person.box).to_be_hidden()
+    expect(person.page.get_by_role("navigation", name="Chats")).to_be_hidden()
+    tall = "document.documentElement.scrollHeight >= document.getElementById('column').offsetHeight"
+    assert person.page.evaluate(tall)
+    assert person.page.locator("#scroller").evaluate("s => s.scrollHeight <= s.clientHeight + 1")

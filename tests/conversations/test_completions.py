@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import AsyncClient
+from pytest_django import Settings
 from rest_framework.authtoken.models import Token
 
 from conversations.models import Message, Persona
@@ -97,6 +99,34 @@ async def test_a_busy_engine_is_503(
     response = await complete(headers, messages=HELLO)
     assert (response.status_code, response["Retry-After"]) == (503, "9")
     assert response.json()["error"]["code"] == "busy"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_reply_that_takes_too_long_is_given_up(
+    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch, settings: Settings, stream: bool
+) -> None:
+    fake = FakeEngine()
+    fake.play("I was", asyncio.Event())
+    monkeypatch.setattr("conversations.api.completions.engine", lambda: fake)
+    settings.ENV = settings.ENV.model_copy(update={"reply_timeout": 0.2})
+    response = await complete(headers, messages=HELLO, stream=stream)
+    if stream:
+        blocks = [block.decode() async for block in response.streaming_content]
+        assert "took too long" in blocks[-2]
+        assert blocks[-1] == "data: [DONE]\n\n"
+    else:
+        assert response.status_code == 503
+        assert response.json()["error"]["code"] == "engine_unavailable"
+
+
+async def test_without_redis_programs_are_let_through(
+    headers: dict[str, str], settings: Settings
+) -> None:
+    redis = {"BACKEND": "django.core.cache.backends.redis.RedisCache"}
+    settings.CACHES = {"default": redis | {"LOCATION": "redis://127.0.0.1:1"}}
+    response = await AsyncClient().get("/v1/models", headers=headers)
+    assert response.status_code == 200
+    assert (await AsyncClient().get("/api/schema/")).status_code == 200
 
 
 async def test_what_the_model_cannot_read_is_the_request_s_mistake(

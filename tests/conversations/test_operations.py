@@ -169,7 +169,7 @@ class TestMetrics:
         assert b"process_" not in response.content
         assert b"CHATBOT_METRICS_TOKEN" in response.content
 
-    @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1"])
+    @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
     @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8000", "[::1]:8000"])
     def test_this_machine_may_ask(self, client: Client, peer: str, host: str) -> None:
         response = client.get("/metrics", headers={"host": host}, REMOTE_ADDR=peer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any
 
@@ -202,8 +203,31 @@ def test_a_long_conversation_begins_with_its_last_messages(
 
     assert "message 49;" not in text
     assert "message 50;" in text
-    assert "Show the whole conversation" in text
-    assert "message 0;" in client.get(f"/c/{conversation.pk}/?all=1").text
+    first = Message.objects.get(text="message 50;")
+    assert f'<a href="?all=1#m{first.pk}">Show the whole conversation</a>' in text
+    whole = client.get(f"/c/{conversation.pk}/?all=1").text
+    assert "message 0;" in whole
+    assert f'id="m{first.pk}"' in whole
+
+
+def test_the_side_list_has_the_present_conversation_by_its_title(
+    client: Client, persona: Persona
+) -> None:
+    old = start(client)
+    add(old, Role.USER, "how it began")
+    client.post(reverse("conversation-rename", args=[old.pk]), {"title": "An old title"})
+    for _ in range(13):
+        add(start(client), Role.USER, "later")
+    text = page(client, old).text
+
+    assert re.search(r'href="/c/[^"]*" aria-current="page" dir="auto">An old title</a>', text)
+
+
+@pytest.mark.parametrize("query", ["привет", "ПРИВЕТ мир", "ärger", "STRASSE", "50% of_it"])
+def test_search_ignores_case_in_every_script(client: Client, persona: Persona, query: str) -> None:
+    add(start(client), Role.USER, "Привет Мир, ÄRGER in der Strasse, 50% OF_IT")
+    assert "Привет" in client.get("/conversations/", {"q": query}).text
+    assert "Привет" not in client.get("/conversations/", {"q": f"{query}x"}).text
 
 
 def test_rename_and_delete_by_form(client: Client, persona: Persona) -> None:
@@ -271,7 +295,7 @@ def test_pages_allow_nothing_from_elsewhere_and_no_inline_code(
         assert "default-src 'self'" in policy
         assert "unsafe" not in policy
         assert "require-trusted-types-for 'script'" in policy
-        assert response["Cache-Control"] == "private, no-cache"
+        assert response["Cache-Control"] == "private, no-store"
         for inline in (" style=", "<style", "onclick=", "<script>"):
             assert inline not in response.text
 
@@ -367,6 +391,21 @@ class TestWithoutJavaScript:
         for text in ("Hello", "Hello", "Or rather good evening"):
             assert client.post(send, form | {"text": text}).status_code == 302
         assert self.said() == ["Hello", "Or rather good evening"]
+
+    def test_the_page_comes_back_at_the_reply(self, client: Client, persona: Persona) -> None:
+        conversation = start(client)
+        send = reverse("conversation-send", args=[conversation.pk])
+        response = client.post(send, {"text": "Hello"})
+        reply = Message.objects.get(role=Role.BOT)
+        assert response["Location"] == f"/c/{conversation.pk}/#m{reply.pk}"
+
+    def test_what_is_refused_can_be_mended_and_sent(self, client: Client, persona: Persona) -> None:
+        send = reverse("conversation-send", args=[start(client).pk])
+        response = client.post(send, {"text": "<b>" + "x" * 1200})
+        assert response.status_code == 400
+        assert f'action="{send}"' in response.text
+        assert "&lt;b&gt;" + "x" * 1200 + "</textarea>" in response.text
+        assert self.said() == []
 
     def test_reset_meets_somebody_else(self, client: Client, persona: Persona) -> None:
         conversation = start(client)

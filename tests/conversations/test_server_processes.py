@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,3 +155,30 @@ async def test_when_its_process_dies_a_reply_can_be_asked_for_again(
                 assert frames[-1]["status"] == "interrupted"
                 await say(there, "Hello?", client_id)
                 assert (await until(there, "reply.end"))[-1]["status"] == "complete"
+
+
+async def test_what_a_dead_process_left_is_settled_without_anybody_looking(
+    server_template: Path, tmp_path: Path
+) -> None:
+    database = tmp_path / "db.sqlite3"
+
+    def statuses() -> set[str]:
+        with sqlite3.connect(database) as connection:
+            rows = connection.execute("SELECT status FROM conversations_message WHERE role='bot'")
+            return {status for (status,) in rows}
+
+    with redis_server(tmp_path) as url:
+        variables = {"REDIS_URL": url, "CHATBOT_REPLY_TIMEOUT": "1"}
+        with SlowServer(database, server_template, **variables) as slow:
+            conversation, cookie = slow.visit()
+            async with open_socket(slow, conversation, cookie) as here:
+                await say(here, "Hello?")
+                await until(here, "reply.token")
+                slow.kill()
+        with Server(database, None, **variables) as quick:
+            assert statuses() == {"streaming"}
+            # Listening for as long as Redis' own limit makes no noise.
+            async with open_socket(quick, *quick.visit()), asyncio.timeout(30):
+                while statuses() != {"interrupted"}:
+                    await asyncio.sleep(0.2)
+            assert not [line for line in quick.log if "ERROR" in line], quick.log

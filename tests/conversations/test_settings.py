@@ -73,7 +73,10 @@ class TestWrongValues:
             ("DATABASE_URL", "mysql://u:p@h/n", "write sqlite:///PATH or postgres://"),
             ("DATABASE_URL", "sqlite:////no/such/folder/db", "there is no directory"),
             ("DATABASE_URL", "postgres://u:p@h", "the database's name is missing"),
+            ("DATABASE_URL", "postgres://u:geheim#1@h/n", "#, / and @ in a password"),
+            ("REDIS_URL", "redis://:geheim/1@h/0", "#, / and @ in a password"),
             ("REDIS_URL", "http://localhost", "write redis://"),
+            ("CHATBOT_SMS_IDLE_MINUTES", "inf", "must be less than or equal to 525600"),
             ("CHATBOT_MESSAGE_RATE", "lots", "30/minute"),
             ("CHATBOT_TEMPERATURE", "-1", "must be greater than or equal to 0"),
             ("CHATBOT_TOP_P", "0", "must be greater than 0"),
@@ -102,6 +105,7 @@ class TestWrongValues:
         assert len(lines) == 1
         assert lines[0].startswith(f"Setting {name} is wrong: ")
         assert reason in lines[0]
+        assert "geheim" not in lines[0]
 
     def test_the_process_ends_without_a_traceback(self) -> None:
         result = run("manage.py", "check", PORT="many", CHATBOT_TOP_K="1000")

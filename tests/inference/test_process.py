@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import platform
+import subprocess
 import sys
 from pathlib import Path
 
@@ -59,3 +60,24 @@ def test_a_mapped_file_that_was_read_need_not_stay_in_memory(tmp_path: Path) -> 
     path.write_bytes(b"\x07" * (LARGE * 2**20))
     read, let_go = call_apart(resident_around_mapping, path)
     assert let_go < read - LARGE / 2
+
+
+def test_a_loaded_model_leaves_nothing_in_the_home_directory(tmp_path: Path) -> None:
+    """Nor reports to anybody: ONNX Runtime keeps there what it would send."""
+    code = (
+        "import time\n"
+        "from pathlib import Path\n"
+        "from inference.engine import Engine, EngineConfig\n"
+        "engine = Engine(EngineConfig(Path('inference/bundles/default')))\n"
+        "engine.load()\n"
+        "time.sleep(0.5)\n"
+        "engine.close()\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ORT_")}
+    subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | {"HOME": str(tmp_path)},
+        cwd=Path(__file__).parents[2],
+        check=True,
+    )
+    assert list(tmp_path.rglob("*")) == []

@@ -65,13 +65,17 @@ class Command(ManualCommand):
             help="damaged places in the file that are left out and reported before the load is "
             f"given up (default: {DEFAULT_MAX_ERRORS})",
         )
+        parser.add_argument(
+            "--if-empty", action="store_true", help="only if there are no characters at all"
+        )
         parser.add_argument("--json", action="store_true", help="report as one JSON line")
 
     def run(self, **options: Any) -> None:
         self._check(options)
         started = time.monotonic()
+        there = Persona.objects.count() if options["if_empty"] else 0
         try:
-            loaded = self._load(options)
+            loaded = Loaded("all", 0, there) if there else self._load(options)
         except (PersonaFileError, CatalogueError) as error:
             raise CommandError(str(error)) from error
         self._report(loaded, time.monotonic() - started, as_json=options["json"])

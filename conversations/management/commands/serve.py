@@ -38,9 +38,8 @@ class Command(BaseCommand):
         if not settings.DEBUG:
             static_files_collect()
         host, port = settings.ENV.host, settings.ENV.port
-        address = (
-            settings.PUBLIC_URL or f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
-        )
+        shown = "localhost" if host == "127.0.0.1" else f"[{host}]" if ":" in host else host
+        address = settings.PUBLIC_URL or f"http://{shown}:{port}"
         self.stdout.write(f"Serving {address}/ (Ctrl-C stops)")
         self.stdout.flush()
         # A fresh process: what the steps above needed does not stay in the server's memory.

@@ -41,7 +41,9 @@ export class CharacterCard {
     if (getComputedStyle(this.card).position === "fixed") this.card.showPopover();
     const button = this.card.querySelector("[data-reveal] button");
     const veiled = !this.#part("[data-veiled]").hidden;
-    /** @type {HTMLElement} */ (veiled && button ? button : this.#part("[data-revealed]")).focus();
+    /** @type {HTMLElement} */ (veiled && button ? button : this.#part("[data-revealed]")).focus({
+      preventScroll: true,
+    });
   }
 
   /** @param {Event} event */
@@ -60,7 +62,7 @@ export class CharacterCard {
       const character = await answer.json();
       this.#show(character);
       this.others.postMessage(character);
-      this.#part("[data-revealed]").focus();
+      this.#part("[data-revealed]").focus({ preventScroll: true });
     } catch (reason) {
       // Without a connection `fetch` throws a TypeError, in the browser's words.
       error.textContent = reason instanceof TypeError ? STUCK : /** @type {Error} */ (reason).message;

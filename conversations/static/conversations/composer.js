@@ -28,6 +28,11 @@ export class Composer extends EventTarget {
     if (!touch || document.activeElement === this.box) this.box.focus({ preventScroll: true });
   }
 
+  /** @returns {boolean} */
+  get isEmpty() {
+    return !this.box.value.trim();
+  }
+
   /** @param {string} text to go on writing; what is there already stays after it */
   edit(text) {
     this.box.value = this.box.value ? `${text}\n${this.box.value}` : text;

@@ -82,6 +82,11 @@ export class Conversation extends EventTarget {
     this.#changed();
   }
 
+  /** @returns {boolean} whether something that was written here is not on the server */
+  get unsent() {
+    return this.transcript.messages.some(({ role, id }) => role === "user" && id === null);
+  }
+
   /** @returns {Message | undefined} the reply that Stop would stop */
   get stoppable() {
     return this.transcript.messages.find((message) => isOpen(message) && message.id !== null);

@@ -25,7 +25,15 @@ function show() {
   const transcript = new Transcript();
   for (const { values, element } of view.read()) view.adopt(transcript.add(values), element);
   view.arrange(transcript.messages);
-  scroll.toEnd();
+  begin(transcript.messages);
+}
+
+/**
+ * Show the end of what there is, or what the address names. An empty chat begins at its heading.
+ * @param {import("./transcript.js").Message[]} messages
+ */
+function begin(messages) {
+  if (messages.length && !document.querySelector(":target")) scroll.toEnd();
 }
 
 function chat() {
@@ -48,9 +56,13 @@ function chat() {
 
   const came = view.read();
   conversation.load(came.map(({ values }) => values));
-  const shown = new Map(came.map(({ values, element }) => [values.id, element]));
+  const elements = new Map(came.map(({ values, element }) => [values.id, element]));
 
-  on(connection, "state", (state) => status.connection(state));
+  on(connection, "state", (state) => {
+    // The page says what became of the conversation; what is unsent would be lost with this one.
+    if (state.state === "gone" && !conversation.unsent && composer.isEmpty) location.reload();
+    else status.connection(state);
+  });
   on(conversation, "live", ({ live }) => page.toggleAttribute("data-live", live));
   on(conversation, "list", () => arrange());
   on(conversation, "message", ({ message }) => view.update(message));
@@ -68,20 +80,23 @@ function chat() {
   });
 
   conversation.transcript.messages.forEach((message) => {
-    const element = message.id === null ? undefined : shown.get(message.id);
+    const element = message.id === null ? undefined : elements.get(message.id);
     if (element) view.adopt(message, element);
   });
+  let shown = conversation.transcript.messages.length;
   arrange();
-  scroll.toEnd();
+  begin(conversation.transcript.messages);
   composer.focus();
   connection.open();
 
   function arrange() {
-    view.arrange(conversation.transcript.messages);
+    const { messages } = conversation.transcript;
+    view.arrange(messages);
     stop.hidden = !conversation.stoppable;
-    const first = conversation.transcript.messages.find((message) => message.role === "user");
+    const first = messages.find((message) => message.role === "user");
     if (first) listConversation(id, first.text);
-    scroll.arrived();
+    if (messages.length > shown) scroll.arrived();
+    shown = messages.length;
   }
 
   function stopReply() {

@@ -1,9 +1,7 @@
 /** Keeps the end of the conversation in view for those who are there, and leaves others alone. */
 
-const NEAR_PX = 64;
-
 export class Scroll {
-  #atEnd = true;
+  #atEnd = false;
   #top = 0;
 
   constructor() {
@@ -30,9 +28,10 @@ export class Scroll {
 
   #look() {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
-    // Only who scrolls up leaves the end. That the end moves away is not their doing: a scroll
-    // event may come after new messages were added and before the page has followed them.
-    if (scrollHeight - scrollTop - clientHeight < NEAR_PX) this.#atEnd = true;
+    // Only who scrolls up leaves the end, by however little. That the end moves away is not their
+    // doing: a scroll event may come after new messages were added and before the page has
+    // followed them. Positions are fractions of a pixel.
+    if (scrollHeight - scrollTop - clientHeight < 2) this.#atEnd = true;
     else if (scrollTop < this.#top) this.#atEnd = false;
     this.#top = scrollTop;
     if (this.#atEnd && this.button) this.button.hidden = true;

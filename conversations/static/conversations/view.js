@@ -130,9 +130,10 @@ export class View {
   #fill(container, messages) {
     let next = container.firstElementChild;
     for (const message of messages) {
-      const element = this.#elements.get(message) ?? this.#create(message);
-      if (element === next) next = next.nextElementSibling;
-      else container.insertBefore(element, next);
+      const known = this.#elements.get(message);
+      if (known && known === next) next = next.nextElementSibling;
+      else if (known) moveBefore(container, known, next);
+      else container.insertBefore(this.#create(message), next);
     }
   }
 
@@ -189,6 +190,22 @@ function stateOf(message) {
  */
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
+}
+
+/**
+ * Move an element that may be being read: it does not appear anew, and what is selected in it stays.
+ * @param {HTMLElement} container
+ * @param {HTMLElement} element
+ * @param {Element | null} next
+ */
+function moveBefore(container, element, next) {
+  element.classList.remove("arriving");
+  const selection = getSelection();
+  const { anchorNode, anchorOffset = 0, focusNode, focusOffset = 0 } = selection ?? {};
+  container.insertBefore(element, next);
+  if (anchorNode && focusNode && (element.contains(anchorNode) || element.contains(focusNode))) {
+    selection?.setBaseAndExtent(anchorNode, anchorOffset, focusNode, focusOffset);
+  }
 }
 
 /**
