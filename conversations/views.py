@@ -30,7 +30,6 @@ from conversations.selectors import (
     conversations_recent,
 )
 from conversations.services.conversations import (
-    conversation_delete,
     conversation_rename,
     conversation_start,
     persona_reveal,
@@ -41,6 +40,7 @@ from conversations.services.limits import conversation_limit
 from conversations.services.owners import client_address, owner_from_request
 from conversations.services.replies import (
     asks_for_reset,
+    conversation_delete,
     conversation_renew,
     message_post,
     reply_stream,
@@ -81,6 +81,7 @@ def home(request: HttpRequest) -> HttpResponse:
         response = HttpResponse(status=HTTPStatus.OK if request.method == "HEAD" else 204)
     else:
         try:
+            # Who is refused leaves no session behind, so a first visit counts for its address only.
             conversation_limit(owner=owner_from_request(request), address=client_address(request))
             conversation = conversation_start(
                 channel=Channel.WEB, owner=owner_from_request(request, create=True)

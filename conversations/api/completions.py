@@ -11,93 +11,26 @@ import json
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
 from django.http import StreamingHttpResponse
-from pydantic import BaseModel, Field, StrictStr, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conversations.api.base import ApiView
-from conversations.api.errors import error_response
+from conversations.api.completion_request import ChatRequest
+from conversations.api.errors import STATUS_OF_CODE, error_response
+from conversations.api.stops import Stops
 from conversations.api.streaming import stream_response
-from conversations.models import Persona
-from conversations.services.database import db_release, db_wait
-from conversations.services.engine import bundle, engine, sampling_params
+from conversations.services.database import db_wait
+from conversations.services.engine import bundle, engine
 from conversations.services.errors import ServiceError
 from conversations.services.limits import message_limit
-from conversations.services.personas import persona_random
 from inference.engine import Delta, Finished
 from inference.errors import EngineBusy, EngineError, EngineStopped, PromptTooLong
 from inference.events import Event
-from inference.params import TOP_K_LIMIT, SamplingParams
-from inference.prompt import Turn
-
-MAX_MESSAGES = 200
-MAX_TOKENS = 256
-Text = Annotated[StrictStr, Field(max_length=20_000)]
-
-
-class ChatMessage(BaseModel):
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Text
-
-
-class ChatRequest(BaseModel):
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
-    model: str = ""
-    stream: bool = False
-    temperature: Annotated[float | None, Field(ge=0, le=2)] = None
-    top_p: Annotated[float | None, Field(gt=0, le=1)] = None
-    top_k: Annotated[int | None, Field(ge=1, le=TOP_K_LIMIT)] = None
-    seed: Annotated[int | None, Field(ge=0, le=2**63 - 1)] = None
-    max_tokens: Annotated[int | None, Field(ge=1, le=MAX_TOKENS)] = None
-    max_completion_tokens: Annotated[int | None, Field(ge=1, le=MAX_TOKENS)] = None
-    persona: (
-        Annotated[int, Field(ge=1, lt=2**63)]
-        | Annotated[list[Text], Field(min_length=1, max_length=12)]
-        | None
-    ) = None
-
-    def sampling(self) -> SamplingParams:
-        """The bundle's way to draw replies, with what the request says over it."""
-        wanted: dict[str, Any] = {
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "top_k": self.top_k,
-            "seed": self.seed,
-            "max_tokens": self.max_completion_tokens or self.max_tokens,
-        }
-        return replace(
-            sampling_params(),
-            **{name: value for name, value in wanted.items() if value is not None},
-        )
-
-    def persona_lines(self) -> list[str]:
-        """The lines asked for: given, of a character, of the system message, of anybody."""
-        if isinstance(self.persona, list):
-            return self.persona
-        if self.persona is not None:
-            found = Persona.objects.filter(is_active=True, pk=self.persona).first()
-            if found is None:
-                raise ServiceError("not_found", f"There is no character {self.persona}.")
-            return found.prompt_lines
-        given = [m.content for m in self.messages if m.role in {"system", "developer"}]
-        lines = [line.strip() for text in given for line in text.splitlines() if line.strip()]
-        return lines or persona_random().prompt_lines
-
-    def turns(self) -> list[Turn]:
-        turns = [
-            Turn("person" if message.role == "user" else "bot", message.content)
-            for message in self.messages
-            if message.role in {"user", "assistant"}
-        ]
-        if not turns or turns[-1].speaker != "person":
-            raise ServiceError("invalid", "messages: the last one must have the role user.")
-        return turns
 
 
 class OpenAiView(ApiView):
@@ -110,9 +43,8 @@ class OpenAiView(ApiView):
         if response is None:
             raise error
         response.exception = True
-        kind = "server_error" if response.status_code >= 500 else "invalid_request_error"
-        message, code = response.data["detail"], response.data["code"]
-        response.data = {"error": {"message": message, "type": kind, "code": code, "param": None}}
+        data, status = response.data, response.status_code
+        response.data = _error_body(data["detail"], data["code"], status)
         return response
 
 
@@ -125,10 +57,11 @@ class ModelList(OpenAiView):
 class ChatCompletions(OpenAiView):
     def post(self, request: Request) -> Response | StreamingHttpResponse:
         message_limit(owner=self.owner, address=self.address)
-        asked = _parse(request.data)
-        completion = Completion(asked.persona_lines(), asked.turns(), asked.sampling())
+        asked = ChatRequest.of(request.data)
+        completion = Completion(asked)
         if asked.stream:
-            db_release()
+            # Only what has been taken on is answered by a stream.
+            db_wait(completion.begin)
             return stream_response(completion.stream())
         return Response(db_wait(completion.whole))
 
@@ -136,77 +69,89 @@ class ChatCompletions(OpenAiView):
 class Completion:
     """One answer: whole, or in chunks."""
 
-    def __init__(self, persona: list[str], turns: list[Turn], sampling: SamplingParams) -> None:
-        self._generated = engine().generate(persona, turns, sampling)
-        self.head = {
+    def __init__(self, asked: ChatRequest) -> None:
+        self._asked = asked
+        self._generated = engine().generate(asked.persona_lines(), asked.turns(), asked.sampling())
+        self._first: Event | None = None
+        self._deadline = 0.0
+        self._reason, self._usage = "stop", dict[str, int]()
+        self._head = {
             "id": f"chatcmpl-{uuid4().hex}",
             "created": int(time.time()),
             "model": bundle().name,
         }
+        self._chunk_head = self._head | {"object": "chat.completion.chunk"}
+
+    async def begin(self) -> None:
+        """Wait until the engine has taken it on. Raises ServiceError when it does not."""
+        self._deadline = asyncio.get_running_loop().time() + settings.ENV.reply_timeout
+        try:
+            self._first = await self._next()
+        except EngineError as error:
+            raise _service_error(error) from error
 
     async def whole(self) -> dict[str, Any]:
-        text, reason, usage = "", "stop", {}
+        await self.begin()
+        text = ""
         try:
-            async for event in self._events():
-                match event:
-                    case Delta():
-                        text += event.text
-                    case Finished():
-                        reason, usage = _reason(event), _usage(event)
+            async for piece in self._pieces():
+                text += piece
         except EngineError as error:
             raise _service_error(error) from error
         choice = {
             "index": 0,
             "message": {"role": "assistant", "content": text},
-            "finish_reason": reason,
+            "finish_reason": self._reason,
         }
-        return {**self.head, "object": "chat.completion", "choices": [choice], "usage": usage}
+        body = {"object": "chat.completion", "choices": [choice], "usage": self._usage}
+        return self._head | body
 
     async def stream(self) -> AsyncGenerator[str]:
+        """After `begin`."""
         yield self._chunk({"role": "assistant", "content": ""})
         try:
             # A client that leaves closes this generator: the slot is free at once.
-            async with aclosing(self._events()) as events:
-                async for event in events:
-                    match event:
-                        case Delta():
-                            yield self._chunk({"content": event.text})
-                        case Finished():
-                            yield self._chunk({}, _reason(event))
+            async with aclosing(self._pieces()) as pieces:
+                async for piece in pieces:
+                    yield self._chunk({"content": piece})
+            yield self._chunk({}, self._reason)
+            if self._asked.includes_usage:
+                yield _data(self._chunk_head | {"choices": [], "usage": self._usage})
         except EngineError as error:
-            yield _data({"error": {"message": str(error), "type": "server_error"}})
+            failure = _service_error(error)
+            status = STATUS_OF_CODE[failure.code]
+            yield _data(_error_body(failure.detail, failure.code, status))
         yield "data: [DONE]\n\n"
 
-    async def _events(self) -> AsyncGenerator[Event]:
-        """What the engine tells of it, for as long as a reply may take. Raises EngineError."""
-        deadline = asyncio.get_running_loop().time() + settings.ENV.reply_timeout
-        async with aclosing(self._generated) as events:
-            while True:
-                try:
-                    async with asyncio.timeout_at(deadline):
-                        event = await anext(events)
-                except StopAsyncIteration:
-                    return
-                except TimeoutError:
-                    raise EngineStopped("The reply took too long. Please try again.") from None
-                yield event
+    async def _pieces(self) -> AsyncGenerator[str]:
+        """The text up to where the request wants it to stop; how it ended is known afterwards.
+        Raises EngineError."""
+        stops = Stops(self._asked.stop)
+        async with aclosing(self._generated):
+            event = self._first
+            # What comes after a stop sequence is not shown, but counts.
+            while event is not None:
+                match event:
+                    case Delta() if not stops.found and (piece := stops.add(event.text)):
+                        yield piece
+                    case Finished():
+                        if rest := stops.rest():
+                            yield rest
+                        is_whole = event.reason == "end" or stops.found
+                        self._reason = "stop" if is_whole else "length"
+                        self._usage = _usage(event)
+                event = await self._next()
+
+    async def _next(self) -> Event | None:
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await anext(self._generated, None)
+        except TimeoutError:
+            raise EngineStopped("The reply took too long. Please try again.") from None
 
     def _chunk(self, delta: dict[str, str], reason: str | None = None) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
-        return _data({**self.head, "object": "chat.completion.chunk", "choices": [choice]})
-
-
-def _parse(data: object) -> ChatRequest:
-    try:
-        return ChatRequest.model_validate(data)
-    except ValidationError as error:
-        mistake = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, mistake["loc"])) or "body"
-        raise ServiceError("invalid", f"{place}: {mistake['msg']}.") from None
-
-
-def _reason(finished: Finished) -> str:
-    return "stop" if finished.reason == "end" else "length"
+        return _data(self._chunk_head | {"choices": [choice]})
 
 
 def _usage(finished: Finished) -> dict[str, int]:
@@ -215,6 +160,11 @@ def _usage(finished: Finished) -> dict[str, int]:
         "completion_tokens": finished.completion_tokens,
         "total_tokens": finished.prompt_tokens + finished.completion_tokens,
     }
+
+
+def _error_body(message: str, code: str, status: int) -> dict[str, Any]:
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return {"error": {"message": message, "type": kind, "code": code, "param": None}}
 
 
 def _service_error(error: EngineError) -> ServiceError:

@@ -19,14 +19,13 @@ from conversations.api.serializers import (
 from conversations.models import Channel, Persona
 from conversations.selectors import conversation_document
 from conversations.services.conversations import (
-    conversation_delete,
     conversation_rename,
     conversation_start,
     persona_reveal,
 )
 from conversations.services.database import db_wait
 from conversations.services.limits import conversation_limit
-from conversations.services.replies import conversation_renew
+from conversations.services.replies import conversation_delete, conversation_renew
 
 
 class ConversationList(ApiView):

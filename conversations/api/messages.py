@@ -8,7 +8,7 @@ from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
-from rest_framework.renderers import JSONRenderer
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -64,6 +64,11 @@ class MessageList(ApiView):
     pagination_class = MessagePages
     renderer_classes = (JSONRenderer, EventStreamRenderer)
 
+    def get_renderers(self) -> list[BaseRenderer]:
+        """Only what is being said comes as a stream."""
+        renderers = super().get_renderers()
+        return renderers if self.request.method == "POST" else renderers[:1]
+
     @extend_schema(operation_id="messages_list", responses=MessageSerializer(many=True))
     def get(self, request: Request, conversation_id: str) -> Response:
         """What was said, the oldest first."""
@@ -91,7 +96,7 @@ class MessageList(ApiView):
         if ended is None:
             saved = MessageSaved(exchange.message.pk, key, exchange.message.text)
             first = [protocol.build_saved(saved, client_id=str(key))]
-            return event_stream(reply_id=exchange.reply.pk, first=first)
+            return event_stream(reply_id=exchange.reply.pk, first=first, client_id=str(key))
         if ended.status == Status.FAILED:
             raise protocol.reply_failure(ended)
         # The conversation may have been deleted meanwhile.

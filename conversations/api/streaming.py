@@ -36,14 +36,15 @@ class EventStreamRenderer(BaseRenderer):
 
 
 def event_stream(
-    *, reply_id: int, after_seq: int = 0, first: Iterable[str] = ()
+    *, reply_id: int, after_seq: int = 0, first: Iterable[str] = (), client_id: str | None = None
 ) -> StreamingHttpResponse:
-    """A response that begins with the frames `first` and follows the reply to its end.
+    """A response that begins with the frames `first` and follows the reply to its end; `client_id`
+    is that of the message which it answers.
 
     The reply goes on when the client leaves.
     """
     db_release()
-    return stream_response(_events(reply_id, after_seq, first))
+    return stream_response(_events(reply_id, after_seq, first, client_id))
 
 
 def stream_response(events: AsyncIterator[str]) -> StreamingHttpResponse:
@@ -55,13 +56,16 @@ def stream_response(events: AsyncIterator[str]) -> StreamingHttpResponse:
     return response
 
 
-async def _events(reply_id: int, after_seq: int, first: Iterable[str]) -> AsyncIterator[str]:
+async def _events(
+    reply_id: int, after_seq: int, first: Iterable[str], client_id: str | None
+) -> AsyncIterator[str]:
     for frame in first:
         yield _event(frame)
     async with aclosing(reply_stream(reply_id=reply_id, after_seq=after_seq)) as events:
         async for event in events:
             if isinstance(event, ReplyEnded) and event.status == Status.FAILED:
-                yield _event(protocol.build_error(protocol.reply_failure(event)))
+                failure = protocol.reply_failure(event)
+                yield _event(protocol.build_error(failure, client_id=client_id))
             number = event.seq if isinstance(event, ReplyToken) else None
             yield _event(protocol.build_reply(reply_id, event), number)
 

@@ -71,11 +71,6 @@ def title_clean(title: str) -> str:
     return title
 
 
-def conversation_delete(*, conversation: Conversation) -> None:
-    """Delete a conversation with everything said in it, and whatever is being written there."""
-    conversation.delete()
-
-
 def persona_reveal(*, conversation: Conversation) -> Persona:
     """Show who the character is; the first time is remembered."""
     if conversation.revealed_at is None:

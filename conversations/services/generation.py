@@ -159,8 +159,9 @@ class Outcome:
 
 
 def reply_store(outcome: Outcome) -> None:
-    """The one write at the end of a reply."""
+    """The one write at the end of a reply. One that was deleted meanwhile ends as interrupted."""
     if not rows_update(Message, {"id": outcome.live.reply_id}, outcome.fields()):
+        outcome.status = Status.INTERRUPTED
         logger.info("reply %s ended after its conversation was deleted", outcome.live.reply_id)
 
 

@@ -125,21 +125,27 @@ def persona_draft(*, lines: list[str], source: str) -> Persona:
     )
 
 
-@transaction.atomic
 def _add(personas: Iterable[Persona], progress: Progress | None) -> tuple[int, int]:
-    """Insert the new ones; rows that are there stay as they are. Returns (added, already there)."""
-    added = there = 0
+    """Insert the new ones; rows that are there stay as they are. Returns (added, already there).
+
+    To make them takes far longer than to insert them, and nobody else can write to SQLite while a
+    transaction does.
+    """
+    made: dict[str, Persona] = {}
+    there = 0
     for batch in _batches(personas):
         new = {persona.digest: persona for persona in reversed(batch)}
-        for digest in Persona.objects.filter(digest__in=new).values_list("digest", flat=True):
+        known = Persona.objects.filter(digest__in=new).values_list("digest", flat=True)
+        for digest in {*known, *made}.intersection(new):
             del new[digest]
-        # Another process may be loading the same characters just now.
-        Persona.objects.bulk_create(reversed(new.values()), ignore_conflicts=True)
-        added += len(new)
+        made |= dict(reversed(new.items()))
         there += len(batch) - len(new)
         if progress:
             progress(len(batch))
-    return added, there
+    with transaction.atomic():
+        # Another process may be loading the same characters just now.
+        Persona.objects.bulk_create(made.values(), batch_size=BATCH, ignore_conflicts=True)
+    return len(made), there
 
 
 def _batches(personas: Iterable[Persona]) -> Iterator[list[Persona]]:

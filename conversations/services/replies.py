@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from conversations.models import UNFINISHED, Conversation, Message, Role, Status
 from conversations.services.conversations import conversation_reset
-from conversations.services.database import db_read, db_write
+from conversations.services.database import db_read, db_wait, db_write
 from conversations.services.errors import RateLimited, ServiceError
 from conversations.services.events import ConversationReset, MessageSaved, ReplyEnded, ReplyEvent
 from conversations.services.generation import replies_stale, reply_store, reply_withdraw
@@ -166,6 +166,12 @@ async def replies_stop(*, conversation_id: UUID) -> None:
     """Stop every reply of a conversation that is waiting or running."""
     for reply_id in await db_read(_unfinished, conversation_id):
         await reply_stop(reply_id=reply_id)
+
+
+def conversation_delete(*, conversation: Conversation) -> None:
+    """Delete a conversation with everything said in it; what is being written there stops."""
+    db_wait(replies_stop, conversation_id=conversation.pk)
+    conversation.delete()
 
 
 def replies_recover() -> int:

@@ -22,7 +22,13 @@ from sms.models import Answer, InboundMessage, Kind, Thread
 from sms.payload import IncomingText
 from sms.segments import text_cost, text_fit
 from sms.services.limits import limit_exceeded
-from sms.services.threads import answers_cancel, thread_conversation, thread_lock, thread_reset
+from sms.services.threads import (
+    answers_cancel,
+    thread_conversation,
+    thread_is_silent,
+    thread_lock,
+    thread_reset,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +90,12 @@ def _receive(text: IncomingText) -> Receipt:
         segments=text.segments,
         received_at=now,
     )
+    was_silent = thread_is_silent(thread=thread, now=now)
     answer = _Reception(thread, inbound, text, now).take_in()
-    if inbound.kind not in (Kind.BLOCKED, Kind.LIMITED):
+    # What is not for the character keeps a chat alive, but brings none back.
+    if inbound.kind not in (Kind.BLOCKED, Kind.LIMITED) and (
+        inbound.kind == Kind.CHAT or not was_silent
+    ):
         Thread.objects.filter(pk=thread.pk).update(last_text_at=now)
     return Receipt(inbound, answer)
 
@@ -146,12 +156,20 @@ class _Reception:
             thread_reset(thread=self.thread)
             says = wording.RESET
         elif command == "who":
-            conversation, _ = thread_conversation(thread=self.thread, now=self.now)
-            persona = persona_reveal(conversation=conversation)
-            says = wording.who(persona.name, persona.lines)
+            return self._who()
         else:
             says = wording.HELP if command == "help" else wording.UNKNOWN_COMMAND
         return self._save(Kind.COMMAND, command, says=says)
+
+    def _who(self) -> Answer | None:
+        """Who was on the line last; whoever has talked with nobody yet meets somebody."""
+        conversation, prefix = self.thread.conversation, ""
+        if conversation is None:
+            conversation, _ = thread_conversation(thread=self.thread, now=self.now)
+            prefix = wording.GREETING
+        persona = persona_reveal(conversation=conversation)
+        says = wording.who(persona.name, persona.lines)
+        return self._save(Kind.COMMAND, "who", says=says, prefix=prefix)
 
     def _chat(self) -> Answer | None:
         conversation, is_new = thread_conversation(thread=self.thread, now=self.now)

@@ -45,6 +45,11 @@ def thread_conversation(*, thread: Thread, now: datetime) -> tuple[Conversation,
     return _put_on(thread, started), True
 
 
+def thread_is_silent(*, thread: Thread, now: datetime) -> bool:
+    """Whether the chat that went on has ended by itself."""
+    return thread.conversation is not None and _expired(thread, thread.conversation, now)
+
+
 def thread_reset(*, thread: Thread) -> Conversation:
     """Another character comes on the line. Call it under `thread_lock`."""
     if thread.conversation is None:

@@ -80,6 +80,8 @@ async def test_models_are_listed(headers: dict[str, str]) -> None:
         ({"messages": HELLO, "temperature": -1}, 400),
         ({"messages": HELLO, "max_tokens": 100_000}, 400),
         ({"messages": HELLO, "persona": 999_999}, 404),
+        ({"messages": HELLO, "persona": 0}, 404),
+        ({"messages": HELLO, "persona": ["word " * 2000], "stream": True}, 400),
     ],
 )
 async def test_bad_requests_say_what_is_wrong(
@@ -90,13 +92,85 @@ async def test_bad_requests_say_what_is_wrong(
     assert response.json()["error"]["message"]
 
 
-async def test_a_busy_engine_is_503(
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("n", 2),
+        ("n", 0),
+        ("logprobs", True),
+        ("tools", [{"type": "function"}]),
+        ("response_format", {"type": "json_object"}),
+        ("presence_penalty", 0.5),
+        ("stop", ["a"] * 5),
+        ("stop", ""),
+        ("persona", []),
+        ("persona", "Tom"),
+        ("persona", True),
+        ("messages", [{"role": "user", "content": [{"type": "image_url"}]}]),
+    ],
+)
+async def test_what_would_not_be_done_is_refused(
+    headers: dict[str, str], field: str, value: object
+) -> None:
+    response = await complete(headers, **{"messages": HELLO, field: value})
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert error["code"] == "invalid"
+    assert field in error["message"]
+    assert "constrained" not in error["message"]
+
+
+async def test_what_changes_nothing_may_be_there(headers: dict[str, str]) -> None:
+    parts = [{"role": "user", "content": [{"type": "text", "text": HELLO[0]["content"]}]}]
+    persona, same = ["I have a parrot."], {"n": 1, "logprobs": False, "tools": [], "user": "me"}
+    plain = (await complete(headers, messages=HELLO, persona=persona, seed=3)).json()
+    parted = await complete(headers, messages=parts, persona=persona, seed=3, model=None, **same)
+    assert parted.json()["choices"] == plain["choices"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_stop_sequence_ends_the_text_before_it(
+    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    fake = FakeEngine()
+    fake.play("I have a ", "dog named R", "e", "x, and more", " and more")
+    monkeypatch.setattr("conversations.api.completions.engine", lambda: fake)
+    body = {"messages": HELLO, "stop": ["Rex", "Tom"], "stream": stream}
+    response = await complete(headers, **body, stream_options={"include_usage": True})
+    if not stream:
+        choice = response.json()["choices"][0]
+        assert (choice["message"]["content"], choice["finish_reason"]) == (
+            "I have a dog named ",
+            "stop",
+        )
+        return
+    blocks = [block.decode() async for block in response.streaming_content]
+    chunks = [json.loads(block.removeprefix("data: ")) for block in blocks[:-1]]
+    deltas = [chunk["choices"][0]["delta"].get("content", "") for chunk in chunks[:-1]]
+    assert "".join(deltas) == "I have a dog named "
+    assert chunks[-2]["choices"][0]["finish_reason"] == "stop"
+    assert chunks[-1]["choices"] == []
+    assert chunks[-1]["usage"]["completion_tokens"] > 0
+
+
+async def test_what_only_begins_like_a_stop_sequence_is_all_there(
     headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeEngine()
+    fake.play("See you, R", "e", "ne. Re")
+    monkeypatch.setattr("conversations.api.completions.engine", lambda: fake)
+    response = await complete(headers, messages=HELLO, stop="Rex")
+    assert response.json()["choices"][0]["message"]["content"] == "See you, Rene. Re"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_busy_engine_is_503(
+    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch, stream: bool
 ) -> None:
     fake = FakeEngine()
     fake.play(EngineBusy(4, 9.0))
     monkeypatch.setattr("conversations.api.completions.engine", lambda: fake)
-    response = await complete(headers, messages=HELLO)
+    response = await complete(headers, messages=HELLO, stream=stream)
     assert (response.status_code, response["Retry-After"]) == (503, "9")
     assert response.json()["error"]["code"] == "busy"
 

@@ -12,12 +12,12 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from conversations.models import Channel, Conversation, Message, Persona, Role, Status
-from conversations.services.conversations import conversation_delete
 from conversations.services.database import db_now
 from conversations.services.events import ReplyEnded, ReplyEvent, ReplyStarted, ReplyToken
 from conversations.services.messages import Exchange, message_send
 from conversations.services.replies import (
     ReplyUnknown,
+    conversation_delete,
     replies_interrupt,
     replies_recover,
     reply_begin,
@@ -129,13 +129,14 @@ async def test_a_reply_that_is_being_stopped_can_be_stopped_again(
 async def test_a_deleted_conversation_ends_its_reply(
     conversation: Conversation, fake_engine: FakeEngine
 ) -> None:
-    pause = asyncio.Event()
-    fake_engine.play("Hello", pause)
+    fake_engine.play("Hello", asyncio.Event())
     stream = reply_stream(reply_id=(await send(conversation)).reply.pk)
     await anext(stream)
     await sync_to_async(conversation_delete)(conversation=conversation)
-    pause.set()
-    assert isinstance([event async for event in stream][-1], ReplyEnded)
+    ended = [event async for event in stream][-1]
+    assert isinstance(ended, ReplyEnded)
+    assert ended.status in {Status.STOPPED, Status.INTERRUPTED}
+    assert fake_engine.calls[0].left.is_set()
     assert not await Message.objects.aexists()
 
 

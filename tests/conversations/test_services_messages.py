@@ -12,7 +12,6 @@ from django.db import connection
 from conversations.models import Channel, Conversation, Message, Persona, Role, Status
 from conversations.selectors import conversation_turns, conversations_of_owner
 from conversations.services.conversations import (
-    conversation_delete,
     conversation_rename,
     conversation_reset,
     conversation_start,
@@ -26,6 +25,7 @@ from conversations.services.errors import (
 )
 from conversations.services.messages import Exchange, message_send
 from conversations.services.owners import Owner
+from conversations.services.replies import conversation_delete
 from conversations.services.retention import message_delete
 from inference.prompt import Turn
 

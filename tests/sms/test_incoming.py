@@ -187,6 +187,33 @@ async def test_a_long_silence_begins_another_chat(
     assert thread.conversation_id != first.pk
 
 
+@pytest.mark.parametrize("text", ["/who", "/help", "STOP"])
+async def test_what_is_not_for_the_character_brings_no_ended_chat_back(
+    phone: Phone, engine: SlowEngine, text: str
+) -> None:
+    await phone.says(sms("hello"))
+    first = await Conversation.objects.select_related("persona").aget()
+    name = first.persona.name
+    await _age(first, minutes=60)
+    answer = await phone.says(sms(text))
+    if text == "STOP":
+        await phone.says(sms("START"))
+    if text == "/who":  # who it was, and nobody new
+        assert answer is not None
+        assert name in answer
+    assert await Conversation.objects.acount() == 1
+    assert await phone.says(sms("and now?")) == f"{wording.GREETING}\nYou said and now?."
+
+
+async def test_whoever_asks_first_who_is_there_is_told_that_somebody_is(
+    phone: Phone, engine: SlowEngine
+) -> None:
+    answer = await phone.says(sms("/who"))
+    assert answer is not None
+    assert answer.startswith(f"{wording.GREETING}\nYou are talking to ")
+    assert await phone.says(sms("hello")) == "You said hello."
+
+
 async def test_a_text_longer_than_a_message_may_be(
     phone: Phone, engine: SlowEngine, env: Any
 ) -> None:

@@ -36,6 +36,8 @@ those that staff have switched off stay off; a deleted one comes back, so switch
 delete. Files may be gzipped. A load that fails adds nothing.
 """
 SHOWN_PROBLEMS = 10
+# All are in memory before the first is in the database.
+MAX_COUNT = 200_000
 
 
 class Command(ManualCommand):
@@ -81,6 +83,8 @@ class Command(ManualCommand):
         self._report(loaded, time.monotonic() - started, as_json=options["json"])
 
     def _check(self, options: dict[str, Any]) -> None:
+        if (options["count"] or 0) > MAX_COUNT:
+            raise CommandError(f"--count is at most {MAX_COUNT:,}.")
         of_catalogue, of_file = ("count", "seed"), ("format", "max_errors")
         for name in of_catalogue if options["file"] else of_file:
             if options[name] is not None:
