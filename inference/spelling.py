@@ -3,7 +3,7 @@
 A word that is no token of its own is written in pieces, and a small model loses its way between
 them: "I fapped the train", "I live in the wrongthouse". Where a bundle has a list of words, a piece
 follows only where it goes on with one of them, or with a word of the persona's or the person's, and
-a word ends only where it is one.
+a word ends only where it is one. In English "an" stands before a vowel and "a" before none.
 """
 
 from __future__ import annotations
@@ -19,11 +19,21 @@ from inference.vocabulary import Part, Vocabulary
 _WORD = re.compile(r"[^\W\d_]+")
 # After a digit or an apostrophe come letters that are no word.
 _LETS_BEGIN = re.compile(r"[^\w']$")
+_ARTICLES = ("a", "an")
+# By the beginning of a word; it leaves open "hour", "one", "use", "European" and "x-ray".
+_AFTER_AN = re.compile(r"[ai]\w|e[^uw\W]|o[^n\W]")
+_AFTER_A = re.compile(r"[b-df-gj-np-tv-z][aeiouy]|[bcdfgkpt][lr]")
 
 
 def words_in(text: str) -> list[str]:
     """Every run of letters: "don't" is two."""
     return _WORD.findall(text)
+
+
+def _article(beginning: str) -> str:
+    if _AFTER_AN.match(beginning):
+        return "an"
+    return "a" if _AFTER_A.match(beginning) else ""
 
 
 class WordList:
@@ -50,8 +60,9 @@ class Lexicon:
 
     `names` are those written with capitals, by lower case. By token: `parts` in a word; `letters`,
     None for a token that is not whole characters; whether a word has `begun` with it, whether it is
-    `whole` then, and whether one may begin `after` it even without a space, as after a hyphen.
-    `inner` are the tokens that go on with a word, by their letters.
+    `whole` then, whether one may begin `after` it even without a space, as after a hyphen, and
+    which `article` it wants, empty for either. `inner` are the tokens that go on with a word, by
+    their letters.
     """
 
     def __init__(self, words: Iterable[str], vocabulary: Vocabulary, vocab_size: int) -> None:
@@ -69,6 +80,8 @@ class Lexicon:
         self.begun = [first is not None and self.words.begins(first) for first in firsts]
         self.whole = [first is not None and first in self.words for first in firsts]
         self.after = [bool(letters and _LETS_BEGIN.search(letters)) for letters in self.letters]
+        has_articles = {"a", "an", "the"} <= written.keys()
+        self.article = [_article(first) if has_articles and first else "" for first in firsts]
         self.inner = {
             letters: token for token, (letters, part) in enumerate(tokens) if part == Part.MORE
         }
@@ -105,6 +118,8 @@ class Spelling:
         if part == Part.MORE:
             return self._word is None or self._begins(self._word + letters)
         if not self._is_whole:
+            return False
+        if (wanted := lexicon.article[token]) and self._word in _ARTICLES and self._word != wanted:
             return False
         return part == Part.NONE or lexicon.begun[token] or self._begins(letters)
 

@@ -11,10 +11,12 @@ from random import Random
 from conversations.catalogue.bank import Bank, Trait
 
 AGE, ORIGIN = "age", "from"
-# The years of each stage of life; the old are old enough to have been married for fifty.
-_STAGES = {"young": (20, 29), "middle": (30, 59), "old": (70, 86)}
+# The years of each stage of life, without the last; the old can have been married for fifty.
+_STAGES = {"young": (20, 30), "middle": (30, 60), "old": (70, 87)}
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty")
 _ONES = ("", "-one", "-two", "-three", "-four", "-five", "-six", "-seven", "-eight", "-nine")
+# Whoever has a grandmother, or a baby, is not much older.
+_NOT_SO_OLD, _MOST_WITH = frozenset({"grandmother:alive", "child:baby"}), 44
 # Most cities have seen snow, and many the sea.
 _NOT_FROM_A_CITY = frozenset({"snow:never", "secret:never-saw-the-sea"})
 
@@ -53,7 +55,8 @@ def _years(known: frozenset[str], stages: list[str]) -> list[int]:
         stages = ["young"]
     elif len(stages) > 1 and "old" in stages:
         stages.remove("old")  # they say so themselves
-    return [age for stage in stages for age in range(_STAGES[stage][0], _STAGES[stage][1] + 1)]
+    most = _MOST_WITH if known & _NOT_SO_OLD else _STAGES["old"][1]
+    return [age for stage in stages for age in range(*_STAGES[stage]) if age <= most]
 
 
 def _in_words(age: int) -> str:

@@ -52,6 +52,8 @@ def can_say(bundle: Bundle, lexicon: Lexicon, renderer: PromptRenderer) -> Calla
         "We're self-taught photographers!",
         "Ljubljana has a theorbo and a zorblatt.",
         "So naïve 😀 2nd 10am",
+        "I am an architect, a one-eyed cat, an honest man, a European and a user of an x-ray.",
+        "I had an apple, a banana and an orange in an hour.",
         "",
     ],
 )
@@ -62,7 +64,15 @@ def test_words_of_the_list_and_of_the_prompt_can_be_said(
 
 
 @pytest.mark.parametrize(
-    "text", ["I fapped the train.", "The wrongthouse is mine.", "I went to Ljubl.", "I am a dedic."]
+    "text",
+    [
+        "I fapped the train.",
+        "The wrongthouse is mine.",
+        "I went to Ljubl.",
+        "I am a dedic.",
+        "I am a architect.",
+        "I have an banana.",
+    ],
 )
 def test_words_that_there_are_not_cannot(can_say: Callable[[str], bool], text: str) -> None:
     assert not can_say(text)
