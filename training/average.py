@@ -8,6 +8,7 @@ takes that number in, so that no graph changes. The second head's scores stay as
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,8 +36,8 @@ def average_checkpoints(paths: Sequence[Path], out: Path, *, temperature: float 
     """
     if out.exists():
         raise ExportError(f"{out}: exists already; choose another directory.")
-    if temperature <= 0:
-        raise ExportError(f"temperature must be above 0, not {temperature}.")
+    if not 0 < temperature < math.inf:
+        raise ExportError(f"temperature must be above 0 and finite, not {temperature}.")
     checkpoints = [read_checkpoint(path) for path in paths]
     last = checkpoints[-1]
     for checkpoint in checkpoints:

@@ -22,12 +22,16 @@ ACTIVATIONS = {
 
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+# Of a model whose weights are cut into several files: which tensor is in which.
+INDEX_FILE = f"{WEIGHTS_FILE}.index.json"
 # What training knows and the weights do not tell: name, prompt, sampling, source, metrics.
 FACTS_FILE = "chatbot.json"
 # The second head of next-utterance classification, (n_embd, 1); most checkpoints have none.
 CHOICE_WEIGHT = "choice_head.weight"
 # What logits are computed with where it is not the table of tokens, wte.weight.
 HEAD_WEIGHT = "lm_head.weight"
+# What ONNX Runtime's GroupQueryAttention takes heads of, in float32 and in 8 bits.
+HEAD_MULTIPLE = 8
 
 
 class ExportError(Exception):
@@ -69,29 +73,37 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and check config.json and model.safetensors (float32, float16 or bfloat16).
+    """Read and check config.json and model.safetensors, or the shards that an index in its place
+    names (float32, float16 or bfloat16).
 
     Raises ExportError naming the file, the field or the tensor.
     """
     if not path.is_dir():
         raise ExportError(f"{path}: no such checkpoint directory.")
     config = read_config(path / CONFIG_FILE)
-    weights = _read_weights(path / WEIGHTS_FILE)
+    stored = weights_file(path)
+    weights = _read_weights(stored)
     for name, shape in expected_shapes(config).items():
         if name not in weights:
-            raise ExportError(f"{path / WEIGHTS_FILE}: tensor {name} {shape} is missing.")
+            raise ExportError(f"{stored}: tensor {name} {shape} is missing.")
         if weights[name].shape != shape:
             raise ExportError(
-                f"{path / WEIGHTS_FILE}: tensor {name} has shape "
+                f"{stored}: tensor {name} has shape "
                 f"{weights[name].shape} where config.json says {shape}."
             )
     head = weights.get(CHOICE_WEIGHT)
     if head is not None and head.shape != (config.n_embd, 1):
         raise ExportError(
-            f"{path / WEIGHTS_FILE}: tensor {CHOICE_WEIGHT} has shape {head.shape}; "
+            f"{stored}: tensor {CHOICE_WEIGHT} has shape {head.shape}; "
             f"the second head of this model is {(config.n_embd, 1)}."
         )
     return Checkpoint(path, config, weights)
+
+
+def weights_file(directory: Path) -> Path:
+    """Where the weights of a checkpoint are: its one file, or the index of several."""
+    whole, index = directory / WEIGHTS_FILE, directory / INDEX_FILE
+    return index if index.is_file() and not whole.is_file() else whole
 
 
 def write_checkpoint(
@@ -170,6 +182,12 @@ def read_config(path: Path) -> Config:
         raise ExportError(
             f"{path}: n_embd {config.n_embd} cannot be divided by n_head {config.n_head}."
         )
+    if config.head_size % HEAD_MULTIPLE:
+        raise ExportError(
+            f"{path}: n_embd {config.n_embd} / n_head {config.n_head} makes heads of "
+            f"{config.head_size}, which ONNX Runtime does not run; take a checkpoint whose heads "
+            f"are a multiple of {HEAD_MULTIPLE}."
+        )
     return config
 
 
@@ -237,11 +255,30 @@ def _integer(path: Path, values: dict[str, Any], name: str) -> int:
 
 
 def _read_weights(path: Path) -> dict[str, FloatArray]:
+    """Of one file, or of those that an index names, one after the other."""
+    weights: dict[str, FloatArray] = {}
+    for file in _shards(path) if path.name == INDEX_FILE else [path]:
+        weights |= _read_tensors(file)
+    return weights
+
+
+def _shards(index: Path) -> list[Path]:
+    named = read_json(index).get("weight_map")
+    if not isinstance(named, dict) or not named:
+        raise ExportError(f"{index}: weight_map must say which tensor is in which file.")
+    names = sorted(set(map(str, named.values())))
+    for name in names:
+        if Path(name).name != name or not (index.parent / name).is_file():
+            raise ExportError(f"{index}: names {name}, which is not beside it; put it there.")
+    return [index.parent / name for name in names]
+
+
+def _read_tensors(path: Path) -> dict[str, FloatArray]:
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
         raise ExportError(
-            f"{path}: missing. Weights are read from one safetensors file; "
+            f"{path}: missing. Weights are read from safetensors files; "
             "save the model again with save_pretrained(..., safe_serialization=True)."
         )
     weights: dict[str, FloatArray] = {}

@@ -17,8 +17,9 @@ from typing import Protocol
 import numpy as np
 
 from inference.engine import Engine
+from inference.errors import PromptTooLong
 from inference.params import SamplingParams
-from inference.prompt import Turn, texts_of
+from inference.prompt import PromptRenderer, Turn, texts_of
 from inference.rerank import Candidate, Judge
 from training import metrics
 from training.consistency import persona_questions, reaction_messages, shares
@@ -64,6 +65,22 @@ def read_evaluation_data(path: Path, limit: int, report: Report) -> list[Dialogu
     if not any(dialogue.replies for dialogue in dialogues):
         raise DataError(f"{path}: no dialogue has a reply of its second speaker.")
     return dialogues
+
+
+def with_room(
+    dialogues: Sequence[Dialogue], renderer: PromptRenderer
+) -> tuple[list[Dialogue], list[int]]:
+    """The dialogues whose persona leaves room for a conversation and a reply, and the numbers, from
+    1, of the others: no figure can be had of those."""
+    fitting, others = [], []
+    for number, dialogue in enumerate(dialogues, 1):
+        try:
+            renderer.render(dialogue.personas[dialogue.bot], [], reserve=renderer.window)
+        except PromptTooLong:
+            others.append(number)
+        else:
+            fitting.append(dialogue)
+    return fitting, others
 
 
 def perplexity(scorer: Scorer, dialogues: Sequence[Dialogue]) -> dict[str, float]:

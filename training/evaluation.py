@@ -15,6 +15,7 @@ from inference.params import EngineConfig, SamplingParams
 from inference.prompt import PromptRenderer
 from training import evaluate
 from training.consistency import PersonaQuestion, persona_questions, reaction_messages
+from training.data.dialogue import DataError, Dialogue
 from training.evaluate import EvaluateOptions, Report, Scorer, worse
 
 __all__ = ["EvaluateOptions", "Evaluation", "EvaluationError", "gate", "table"]
@@ -47,13 +48,15 @@ class Evaluation:
         report: Report,
     ) -> Evaluation:
         """Measure a bundle or a checkpoint directory on a file of dialogues; `personas` are those
-        of the self-chats, and `report` is told what is damaged in the file.
+        of the self-chats, and `report` is told what is damaged in the file, and which dialogues
+        are left out for want of room.
 
         Raises DataError, EvaluationError, ExportError and the engine's errors.
         """
-        dialogues = evaluate.read_evaluation_data(data, options.limit, report)
-        chosen = dialogues[: options.replies]
+        read = evaluate.read_evaluation_data(data, options.limit, report)
         with _models(target) as (scorer, engine):
+            dialogues = _with_room(data, read, engine, report)
+            chosen = dialogues[: options.replies]
             params = _params(engine, options)
             figures = evaluate.perplexity(scorer, dialogues)
             if chosen:
@@ -67,6 +70,8 @@ class Evaluation:
                 clean, held = evaluate.chats(engine, personas, params, count=options.chats)
                 figures |= clean
         figures["n"] = len(dialogues)
+        if len(dialogues) < len(read):
+            figures["left_out"] = len(read) - len(dialogues)
         return cls(figures, answers.texts, reactions.texts, held, personas)
 
     def samples(self) -> str:
@@ -112,6 +117,22 @@ def table(figures: dict[str, float]) -> str:
         shown = f"{100 * value:.1f} %" if name.startswith(shares) else f"{value:.4g}"
         lines.append(f"{name:<26}{shown:>10}")
     return "\n".join(lines)
+
+
+def _with_room(
+    data: Path, read: Sequence[Dialogue], engine: Engine, report: Report
+) -> list[Dialogue]:
+    """The dialogues that the model has room for; `report` is told of the others."""
+    renderer = PromptRenderer.from_bundle(engine.bundle)
+    dialogues, others = evaluate.with_room(read, renderer)
+    if not dialogues:
+        raise DataError(f"{data}: every persona is too long for this model; shorten them.")
+    if others:
+        report(
+            f"{data}: {len(others)} dialogues left out, whose persona is too long for this model "
+            f"(the first: number {others[0]})"
+        )
+    return dialogues
 
 
 def _params(engine: Engine, options: EvaluateOptions) -> SamplingParams:

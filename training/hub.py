@@ -8,10 +8,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from inference.bundle import TOKENIZER_FILE
-from training.checkpoint import CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE, ExportError
+from training.checkpoint import (
+    CONFIG_FILE,
+    FACTS_FILE,
+    INDEX_FILE,
+    WEIGHTS_FILE,
+    ExportError,
+    weights_file,
+)
+from training.vocabulary import ADDED_FILE
 
 SCHEME = "hf://"
-FILES = (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, "vocab.json", "merges.txt", FACTS_FILE)
+FILES = (
+    *(CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE),
+    *("vocab.json", "merges.txt", ADDED_FILE, FACTS_FILE),
+)
+# What may be there instead of one file of weights.
+SHARDS = (INDEX_FILE, "model-*.safetensors")
 
 
 def checkpoint_directory(name: str | Path) -> Path:
@@ -28,7 +41,7 @@ def checkpoint_directory(name: str | Path) -> Path:
             f"{name}: a name on the Hub is hf://owner/name, as hf://distilbert/distilgpt2."
         )
     directory = _fetch(str(name), repository, revision or None)
-    if not (directory / WEIGHTS_FILE).is_file():
+    if not weights_file(directory).is_file():
         raise ExportError(f"{name}: has no {WEIGHTS_FILE}; only safetensors weights are read.")
     return directory
 
@@ -53,7 +66,8 @@ def _fetch(name: str, repository: str, revision: str | None) -> Path:
             f"{name}: the package {error.name} is missing; requirements.txt has what it takes."
         ) from error
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(FILES)))
+        wanted = [*FILES, *SHARDS]
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ExportError(f"{name}: not on the Hub, or not public ({reason})") from error

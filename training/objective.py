@@ -40,7 +40,8 @@ class Trainee(DialogueModel):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """lm_coef * mean token loss + choice_coef * mean choice loss."""
+        """lm_coef * mean token loss + choice_coef * mean choice loss, each mean times the part that
+        `training.data.packing.weighed` gives it."""
         assert x is not None  # noqa: S101 - Keras always passes it
         logits, scores = y_pred
         weight = x["target_weight"]
@@ -49,14 +50,15 @@ class Trainee(DialogueModel):
         )
         lm = _mean(token_loss, weight)
         self.trackers["lm"].update_state(lm, ops.sum(weight))
+        loss = self.lm_coef * _part_of(lm, x, "lm_part")
         if not self.has_choices:
-            return self.lm_coef * lm
+            return loss
         weight = x["choice_weight"]
         choice = _mean(-ops.log_softmax(scores)[:, 0], weight)
         right = _mean(ops.cast(ops.argmax(scores, axis=-1) == 0, "float32"), weight)
         self.trackers["choice"].update_state(choice, ops.sum(weight))
         self.trackers["chosen"].update_state(right, ops.sum(weight))
-        return self.lm_coef * lm + self.choice_coef * choice
+        return loss + self.choice_coef * _part_of(choice, x, "choice_part")
 
 
 def build_optimizer(run: TrainConfig) -> Any:
@@ -95,3 +97,7 @@ def learning_rate(run: TrainConfig, progress: float) -> float:
 
 def _mean(values: Any, weight: Any) -> Any:
     return ops.sum(values * weight) / ops.maximum(ops.sum(weight), 1.0)
+
+
+def _part_of(loss: Any, batch: Mapping[str, Any], name: str) -> Any:
+    return loss * batch[name][0] if name in batch else loss

@@ -9,8 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.bundle import TOKENIZER_FILE
-from training.checkpoint import Config, FloatArray, expected_shapes, write_checkpoint
+from inference.bundle import TOKENIZER_FILE, SpecialTokens
+from inference.prompt import PromptRenderer
+from training.checkpoint import (
+    HEAD_MULTIPLE,
+    Config,
+    FloatArray,
+    expected_shapes,
+    write_checkpoint,
+)
 from training.config import TrainError
 from training.vocabulary import END_TOKEN, ROLE_TOKENS
 
@@ -40,6 +47,11 @@ class Size:
         layers, width, heads = map(int, match.groups())
         if not layers or not heads or not width or width % heads:
             raise TrainError(f"size {text}: the width must be a multiple of the heads.")
+        if width // heads % HEAD_MULTIPLE:
+            raise TrainError(
+                f"size {text}: heads of {width // heads} could not be served; choose a width that "
+                f"is a multiple of {HEAD_MULTIPLE} times the heads, as in 6x384x6."
+            )
         if positions < 1:
             raise TrainError(f"positions must be 1 or more, not {positions}.")
         if vocabulary < 300:
@@ -103,7 +115,10 @@ def _write_tokenizer(path: Path, size: Size, texts: Iterable[str]) -> int:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    lowered = (text.lower() if size.lowercase else text for text in texts)
-    tokenizer.train_from_iterator(lowered, trainer)
+    # What the tokenizer is to meet is text as prompts have it.
+    ids = {role: SPECIAL_TOKENS.index(token) for role, token in ROLE_TOKENS.items()}
+    special = SpecialTokens(**ids, end=SPECIAL_TOKENS.index(END_TOKEN))
+    renderer = PromptRenderer(tokenizer, special, lowercase=size.lowercase)
+    tokenizer.train_from_iterator(map(renderer.normalize, texts), trainer)
     tokenizer.save(str(path))
     return int(tokenizer.get_vocab_size(with_added_tokens=True))

@@ -16,7 +16,7 @@ import numpy as np
 
 from inference.prompt import PromptRenderer
 from training.config import TrainConfig, TrainError
-from training.data.packing import Batch
+from training.data.packing import Batch, weighed
 from training.data.prefetch import prefetched
 from training.data.sources import load_sources
 from training.data.stream import Stream
@@ -113,7 +113,7 @@ class Trainer:
 
     def _update(self, batches: Sequence[Batch]) -> None:
         self.optimizer.learning_rate = learning_rate(self.run, self.progress)
-        for batch in batches:
+        for batch in weighed(batches):
             logs = self.model.train_on_batch(batch, return_dict=True)
             self.losses.append({name: float(value) for name, value in logs.items()})
             if not math.isfinite(self.losses[-1]["loss"]):

@@ -35,20 +35,25 @@ class Validation:
         told what was damaged in it.
 
         Dialogues longer than the run's are cut as they are in training: what a model makes of
-        positions that it is never trained on says nothing of how it is served. One with a reply
-        that fits nowhere is left out. Raises DataError.
+        positions that it is never trained on says nothing of how it is served. Nor do replies count
+        from the one on with which the bot is the first to take leave, which are not learnt either.
+        A dialogue with a reply that fits nowhere is left out. Raises DataError.
         """
         dialogues = read_reported(path, report, split=VALID, limit=run.evaluate_dialogues)
         shape = validation_shape(run)
         examples: list[Example] = []
-        words = 0
+        words = said = 0
         for dialogue in dialogues:
             tokens = TokenDialogue.of(dialogue, renderer)
             lines, turns = tokens.personas[dialogue.bot], tokens.turns_for(dialogue.bot)
+            replies = dialogue.replies[: sum(speaker == "bot" for speaker, _ in turns)]
+            said += len(replies)
             found = list(encode(renderer, lines, turns, run.window, shape.targets_per_row))
-            if sum(len(example.replies) for example in found) == len(dialogue.replies):
+            if sum(len(example.replies) for example in found) == len(replies):
                 examples += found
-                words += count_words(dialogue.replies)
+                words += count_words(replies)
+        if not said:
+            raise DataError(f"{path}: the bot says nothing before it takes leave; use other data.")
         if not examples:
             raise DataError(f"{path}: no dialogue fits {run.window} tokens; raise max_dialogue.")
         segments = add_candidates(

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from inference.bundle import SpecialTokens
-from training.checkpoint import HEAD_WEIGHT, Checkpoint, ExportError, FloatArray
+from training.checkpoint import HEAD_WEIGHT, Checkpoint, ExportError, FloatArray, read_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 END_TOKEN = "<|endoftext|>"  # noqa: S105
 ROLE_TOKENS = {"persona": "<persona>", "person": "<person>", "bot": "<bot>"}
+# Tokens beside those of vocab.json, with their ids.
+ADDED_FILE = "added_tokens.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,8 @@ class Vocabulary:
 
 
 def read_vocabulary(directory: Path) -> Vocabulary:
-    """Read `tokenizer.json`, or `vocab.json` with `merges.txt`, and complete its special tokens.
+    """Read `tokenizer.json`, or `vocab.json` with `merges.txt` and `added_tokens.json` where there
+    is one, and complete its special tokens.
 
     Raises ExportError when there is none, or when it has no end-of-text token.
     """
@@ -126,4 +130,25 @@ def _read_tokenizer(directory: Path) -> Tokenizer:
         raise ExportError(f"{path}: not a readable tokenizer ({error}).") from error
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
+    if (directory / ADDED_FILE).is_file():
+        _add_tokens(tokenizer, directory / ADDED_FILE)
     return tokenizer
+
+
+def _add_tokens(tokenizer: Tokenizer, path: Path) -> None:
+    """Add the tokens of a file in the order of their ids. Raises ExportError where one would get
+    another id, and so another token's row of the weights."""
+    from tokenizers import AddedToken
+
+    ids = read_json(path)
+    if not all(isinstance(number, int) for number in ids.values()):
+        raise ExportError(f"{path}: every token must have a whole number, its id.")
+    special = {END_TOKEN, *ROLE_TOKENS.values()}
+    for token, number in sorted(ids.items(), key=itemgetter(1)):
+        tokenizer.add_tokens([AddedToken(token, special=token in special, normalized=False)])
+        found = tokenizer.token_to_id(token)
+        if found != number:
+            raise ExportError(
+                f"{path}: {token!r} has the id {number} where {found} comes next; ids must go on "
+                "from those of vocab.json without a gap: copy both from the same model."
+            )

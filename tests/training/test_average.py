@@ -108,5 +108,9 @@ def test_what_has_no_mean_is_one_line(checkpoints: list[Path], tmp_path: Path) -
         average([tmp_path / "nowhere"], tmp_path / "mean")
     with pytest.raises(CommandError, match="temperature must be above 0"):
         average(checkpoints, tmp_path / "mean", "--temperature", 0)
+    for endless in ("nan", "inf"):
+        with pytest.raises(CommandError, match=f"above 0 and finite, not {endless}"):
+            average(checkpoints, tmp_path / "mean", "--temperature", endless)
+    assert not (tmp_path / "mean").exists()
     with pytest.raises(CommandError, match="exists already"):
         average(checkpoints, checkpoints[0])

@@ -135,12 +135,45 @@ def test_the_chitchat_package() -> None:
 def test_damaged_lines_are_counted_by_number(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     good = json.dumps(dialogue_row())
-    bad = [json.dumps(dialogue_row(turns=["only one"])), "{", json.dumps({"turns": ["a", "b"]})]
+    bad = [json.dumps(dialogue_row(turns=["a", " "])), "{", json.dumps({"turns": ["a", "b"]})]
     path.write_text("\n".join([good, bad[0], good, bad[1], bad[2], good]))
     damage = Damage(str(path))
     assert len(list(read_dialogues(path, damage))) == 3
     assert sorted(damage.lines) == [2, 4, 5]
     assert "line 5: no field personas" in str(damage)
+
+
+def test_what_nobody_answered_is_no_damage(tmp_path: Path) -> None:
+    """Half of the chats that a site has may be one turn long."""
+    alone = [dialogue_row(turns=turns) for turns in ([], ["only one"])] * 60
+    path = write_rows(tmp_path / "a.jsonl", [*alone, dialogue_row()])
+    damage = Damage(str(path))
+    assert len(list(read_dialogues(path, damage))) == 1
+    assert not damage.lines
+    with pytest.raises(DataError, match="holds no dialogue that can be used"):
+        list(read_dialogues(write_rows(path, alone)))
+
+
+def test_bytes_that_are_no_text_damage_their_line_only(tmp_path: Path) -> None:
+    good = json.dumps(dialogue_row()).encode()
+    lines = b"\n".join([good, good.replace(b"tea", b"caf\xe9"), good])
+    plain, zipped = tmp_path / "a.jsonl", tmp_path / "a.jsonl.gz"
+    plain.write_bytes(lines)
+    zipped.write_bytes(gzip.compress(lines))
+    parlai = tmp_path / "a.txt"
+    parlai.write_bytes(PARLAI.replace("hello !\t\t", "h\xe9 !\t\t").encode("latin-1"))
+    for path, number, left in ((plain, 2, 2), (zipped, 2, 2), (parlai, 3, 1)):
+        damage = Damage(str(path))
+        assert len(list(read_dialogues(path, damage))) == left
+        assert damage.lines == {number: "cannot be read as UTF-8"}
+
+
+def test_a_line_too_deep_to_be_read_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("[" * 100_000 + "\n" + json.dumps(dialogue_row()))
+    damage = Damage(str(path))
+    assert len(list(read_dialogues(path, damage))) == 1
+    assert list(damage.lines) == [1]
 
 
 def test_too_much_damage_stops_with_the_first_line(tmp_path: Path) -> None:

@@ -183,6 +183,30 @@ def test_replies_longer_than_the_context_harm_nothing(
         assert "f1" in long
 
 
+def test_a_persona_too_long_for_the_model_is_left_out(
+    bundle: Path, checkpoint: Path, data: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("keras")
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    endless = dialogue_row(personas=[[], ["i have a dog . " * 200]])
+    more = write_rows(tmp_path / "more.jsonl", [rows[0], endless, *rows[1:]])
+    speed = {"tokens_per_second"}
+    for model in (("--bundle", bundle), ("--checkpoint", checkpoint)):
+        options = (*model, "--replies", 2, "--chats", 0)
+        ours, theirs = (evaluate("--data", path, *options) for path in (data, more))
+        assert theirs.pop("left_out") == 1
+        assert ours.keys() == theirs.keys()
+        assert all(ours[name] == pytest.approx(theirs[name]) for name in ours.keys() - speed)
+    out, err = StringIO(), StringIO()
+    few = ("--bundle", str(bundle), "--data", str(more), "--replies", "0", "--chats", "0")
+    call_command("evaluate", *few, stdout=out, stderr=err)
+    assert "more.jsonl: 1 dialogues left out" in err.getvalue()
+    assert "number 2)" in err.getvalue()
+    assert "left_out" in out.getvalue()
+    with pytest.raises(CommandError, match=r"more\.jsonl: every persona is too long"):
+        evaluate("--bundle", bundle, "--data", write_rows(more, [endless]))
+
+
 def test_numbers_below_nothing_and_files_that_cannot_be(bundle: Path, data: Path) -> None:
     options = ("--bundle", str(bundle), "--data", str(data), "--replies", "0", "--chats", "0")
     with pytest.raises(CommandError, match="'-1' is not a number from 0 up"):

@@ -20,7 +20,9 @@ from tokenizers import Tokenizer, normalizers
 from inference.bundle import Bundle, load_bundle
 from inference.prompt import PromptRenderer
 from inference.runner import Runner
-from tests.training.tiny import tiny_checkpoint
+from tests.training.tiny import into_shards, tiny_checkpoint
+from training.checkpoint import read_checkpoint
+from training.vocabulary import fit_embeddings, read_vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -147,6 +149,42 @@ def test_vocab_json_and_merges_txt_instead_of_tokenizer_json(checkpoint: Path) -
     assert renderer.tokenizer.decode(tokenizer.encode(text).ids) == text
 
 
+def as_slow_tokenizer(checkpoint: Path, **added: object) -> None:
+    """The layout of transformers' GPT2Tokenizer, with added tokens in a file of their own."""
+    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    tokenizer.model.save(str(checkpoint))
+    (checkpoint / "tokenizer.json").unlink()
+    (checkpoint / "added_tokens.json").write_text(json.dumps(added))
+
+
+def test_added_tokens_keep_their_ids_and_their_rows(checkpoint: Path) -> None:
+    rows = json.loads((checkpoint / "config.json").read_text())["vocab_size"]
+    wanted = {"<bot>": rows + 2, "[NAME]": rows, "<person>": rows + 1}
+    as_slow_tokenizer(checkpoint, **wanted)
+    for _ in wanted:
+        rewrite(checkpoint, add_row)
+    configure(checkpoint, vocab_size=rows + 3)
+    table = load_file(checkpoint / "model.safetensors")["transformer.wte.weight"]
+    bundle = export(checkpoint, "--quantization", "none")
+    assert bundle.source["added_special_tokens"] == ["<persona>"]
+    special = bundle.special_tokens
+    assert (special.persona, special.person, special.bot) == (rows + 3, rows + 1, rows + 2)
+    renderer = PromptRenderer.from_bundle(bundle)
+    assert {token: renderer.tokenizer.token_to_id(token) for token in wanted} == wanted
+    assert rows in renderer.tokenizer.encode("i am [NAME]").ids
+    assert rows + 2 not in renderer.tokenizer.encode("i am <bot>").ids
+    fitted = fit_embeddings(read_checkpoint(checkpoint), read_vocabulary(checkpoint))
+    np.testing.assert_array_equal(fitted.weights["wte.weight"][: rows + 3], table)
+
+
+def test_weights_in_several_files_are_the_same_weights(checkpoint: Path) -> None:
+    whole = read_checkpoint(checkpoint).weights
+    shards = read_checkpoint(into_shards(checkpoint)).weights
+    assert whole.keys() == shards.keys()
+    assert all(np.array_equal(whole[name], shards[name]) for name in whole)
+    assert np.isfinite(logits(export(checkpoint), [1, 2, 3])[0]).all()
+
+
 def test_case_is_read_off_the_vocabulary_or_given(checkpoint: Path) -> None:
     assert export(checkpoint).prompt.options["lowercase"] is True
     assert export(checkpoint, "--natural-case", "--overwrite").prompt.options["lowercase"] is False
@@ -223,6 +261,7 @@ def test_int8_stands_outlier_channels(checkpoint: Path) -> None:
         (lambda c: configure(c, activation_function="relu"), "activation_function 'relu'"),
         (lambda c: configure(c, n_layer="two"), "n_layer must be a positive whole number"),
         (lambda c: configure(c, n_head=3), "n_embd 32 cannot be divided by n_head 3"),
+        (lambda c: configure(c, n_head=8), r"n_embd 32 / n_head 8 makes heads of 4"),
         (lambda c: configure(c, vocab_size=7), r"wte\.weight has shape .* says \(7, 32\)"),
         (lambda c: (c / "config.json").write_text("{"), r"config\.json: not valid JSON"),
         (lambda c: (c / "config.json").unlink(), r"config\.json: cannot be read"),
@@ -236,7 +275,27 @@ def test_int8_stands_outlier_channels(checkpoint: Path) -> None:
             lambda c: rewrite(c, lambda w: w["transformer.ln_f.bias"].fill(np.nan)),
             r"tensor ln_f\.bias holds values that are not finite",
         ),
+        (
+            lambda c: next(into_shards(c).glob("model-00002*")).unlink(),
+            r"index\.json: names model-00002-of-00002\.safetensors, which is not beside it",
+        ),
+        (
+            lambda c: (into_shards(c) / "model.safetensors.index.json").write_text("{}"),
+            r"index\.json: weight_map must say which tensor",
+        ),
+        (
+            lambda c: next(into_shards(c).glob("model-00001*")).write_bytes(b"x" * 64),
+            r"model-00001-of-00002\.safetensors: not a readable safetensors",
+        ),
         (lambda c: (c / "tokenizer.json").unlink(), "no tokenizer: neither"),
+        (
+            lambda c: as_slow_tokenizer(c, **{"[NAME]": 9999}),
+            r"added_tokens\.json: '\[NAME\]' has the id 9999 where \d+ comes next",
+        ),
+        (
+            lambda c: as_slow_tokenizer(c, **{"[NAME]": "9999"}),
+            r"added_tokens\.json: every token must have a whole number",
+        ),
         (lambda c: (c / "tokenizer.json").write_text("{}"), "not a readable tokenizer"),
         (
             lambda c: (c / "tokenizer.json").write_text(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,15 @@ pytest.importorskip("keras")
 
 from django.core.management import CommandError, call_command
 
-from tests.training.tiny import tiny_checkpoint, tiny_dialogues
+from tests.training.tiny import (
+    dialogue_row,
+    into_shards,
+    tiny_checkpoint,
+    tiny_dialogues,
+    write_rows,
+)
 from training.checkpoint import read_checkpoint
+from training.hub import checkpoint_directory
 from training.vocabulary import is_lower_case, read_vocabulary
 
 SMALL: dict[str, Any] = {
@@ -62,6 +71,29 @@ def test_a_checkpoint_of_the_hub_is_trained_and_exported(
     assert '"window": 64' in facts
     call_command("export_bundle", checkpoint="hf://someone/tiny", out=tmp_path / "b", json=True)
     assert (tmp_path / "b" / "bundle.json").is_file()
+
+
+def test_what_belongs_to_a_checkpoint_of_the_hub_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = into_shards(tiny_checkpoint(tmp_path / "tiny"))
+    for name in ("added_tokens.json", "pytorch_model.bin", "model.onnx"):
+        (there / name).write_text("{}")
+    fetched = tmp_path / "cache"
+    fetched.mkdir()
+
+    def download(repository: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        for path in there.iterdir():
+            if any(fnmatch(path.name, pattern) for pattern in allow_patterns):
+                shutil.copy(path, fetched)
+        return str(fetched)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert checkpoint_directory("hf://someone/tiny") == fetched
+    assert read_checkpoint(fetched).config.n_embd == 32
+    names = {path.name for path in fetched.iterdir()}
+    assert "added_tokens.json" in names
+    assert not {"pytorch_model.bin", "model.onnx"} & names
 
 
 @pytest.mark.usefixtures("hub")
@@ -123,6 +155,30 @@ def test_another_size_after_an_attempt_that_failed(data: tuple[str, float], tmp_
 def test_a_size_that_cannot_be_is_named(size: str, data: tuple[str, float], tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="size"):
         call_command("train", size=size, data=[data], out=tmp_path / "run", **SMALL)
+
+
+def test_heads_that_could_not_be_served_are_not_trained(
+    data: tuple[str, float], tmp_path: Path
+) -> None:
+    with pytest.raises(CommandError, match="size 1x60x5: heads of 12 could not be served"):
+        call_command("train", size="1x60x5", data=[data], out=tmp_path / "run", **SMALL)
+    given = tiny_checkpoint(tmp_path / "given")
+    config = given / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"n_head": 8}))
+    with pytest.raises(CommandError, match=r"config\.json: .* makes heads of 4") as raised:
+        call_command("train", checkpoint=str(given), data=[data], out=tmp_path / "run", **SMALL)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_tokenizer_is_made_of_text_as_prompts_have_it(tmp_path: Path) -> None:
+    broken = dialogue_row(turns=["hi \ud83d there", "It\u2019s I !"])
+    data = write_rows(tmp_path / "data.jsonl", [broken, *[dialogue_row()] * 20])
+    sized = ("--size", "1x32x4", "--vocabulary", "400", "--positions", "128")
+    call_command("train", *sized, data=[(str(data), 1.0)], out=tmp_path / "run", **SMALL)
+    tokens = read_vocabulary(tmp_path / "run" / "last").tokenizer.get_vocab()
+    # The data has "Hi!" and "How are you?": a space stands before neither mark.
+    assert "\u0120hi" in tokens
+    assert not {"\u0120!", "\u0120?"} & set(tokens)
 
 
 def test_a_checkpoint_and_a_size_are_one_too_many(data: tuple[str, float], tmp_path: Path) -> None:

@@ -126,6 +126,28 @@ def test_steps_are_updates_however_many_batches_they_take(
     assert (saved["step"], saved["epoch"], saved["batch"]) == (4, 0, 12)
 
 
+@pytest.mark.parametrize("person_coef", [0.0, 0.3])
+def test_several_batches_update_as_one_of_all_their_rows(
+    options: dict[str, Any], tmp_path: Path, person_coef: float
+) -> None:
+    """However many targets and choices each of them has."""
+    gradients, losses = [], []
+    for rows, accumulation in ((6, 1), (2, 3)):
+        changes = {"rows": rows, "accumulation": accumulation, "person_coef": person_coef}
+        # TensorFlow's norm of what has gathered is another one than that of a single gradient.
+        changes |= {"dropout": 0.0, "clip_norm": 1e9, "steps": 1}
+        out = tmp_path / f"{accumulation} batches"
+        given = {**options, **changes, "out": out}
+        trainer = prepare(config_from(given), resume=False, report=RunReport(out, quiet=True))
+        trainer.train()
+        losses.append(np.mean([each["loss"] for each in trainer.losses]))
+        # What AdamW keeps of them; its step would make rounding errors large.
+        gradients.append([variable.numpy() for variable in trainer.optimizer._momentums])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    for one, several in zip(*gradients, strict=True):
+        np.testing.assert_allclose(one, several, atol=1e-6)
+
+
 def test_attention_is_scaled_as_the_checkpoint_says(
     options: dict[str, Any], tmp_path: Path
 ) -> None:

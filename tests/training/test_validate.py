@@ -13,8 +13,9 @@ pytest.importorskip("keras")
 
 from inference.bundle import SpecialTokens
 from inference.prompt import PromptRenderer
-from tests.training.tiny import tiny_dialogues, tiny_tokenizer
+from tests.training.tiny import dialogue_row, tiny_dialogues, tiny_tokenizer, write_rows
 from training.config import TrainConfig
+from training.data.dialogue import DataError
 from training.validate import Validation
 
 
@@ -60,3 +61,23 @@ def test_who_opens_in_personachat_is_the_bot(tmp_path: Path, renderer: PromptRen
     # The persona stands before them, and not among them.
     head = [*renderer.encode("i have a dog")]
     assert batch["ids"][0, 2 : 2 + len(head)].tolist() == head
+
+
+def test_what_is_said_before_the_bot_takes_leave_counts(
+    tmp_path: Path, renderer: PromptRenderer
+) -> None:
+    leaves = dialogue_row(turns=["hi!", "i have a dog", "ok", "bye !"])
+    stays = dialogue_row(turns=["hi!", "i am a nurse", "bye !", "bye !"])
+    validation, _ = read(write_rows(tmp_path / "both.jsonl", [leaves, stays]), renderer)
+    assert validation.words == 4 + (4 + 2)
+    batch = validation.batches[0]
+    learnt = batch["target_ids"][batch["target_weight"] > 0]
+    # Each reply with the token that ends it, of which a farewell is one.
+    replies = ("i have a dog", "i am a nurse", "bye !")
+    assert len(learnt) == sum(len(renderer.encode(text)) + 1 for text in replies)
+
+
+def test_a_bot_that_says_nothing_but_goodbye(tmp_path: Path, renderer: PromptRenderer) -> None:
+    path = write_rows(tmp_path / "bye.jsonl", [dialogue_row(turns=["hi!", "bye !"])])
+    with pytest.raises(DataError, match=r"bye\.jsonl: the bot says nothing before it takes leave"):
+        read(path, renderer)

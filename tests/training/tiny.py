@@ -101,3 +101,20 @@ def saved_weights(directory: Path) -> dict[str, Any]:
     from safetensors.numpy import load_file
 
     return dict(load_file(directory / "model.safetensors"))
+
+
+def into_shards(directory: Path) -> Path:
+    """The checkpoint with its weights in two files and an index, as large ones are saved."""
+    from safetensors.numpy import save_file
+
+    weights = saved_weights(directory)
+    (directory / "model.safetensors").unlink()
+    names = sorted(weights)
+    where: dict[str, str] = {}
+    for number, part in enumerate((names[::2], names[1::2]), 1):
+        file = f"model-0000{number}-of-00002.safetensors"
+        save_file({name: weights[name] for name in part}, directory / file)
+        where |= dict.fromkeys(part, file)
+    index = {"metadata": {"total_size": 1}, "weight_map": where}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+    return directory

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from inference.prompt import Speaker, Turn
 
+NOT_UTF8 = "cannot be read as UTF-8"
+# What `errors="surrogateescape"` makes of bytes that are none.
+_ESCAPED = re.compile("[\udc80-\udcff]")
+
 
 class DataError(Exception):
     """Why data cannot be used, in one line for a person: the file, the place and the mend."""
+
+
+class TooShort(ValueError):
+    """A dialogue that nobody answers in: there is nothing to learn from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +74,16 @@ class Damage:
     def add(self, line: int, reason: str) -> None:
         self.lines[line] = reason
         if len(self.lines) > self.limit:
-            first = next(iter(self.lines.items()))
             raise DataError(
                 f"{self.path}: more than {self.limit} damaged lines "
-                f"(the first: line {first[0]}, {first[1]}). Is this the right format?"
+                f"({self.first}). Is this the right format?"
             )
+
+    @property
+    def first(self) -> str:
+        """The first damaged line, of which there must be one."""
+        line, reason = next(iter(self.lines.items()))
+        return f"the first: line {line}, {reason}"
 
     def __str__(self) -> str:
         shown = "; ".join(f"line {line}: {why}" for line, why in list(self.lines.items())[:5])
@@ -80,14 +94,20 @@ class Damage:
 def dialogue_from(
     personas: Sequence[Sequence[str]], turns: Sequence[str], *, source: str
 ) -> Dialogue:
-    """A Dialogue from JSON values; ValueError says what is wrong with them."""
+    """A Dialogue from JSON values; ValueError says what is wrong with them, and is TooShort where
+    there are only too few turns."""
     if not isinstance(personas, list | tuple) or len(personas) != 2:
         raise ValueError("personas must be two lists of lines")
     first, second = (tuple(_texts(lines, "persona")) for lines in personas)
     spoken = tuple(_texts(turns, "turns"))
     if len(spoken) < 2:
-        raise ValueError("a dialogue needs two turns")
+        raise TooShort("a dialogue needs two turns")
     return Dialogue(source, (first, second), spoken)
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text that was read with `errors="surrogateescape"` was UTF-8."""
+    return _ESCAPED.search(text) is None
 
 
 def _texts(values: Sequence[str], what: str) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -32,6 +32,29 @@ def pack(segments: Iterable[Segment], shape: BatchShape, *, fill: bool = True) -
             rows = []
     if rows:
         yield _batch(rows, shape)
+
+
+def weighed(batches: Sequence[Batch]) -> Sequence[Batch]:
+    """The batches of one update, so that the mean of their losses is the loss of one batch with all
+    of their rows: of several, each has lm_part and choice_part (rows,), one number each.
+
+    They are what the batch's own means count: its share of the update's targets and of its choices,
+    times the number of batches.
+    """
+    if len(batches) == 1:
+        return batches
+    counted = {"lm_part": "target_weight", "choice_part": "choice_weight"}
+    parts = {part: _parts([batch[weight] for batch in batches]) for part, weight in counted.items()}
+    return [
+        batch | {part: np.full(len(batch["ids"]), parts[part][number]) for part in parts}
+        for number, batch in enumerate(batches)
+    ]
+
+
+def _parts(weights: Sequence[IntArray | FloatArray]) -> FloatArray:
+    counts = np.array([weight.sum() for weight in weights])
+    parts: FloatArray = (len(counts) * counts / max(1.0, counts.sum())).astype(np.float32)
+    return parts
 
 
 def _fill_rows(

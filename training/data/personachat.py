@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 import ijson
 
-from training.data.dialogue import Damage, Dialogue, dialogue_from
+from training.data.dialogue import NOT_UTF8, Damage, Dialogue, dialogue_from, is_utf8
 
 _NUMBERED = re.compile(r"(\d+) (.*)", re.DOTALL)
 _YOURS, _PARTNERS = "your persona:", "partner's persona:"
@@ -62,7 +62,7 @@ def read_parlai(stream: TextIO, damage: Damage) -> Iterator[Dialogue]:
         found = _NUMBERED.fullmatch(line.rstrip("\r\n"))
         if found is None:
             if line.strip():
-                damage.add(number, "no number at the start")
+                damage.add(number, "no number at the start" if is_utf8(line) else NOT_UTF8)
             continue
         if found[1] == "1" and block:
             yield from _parlai_dialogue(block, damage)
@@ -77,6 +77,9 @@ def _parlai_dialogue(block: list[tuple[int, str]], damage: Damage) -> Iterator[D
     turns: list[str] = []
     wrong: list[tuple[str, ...]] = []
     for number, text in block:
+        if not is_utf8(text):
+            damage.add(number, NOT_UTF8)
+            return
         if text.startswith(_PARTNERS):
             personas[0].append(text.removeprefix(_PARTNERS).strip())
         elif text.startswith(_YOURS):

@@ -13,7 +13,15 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from training.data.dialogue import Damage, DataError, Dialogue, dialogue_from
+from training.data.dialogue import (
+    NOT_UTF8,
+    Damage,
+    DataError,
+    Dialogue,
+    TooShort,
+    dialogue_from,
+    is_utf8,
+)
 from training.data.personachat import read_hugging_face, read_parlai
 
 Reader = Callable[[TextIO, Damage], Iterator[Dialogue]]
@@ -54,7 +62,8 @@ def read_dialogues(
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error}).") from error
     if not count:
-        raise DataError(f"{path}: holds no dialogue that can be used.")
+        damaged = f" ({damage.first})" if damage.lines else ""
+        raise DataError(f"{path}: holds no dialogue that can be used{damaged}.")
 
 
 def read_reported(
@@ -84,11 +93,12 @@ def data_file(path: str | Path) -> Path:
 
 @contextmanager
 def _open(path: Path) -> Iterator[TextIO]:
+    """The file as text; bytes that are no UTF-8 become what `is_utf8` finds, line by line."""
     if path.suffix == ".gz":
-        with gzip.open(path, "rt", encoding="utf-8") as stream:
+        with gzip.open(path, "rt", encoding="utf-8", errors="surrogateescape") as stream:
             yield stream
     else:
-        with path.open(encoding="utf-8") as stream:
+        with path.open(encoding="utf-8", errors="surrogateescape") as stream:
             yield stream
 
 
@@ -97,12 +107,17 @@ def _read_json_lines(stream: TextIO, damage: Damage) -> Iterator[Dialogue]:
         if not line.strip():
             continue
         try:
-            yield _json_dialogue(json.loads(line))
-        except ValueError as error:
+            yield _json_dialogue(line)
+        except TooShort:
+            continue
+        except (ValueError, RecursionError) as error:
             damage.add(number, str(error))
 
 
-def _json_dialogue(value: Any) -> Dialogue:
+def _json_dialogue(line: str) -> Dialogue:
+    if not is_utf8(line):
+        raise ValueError(NOT_UTF8)
+    value: Any = json.loads(line)
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     missing = {"personas", "turns"} - value.keys()
