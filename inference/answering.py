@@ -85,7 +85,8 @@ class Answers:
         elif answer := true_answer(asked, persona):
             yes, line = answer
             text = _yes_or_no(_YES if yes else _NO, "" if was_said(line, said) else line)
-            if not line and not _ASKS_WHAT_ONE_IS.search(asked):
+            plain = not line and not _ASKS_WHAT_ONE_IS.search(asked)
+            if plain and not was_said(f"{text}{_NOT_SO}", said):
                 text += _NOT_SO
             unsaid = self._denying if yes else self._affirming
         else:

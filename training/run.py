@@ -99,5 +99,5 @@ def _out_of_memory(run: TrainConfig) -> TrainError:
     half = max(1, run.rows // 2)
     return TrainError(
         f"Out of memory with {run.rows} rows of {run.row_length} tokens: try --rows {half} "
-        f"--accumulation {2 * run.accumulation}, which updates the same way."
+        f"--accumulation {2 * run.accumulation}, which updates nearly the same way."
     )

@@ -253,7 +253,10 @@ def test_whoever_says_their_name_is_greeted_by_it(
 def test_a_no_without_a_line_is_followed_by_what_is_denied(
     renderer: PromptRenderer, message: str, begins: str
 ) -> None:
-    assert beginning(renderer, [Turn("person", message)], ["I am a glassblower."]) == begins
+    persona = ["I am a glassblower."]
+    assert beginning(renderer, [Turn("person", message)], persona) == begins
+    again = [Turn("bot", "No, I do not."), Turn("person", message)]
+    assert beginning(renderer, again, persona) == "no"
 
 
 def test_nobody_is_greeted_twice_in_the_same_words(renderer: PromptRenderer) -> None:
