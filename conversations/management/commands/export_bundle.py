@@ -18,8 +18,9 @@ from training.hub import checkpoint_directory
 class Command(ManualCommand):
     help = """Turns a Hugging Face GPT-2 checkpoint directory into a bundle for the server.
 
-The checkpoint has config.json, model.safetensors, and tokenizer.json (or vocab.json with
-merges.txt). Tokens for persona, person and bot are added where the tokenizer has none. A file
+The checkpoint has config.json, model.safetensors (or shards with their index), and tokenizer.json
+(or vocab.json with merges.txt, and added_tokens.json if there is one).
+Tokens for persona, person and bot are added where the tokenizer has none. A file
 chatbot.json beside the weights, as training leaves it, fills in the bundle's name, prompt options,
 sampling defaults, source and metrics.
 
