@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-from ipaddress import ip_address
 from threading import Lock, Thread
 
 from asgiref.sync import sync_to_async
@@ -18,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from conversations.metrics import REGISTRY
 from conversations.services.engine import engine
+from conversations.services.limits import address_parsed
 
 logger = logging.getLogger(__name__)
 
@@ -127,11 +127,8 @@ def _is_local(request: HttpRequest) -> bool:
 
 
 def _is_loopback(address: str) -> bool:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return False
-    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
+    parsed = address_parsed(address)
+    return parsed is not None and parsed.is_loopback
 
 
 def _database_states() -> tuple[str, str]:

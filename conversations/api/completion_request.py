@@ -22,13 +22,13 @@ from pydantic import (
 from conversations.models import Persona
 from conversations.services.engine import sampling_params
 from conversations.services.errors import ServiceError
+from conversations.services.persona_edits import MAX_LINES
 from conversations.services.personas import persona_random
 from inference.params import TOP_K_LIMIT, SamplingParams
 from inference.prompt import Turn
 
 MAX_MESSAGES = 200
 MAX_TOKENS = 256
-MAX_LINES = 12
 MAX_STOPS = 4
 # What means the same as not being there.
 _WITHOUT: dict[str, tuple[object, ...]] = {

@@ -10,7 +10,7 @@ import math
 import time
 from collections import deque
 from functools import cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from threading import Lock
 
 from django.conf import settings
@@ -91,18 +91,22 @@ def _hit(limit: RateLimitItem, action: str, key: str) -> None:
     )
 
 
+def address_parsed(address: str) -> IPv4Address | IPv6Address | None:
+    """An IPv4 address also where it is written as an IPv6 one; None where it is neither."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return None
+    return (isinstance(parsed, IPv6Address) and parsed.ipv4_mapped) or parsed
+
+
 def _network(address: str) -> str:
     """What stands for one household: an IPv4 address, the first half of an IPv6 one.
 
     This machine's own addresses say nothing about who is calling: a proxy is, or its owner.
     """
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return ""
-    if isinstance(parsed, IPv6Address):
-        parsed = parsed.ipv4_mapped or parsed
-    if parsed.is_loopback:
+    parsed = address_parsed(address)
+    if parsed is None or parsed.is_loopback:
         return ""
     return str(parsed) if parsed.version == 4 else f"{int(parsed) >> 64:x}"
 
