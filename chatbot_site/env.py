@@ -80,6 +80,7 @@ class Env(BaseSettings):
     bundle: Path = Field(
         BASE_DIR / "inference" / "bundles" / "default", validation_alias="CHATBOT_BUNDLE"
     )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", validation_alias="CHATBOT_DEVICE")
     threads: int = Field(0, ge=0, le=256, validation_alias="CHATBOT_THREADS")
     max_batch: int = Field(32, ge=1, le=256, validation_alias="CHATBOT_MAX_BATCH")
     max_queue: int = Field(256, ge=0, le=10_000, validation_alias="CHATBOT_MAX_QUEUE")

@@ -25,6 +25,8 @@ MODEL_DATA_FILE = "model.onnx.data"
 SCORER_FILE = "score.onnx"
 MEANINGS_FILE = "meanings.onnx"
 WORDS_FILE = "words.txt"
+GPU_FILE = "gpu.onnx"
+GPU_COPY_FILE = "gpu_copy.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 
 _Choice = TypeVar("_Choice", str, int)
@@ -79,6 +81,10 @@ class Bundle:
     @property
     def model_path(self) -> Path:
         return self.path / MODEL_FILE
+
+    @property
+    def gpu_path(self) -> Path:
+        return self.path / GPU_FILE
 
     @property
     def weights_path(self) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from inference.runner import KVSnapshot
+    from inference.slots import KVSnapshot
 
 
 @dataclass(frozen=True, slots=True)

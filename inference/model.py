@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from inference.runner import KVSnapshot, TopK
+    from inference.runner import TopK
+    from inference.slots import KVSnapshot
 
 
 class ModelRunner(Protocol):
@@ -72,7 +74,7 @@ def load_model(config: EngineConfig, runner_factory: RunnerFactory | None) -> Mo
     renderer = PromptRenderer.from_bundle(bundle)
     check_tokenizer(bundle, renderer)
     vocabulary = Vocabulary.of(renderer.tokenizer)
-    runner = (runner_factory or _onnx_runner)(
+    runner = (runner_factory or partial(_onnx_runner, device=config.device))(
         bundle, slots=config.max_batch, threads=config.threads or usable_cores()
     )
     answers = Answers(renderer, vocabulary, Meanings.of(bundle, renderer.encode))
@@ -108,7 +110,7 @@ def check_tokenizer(bundle: Bundle, renderer: PromptRenderer) -> None:
             )
 
 
-def _onnx_runner(bundle: Bundle, *, slots: int, threads: int) -> ModelRunner:
-    from inference.runner import Runner
+def _onnx_runner(bundle: Bundle, *, slots: int, threads: int, device: str) -> ModelRunner:
+    from inference.device import open_runner
 
-    return Runner(bundle, slots=slots, threads=threads)
+    return open_runner(bundle, slots=slots, threads=threads, device=device)

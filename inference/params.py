@@ -13,6 +13,8 @@ from inference.cores import usable_memory_mb
 TOP_K_LIMIT = 64
 """The graph of a bundle returns the logits of so many candidates; no sampling looks further."""
 
+DEVICES = ("auto", "cpu", "cuda")
+
 MAX_CANDIDATES = 8
 """More replies to choose from gain little and cost as much as other people's chats."""
 
@@ -78,6 +80,7 @@ class EngineConfig:
     threads: of the numeric library; 0 takes the cores this process may use.
     kv_cache_mb: memory for the key-value caches of recent conversations, in MiB; 0 keeps none, None
         takes a sixteenth of what this process may use, at most 2048.
+    device: what runs the model; "auto" is a GPU where one works and else the processor.
 
     Raises ValueError with the field, the value and what is allowed.
     """
@@ -87,6 +90,7 @@ class EngineConfig:
     max_queue: int = 256
     threads: int = 0
     kv_cache_mb: int | None = None
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         _whole("max_batch", self.max_batch, 1, 1024)
@@ -94,6 +98,8 @@ class EngineConfig:
         _whole("threads", self.threads, 0, 1024)
         if self.kv_cache_mb is not None:
             _whole("kv_cache_mb", self.kv_cache_mb, 0, 1_048_576)
+        if self.device not in DEVICES:
+            raise ValueError(f"device must be one of {', '.join(DEVICES)}, not {self.device!r}")
 
     @property
     def kv_cache_bytes(self) -> int:

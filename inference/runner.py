@@ -1,32 +1,32 @@
-"""Token ids to top-k logits through ONNX Runtime; owns the key/value cache.
+"""Token ids to top-k logits through ONNX Runtime; owns the keys and values (`slots.py`).
 
-One cache for the whole process, laid out `(2 * n_layer, slots, n_head, n_ctx, head_size)`: the keys
-of layer i at index 2i, its values at 2i + 1. ONNX Runtime's GroupQueryAttention reads the past from
-it and writes the new positions into it in place, because the same memory is bound as its past input
-and its present output. A slot is a sequence's place in that cache; binding a prefix of the slots
-decodes that many sequences together, binding one slot's slice fills it.
+ONNX Runtime's GroupQueryAttention reads the past from them and writes the new positions into them
+in place, because the same memory is bound as its past input and its present output. A slot is a
+sequence's place in that memory; binding a prefix of the slots decodes that many sequences together,
+binding one slot's slice fills it.
 """
 
 from __future__ import annotations
 
-import math
-import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from inference.bundle import MANIFEST_FILE, Bundle
+from inference.bundle import GPU_COPY_FILE, GPU_FILE, MANIFEST_FILE, MODEL_FILE, Bundle
 from inference.errors import BundleError
 from inference.process import mapped_file_let_go
+from inference.slots import DeviceSlots, HostSlots, KVSnapshot, Slots
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
 _CACHE_DTYPES: dict[str, np.dtype[Any]] = {
     "tensor(float)": np.dtype(np.float32),
+    "tensor(float16)": np.dtype(np.float16),
     "tensor(int8)": np.dtype(np.int8),
 }
 
@@ -49,15 +49,16 @@ class TopK(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class KVSnapshot:
-    """The keys and values of one sequence's first `length` positions."""
+class Device:
+    """What runs a graph: `name` and `provider` are ONNX Runtime's, `graph` a file of the bundle."""
 
-    length: int
-    data: npt.NDArray[Any]  # (2 * n_layer, n_head, length, head_size)
+    name: str
+    provider: str
+    graph: str
 
-    @property
-    def nbytes(self) -> int:
-        return int(self.data.nbytes)
+
+CPU = Device("cpu", "CPUExecutionProvider", MODEL_FILE)
+CUDA = Device("cuda", "CUDAExecutionProvider", GPU_FILE)
 
 
 class Runner:
@@ -67,41 +68,41 @@ class Runner:
     are the head's scores of the last call's B sequences, each as it ends with its newest token.
     """
 
-    def __init__(self, bundle: Bundle, *, slots: int, threads: int) -> None:
+    def __init__(self, bundle: Bundle, *, slots: int, threads: int, device: Device = CPU) -> None:
         if slots < 1 or threads < 1:
             raise ValueError(f"slots and threads must be 1 or more, not {slots} and {threads}")
-        self._session = _create_session(bundle, threads)
+        self._session = _create_session(bundle, device, threads)
+        self.device = device.name
         self.slots = slots
         self.n_ctx = bundle.n_ctx
         try:
-            self._bind(bundle)
+            self._bind(bundle, device, threads)
             # The last position there is: what the graph has no room for fails now, not in a chat.
             self._prefill(0, [0], self.n_ctx - 1)
         except Exception as error:
             reason = str(error).partition("\n")[0]
             raise BundleError(
-                f"{bundle.model_path}: is no model of the shape and kind that {MANIFEST_FILE} "
-                f"states ({type(error).__name__}: {reason})."
+                f"{bundle.path / device.graph}: is no model of the shape and kind that "
+                f"{MANIFEST_FILE} states ({type(error).__name__}: {reason})."
             ) from error
 
-    def _bind(self, bundle: Bundle) -> None:
+    def _bind(self, bundle: Bundle, device: Device, threads: int) -> None:
         """Memory for everything that goes in and out, and its bindings."""
         slots = self.slots
         inputs = {item.name: item for item in self._session.get_inputs()}
         outputs = {item.name: item for item in self._session.get_outputs()}
         self.top_k = int(outputs["top_ids"].shape[1])
         self._layers = bundle.n_layer
-        self._cache_dtype = _CACHE_DTYPES[inputs["past_key_0"].type]
-        self._cache = _lazy_zeros(
-            (
-                2 * bundle.n_layer,
-                slots,
-                bundle.n_head,
-                bundle.n_ctx,
-                bundle.n_embd // bundle.n_head,
-            ),
-            self._cache_dtype,
-        )
+        head_size = bundle.n_embd // bundle.n_head
+        shape = (2 * bundle.n_layer, slots, bundle.n_head, bundle.n_ctx, head_size)
+        dtype = _CACHE_DTYPES[inputs["past_key_0"].type]
+        self._memory: Slots
+        if device is CPU:
+            self._memory = HostSlots(shape, dtype)
+        else:
+            copier = _session(bundle.path / GPU_COPY_FILE, device, threads)
+            self._memory = DeviceSlots(shape, dtype, device.name, copier)
+        self._shared = device is CPU
         self._ids = np.zeros(max(slots, bundle.n_ctx), np.int64)
         self._positions = np.zeros(max(slots, bundle.n_ctx), np.int64)
         self._last_position = np.zeros(slots, np.int32)
@@ -143,29 +144,32 @@ class Runner:
         self._positions[:batch] = lengths
         self._last_position[:batch] = lengths
         self._longest[0] = longest
-        self._session.run_with_iobinding(self._decode_bindings[batch - 1])
+        binding = self._decode_bindings[batch - 1]
+        if not self._shared:
+            self._bind_inputs(binding, batch, 1)
+        self._run(binding)
         return TopK(self._values[:batch], self._top_ids[:batch])
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` positions of one slot over another's."""
-        self._cache[:, target, :, :length] = self._cache[:, source, :, :length]
+        self._memory.move(source, target, length)
 
     def save(self, slot: int, length: int) -> KVSnapshot:
         """A copy of the first `length` positions of a slot."""
-        return KVSnapshot(length, self._cache[:, slot, :, :length].copy())
+        return self._memory.save(slot, length)
 
     def load(self, slot: int, snapshot: KVSnapshot, length: int) -> None:
         """Write the first `length` positions of a snapshot into a slot."""
         if length > snapshot.length:
             raise ValueError(f"the snapshot holds {snapshot.length} positions, not {length}")
-        self._cache[:, slot, :, :length] = snapshot.data[:, :, :length]
+        self._memory.load(slot, snapshot, length)
 
     def close(self) -> None:
         """Let go of the model and the cache. The runner is of no use afterwards."""
         self._prefill_bindings.clear()
         self._decode_bindings.clear()
         del self._session
-        del self._cache
+        del self._memory
 
     def _prefill(self, slot: int, token_ids: Sequence[int] | npt.NDArray[Any], past: int) -> None:
         count = len(token_ids)
@@ -174,21 +178,36 @@ class Runner:
         self._last_position[0] = past + count - 1
         self._longest[0] = past + count
         binding = self._prefill_bindings[slot]
-        _bind_input(binding, "input_ids", self._ids, (1, count))
-        _bind_input(binding, "position_ids", self._positions, (1, count))
+        self._bind_inputs(binding, 1, count)
+        self._run(binding)
+
+    def _run(self, binding: ort.IOBinding) -> None:
         self._session.run_with_iobinding(binding)
+        if not self._shared:
+            binding.synchronize_outputs()
+
+    def _bind_inputs(self, binding: ort.IOBinding, batch: int, count: int) -> None:
+        """What a step reads besides keys and values. On the processor it is read as the graph runs;
+        a GPU gets a copy as it is bound."""
+        _bind_input(binding, "input_ids", self._ids, (batch, count))
+        _bind_input(binding, "position_ids", self._positions, (batch, count))
+        _bind_input(binding, "seqlens_k", self._last_position, (batch,))
+        _bind_input(binding, "total_sequence_length", self._longest, (1,))
 
     def _bind_cache(self, slot: int, batch: int) -> ort.IOBinding:
         binding = self._session.io_binding()
-        _, _, heads, n_ctx, head_size = self._cache.shape
-        shape = (batch, heads, n_ctx, head_size)
+        memory, (_, _, *sizes) = self._memory, self._memory.shape
         for layer in range(self._layers):
             for offset, kind in enumerate(("key", "value")):
-                memory = self._cache[2 * layer + offset, slot]
-                _bind_input(binding, f"past_{kind}_{layer}", memory, shape)
-                _bind_output(binding, f"present_{kind}_{layer}", memory, shape)
-        _bind_input(binding, "seqlens_k", self._last_position, (batch,))
-        _bind_input(binding, "total_sequence_length", self._longest, (1,))
+                where = (
+                    memory.device,
+                    0,
+                    memory.dtype,
+                    (batch, *sizes),
+                    memory.address(2 * layer + offset, slot),
+                )
+                binding.bind_input(f"past_{kind}_{layer}", *where)
+                binding.bind_output(f"present_{kind}_{layer}", *where)
         _bind_output(binding, "top_values", self._values, (batch, self.top_k))
         _bind_output(binding, "top_ids", self._top_ids, (batch, self.top_k))
         if self.choice_scores is not None:
@@ -197,12 +216,24 @@ class Runner:
 
     def _bind_decode(self, batch: int) -> ort.IOBinding:
         binding = self._bind_cache(0, batch)
-        _bind_input(binding, "input_ids", self._ids, (batch, 1))
-        _bind_input(binding, "position_ids", self._positions, (batch, 1))
+        self._bind_inputs(binding, batch, 1)
         return binding
 
 
-def _create_session(bundle: Bundle, threads: int) -> ort.InferenceSession:
+def _create_session(bundle: Bundle, device: Device, threads: int) -> ort.InferenceSession:
+    if device.graph not in bundle.files:
+        raise BundleError(
+            f"{bundle.path}: has no {device.graph}, which runs on a GPU; export it again, int8 or "
+            "unquantised."
+        )
+    session = _session(bundle.path / device.graph, device, threads)
+    # It maps the weights and has packed the matrices anew, without writing to what it mapped; of
+    # the file only embeddings are used again, and of those a few rows.
+    mapped_file_let_go(bundle.weights_path)
+    return session
+
+
+def _session(graph: Path, device: Device, threads: int) -> ort.InferenceSession:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -218,28 +249,19 @@ def _create_session(bundle: Bundle, threads: int) -> ort.InferenceSession:
     # The graph is written with the operators that are fastest; fusing further undoes that (the
     # fused SkipLayerNormalization is several times slower than what it replaces).
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    if device.provider not in ort.get_available_providers():
+        raise BundleError(f"{graph}: wants the ONNX Runtime for GPUs (onnxruntime-gpu).")
+    if device is CUDA:
+        ort.preload_dlls()  # CUDA and cuDNN where they are installed as packages of Python's
     try:
-        session = ort.InferenceSession(
-            str(bundle.model_path), options, providers=["CPUExecutionProvider"]
-        )
+        session = ort.InferenceSession(str(graph), options, providers=[device.provider])
     except Exception as error:
-        raise BundleError(f"{bundle.model_path}: ONNX Runtime cannot load it ({error}).") from error
-    # It maps the weights and has packed the matrices anew, without writing to what it mapped; of
-    # the file only embeddings are used again, and of those a few rows.
-    mapped_file_let_go(bundle.weights_path)
+        raise BundleError(f"{graph}: ONNX Runtime cannot load it ({error}).") from error
+    if device.provider not in session.get_providers():
+        raise BundleError(
+            f"{graph}: ONNX Runtime finds no GPU that it can use; its messages say what is missing."
+        )
     return session
-
-
-def _lazy_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Zeros whose pages take no memory until they are written."""
-    size = math.prod(shape) * dtype.itemsize
-    if not hasattr(mmap, "MAP_PRIVATE"):
-        return np.frombuffer(mmap.mmap(-1, size), dtype).reshape(shape)
-    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_NOHUGEPAGE"):
-        # A huge page would make a whole slot resident for its first position.
-        memory.madvise(mmap.MADV_NOHUGEPAGE)
-    return np.frombuffer(memory, dtype).reshape(shape)
 
 
 def _bind_input(

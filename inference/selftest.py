@@ -9,6 +9,7 @@ from time import perf_counter
 import numpy as np
 
 from inference.bundle import Bundle, load_bundle
+from inference.device import open_runner
 from inference.errors import BundleError
 from inference.model import check_tokenizer
 from inference.prompt import Prompt, PromptRenderer, Turn
@@ -29,11 +30,13 @@ class SelfTest:
     bundle: Bundle
     bytes: int
     load_seconds: float
+    device: str
     reply: str
 
 
-def selftest(path: Path, *, threads: int) -> SelfTest:
-    """Check every file of a bundle, load its model and let it speak.
+def selftest(path: Path, *, threads: int, device: str = "cpu") -> SelfTest:
+    """Check every file of a bundle, load its model and let it speak, on a device as `open_runner`
+    takes it.
 
     Raises BundleError with the file and the reason.
     """
@@ -42,7 +45,7 @@ def selftest(path: Path, *, threads: int) -> SelfTest:
     check_tokenizer(bundle, renderer)
     prompt = renderer.render(_PERSONA, _TURNS, reserve=_STEPS)
     start = perf_counter()
-    runner = Runner(bundle, slots=2, threads=threads)
+    runner = open_runner(bundle, slots=2, threads=threads, device=device)
     load_seconds = perf_counter() - start
     try:
         reply = _speak(bundle, runner, prompt)
@@ -52,6 +55,7 @@ def selftest(path: Path, *, threads: int) -> SelfTest:
         bundle=bundle,
         bytes=sum(file.bytes for file in bundle.files.values()),
         load_seconds=load_seconds,
+        device=runner.device,
         reply=renderer.tokenizer.decode(reply).strip(),
     )
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from inference.bundle import (
     FORMAT_VERSION,
+    GPU_COPY_FILE,
+    GPU_FILE,
     MANIFEST_FILE,
     MEANINGS_FILE,
     MODEL_DATA_FILE,
@@ -37,7 +39,7 @@ from training.checkpoint import (
     read_checkpoint,
 )
 from training.equalize import CACHE_SCALE, equalize
-from training.network import Network
+from training.network import Network, copier
 from training.ranges import measure_ranges
 from training.vocabulary import Vocabulary, fit_embeddings, is_lower_case, read_vocabulary
 from training.weights import FloatMatrices, Int4Matrices, Int8Matrices
@@ -165,6 +167,8 @@ def _write_files(
         SCORER_FILE: network.scorer(),
         MEANINGS_FILE: network.meanings(),
     }
+    if network.runs_on_gpus:
+        graphs |= {GPU_FILE: network.half().generator(TOP_K), GPU_COPY_FILE: copier()}
     for name, graph in graphs.items():
         (directory / name).write_bytes(graph.SerializeToString())
     (directory / MODEL_DATA_FILE).write_bytes(network.weights.data)

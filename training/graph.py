@@ -68,6 +68,7 @@ class GraphBuilder:
     def __init__(self, weights: WeightFile) -> None:
         self._weights = weights
         self._nodes: list[onnx.NodeProto] = []
+        self._made: set[str] = set()
         self._initializers: dict[str, TensorProto] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
@@ -81,7 +82,11 @@ class GraphBuilder:
         return name
 
     def node(self, operator: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
-        """Add a node, named after its first output; an empty input is one that is left out."""
+        """Add a node, named after its first output, unless it is there already; an empty input is
+        one that is left out."""
+        if outputs[0] in self._made:
+            return outputs[0]
+        self._made.update(outputs)
         domain = MICROSOFT if operator in _MICROSOFT_OPERATORS else ""
         self._nodes.append(
             helper.make_node(
@@ -89,6 +94,10 @@ class GraphBuilder:
             )
         )
         return outputs[0]
+
+    def cast(self, given: str, output: str, dtype: npt.DTypeLike) -> str:
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        return self.node("Cast", [given], output, to=kind)
 
     def weight(self, name: str, values: npt.NDArray[Any], *, like: str = "") -> str:
         self._initializers[name] = self._weights.tensor(name, values, like=like)

@@ -11,12 +11,14 @@ Operators: ONNX Runtime's ContribOperators.md, domain com.microsoft.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 
 from training.checkpoint import ACTIVATIONS, CHOICE_WEIGHT, Checkpoint
 from training.graph import GraphBuilder, WeightFile
-from training.weights import Matrices
+from training.weights import HalfMatrices, Int4Matrices, Matrices
 
 # Directions in which tokens differ most, which say how common one is rather than what it means.
 SHARED_COMPONENTS = 2
@@ -25,19 +27,39 @@ SHARED_COMPONENTS = 2
 class Network:
     """One checkpoint with one way of storing its matrices; builds graphs on one weight file.
 
-    `cache_scale` is None for keys and values kept as float32. Otherwise they are kept as 8-bit
-    integers, each `cache_scale` wide: the weights must then have been equalised so that one step
-    suits every channel.
+    What is no matrix is computed as a `number`, float32 or float16. `cache_scale` is None for keys
+    and values kept as that. Otherwise they are kept as 8-bit integers, each `cache_scale` wide: the
+    weights must then have been equalised so that one step suits every channel.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, matrices: Matrices, cache_scale: float | None
+        self,
+        checkpoint: Checkpoint,
+        matrices: Matrices,
+        cache_scale: float | None,
+        *,
+        number: type[np.floating[Any]] = np.float32,
+        weights: WeightFile | None = None,
     ) -> None:
-        self.weights = WeightFile()
+        self.weights = weights or WeightFile()
         self._checkpoint = checkpoint
         self._config = checkpoint.config
         self._matrices = matrices
         self._cache_scale = cache_scale
+        self._number = number
+
+    @property
+    def runs_on_gpus(self) -> bool:
+        """Whether there is a graph for them. Matrices in blocks of 4 bits are the processor's."""
+        return not isinstance(self._matrices, Int4Matrices)
+
+    def half(self) -> Network:
+        """The same network in 16-bit floats, keys and values too, on the same weight file.
+
+        It computes with the weights as they are stored, rounded or not, and rounds nothing else.
+        """
+        matrices = HalfMatrices(self._checkpoint, self._matrices)
+        return Network(self._checkpoint, matrices, None, number=np.float16, weights=self.weights)
 
     def generator(self, top_k: int) -> onnx.ModelProto:
         """The graph that serving runs: top_values float32 and top_ids int64, both (B, K).
@@ -50,7 +72,7 @@ class Network:
         hidden = self._blocks(build, last_only=True)
         first = build.constant("first", 0, np.int64)
         final = build.node("Gather", [hidden, first], "final", axis=1)
-        logits = self._matrices.head(build, final)
+        logits = self._float32(build, self._matrices.head(build, final))
         top_k = min(top_k, self._config.vocab_size)
         count = build.constant("top_k", [top_k], np.int64)
         build.node("TopK", [logits, count], "top_values", "top_ids")
@@ -119,8 +141,19 @@ class Network:
         """The second head's score of each row of `final` (rows, n_embd), where there is a head."""
         if CHOICE_WEIGHT in self._checkpoint.weights:
             head = build.weight(CHOICE_WEIGHT, self._checkpoint.weights[CHOICE_WEIGHT][:, 0])
-            build.node("MatMul", [final, head], "choice_score")
+            build.node("MatMul", [self._float32(build, final), head], "choice_score")
             build.output("choice_score", np.float32, [rows])
+
+    def _weight(self, build: GraphBuilder, name: str) -> str:
+        stored = build.weight(name, self._checkpoint.weights[name])
+        if self._number is np.float32:
+            return stored
+        return build.cast(stored, f"{name}.half", self._number)
+
+    def _float32(self, build: GraphBuilder, given: str) -> str:
+        if self._number is np.float32:
+            return given
+        return build.cast(given, f"{given}.float32", np.float32)
 
     def _blocks(self, build: GraphBuilder, *, last_only: bool = False) -> str:
         """The transformer up to its final norm.
@@ -132,7 +165,7 @@ class Network:
         build.input("position_ids", np.int64, ["batch", "sequence"])
         build.input("seqlens_k", np.int32, ["batch"])
         build.input("total_sequence_length", np.int32, [1])
-        table = build.weight("wpe.weight", self._checkpoint.weights["wpe.weight"])
+        table = self._weight(build, "wpe.weight")
         places = build.node("Gather", [table, "position_ids"], "places")
         embedded = self._matrices.embed(build, "input_ids")
         stream = build.node("Add", [embedded, places], "stream")
@@ -151,8 +184,7 @@ class Network:
         return self._norm(build, "ln_f", stream)
 
     def _norm(self, build: GraphBuilder, name: str, given: str) -> str:
-        scale = build.weight(f"{name}.weight", self._checkpoint.weights[f"{name}.weight"])
-        shift = build.weight(f"{name}.bias", self._checkpoint.weights[f"{name}.bias"])
+        scale, shift = self._weight(build, f"{name}.weight"), self._weight(build, f"{name}.bias")
         return build.node(
             "LayerNormalization",
             [given, scale, shift],
@@ -164,7 +196,7 @@ class Network:
         """Causal attention over the cache; queries, keys and values come packed in one tensor."""
         config = self._config
         packed = self._matrices.linear(build, f"h.{layer}.attn.c_attn", given)
-        dtype = np.float32 if self._cache_scale is None else np.int8
+        dtype = self._number if self._cache_scale is None else np.int8
 
         def ends(when: str) -> list[tuple[str, type, list[str | int]]]:
             shape: list[str | int] = ["batch", config.n_head, when, config.head_size]
@@ -195,7 +227,16 @@ class Network:
 
     def _feed_forward(self, build: GraphBuilder, name: str, given: str) -> str:
         hidden = self._matrices.linear(build, f"{name}.c_fc", given, bias=False)
-        bias = build.weight(f"{name}.c_fc.bias", self._checkpoint.weights[f"{name}.c_fc.bias"])
+        bias = self._weight(build, f"{name}.c_fc.bias")
         operator = ACTIVATIONS[self._config.activation]
         active = build.node(operator, [hidden, bias], f"{name}.active")
         return self._matrices.linear(build, f"{name}.c_proj", active)
+
+
+def copier() -> onnx.ModelProto:
+    """The graph that copies float16 (N) from `source` to `target`, wherever the two are bound."""
+    build = GraphBuilder(WeightFile())
+    build.input("source", np.float16, ["numbers"])
+    build.node("Identity", ["source"], "target")
+    build.output("target", np.float16, ["numbers"])
+    return build.model()

@@ -45,6 +45,13 @@ class Matrices(ABC):
     def head(self, build: GraphBuilder, given: str) -> str:
         """Logits (R, vocab_size) of `given` (R, n_embd)."""
 
+    def whole(self, build: GraphBuilder, name: str) -> str:
+        """The matrix `name`.weight in float32, made of what is stored of it.
+
+        Raises NotImplementedError where that is in no plain numbers.
+        """
+        raise NotImplementedError
+
     def _bias(self, build: GraphBuilder, name: str) -> str:
         return build.weight(f"{name}.bias", self._weights[f"{name}.bias"])
 
@@ -65,8 +72,26 @@ class FloatMatrices(Matrices):
     def head(self, build: GraphBuilder, given: str) -> str:
         return build.node("Gemm", [given, self._matrix(build, self._head)], "logits", transB=1)
 
-    def _matrix(self, build: GraphBuilder, name: str) -> str:
+    def whole(self, build: GraphBuilder, name: str) -> str:
         return build.weight(f"{name}.weight", self._weights[f"{name}.weight"])
+
+    def _matrix(self, build: GraphBuilder, name: str) -> str:
+        return self.whole(build, name)
+
+
+class HalfMatrices(FloatMatrices):
+    """16-bit floats, for GPUs. They are made of what `stored` keeps while the graph is loaded, so
+    that the weight file holds every matrix once."""
+
+    def __init__(self, checkpoint: Checkpoint, stored: Matrices) -> None:
+        super().__init__(checkpoint)
+        self._stored = stored
+
+    def _matrix(self, build: GraphBuilder, name: str) -> str:
+        return build.cast(self._stored.whole(build, name), f"{name}.half", np.float16)
+
+    def _bias(self, build: GraphBuilder, name: str) -> str:
+        return build.cast(super()._bias(build, name), f"{name}.bias.half", np.float16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +129,7 @@ class Int8Matrices(Matrices):
         return build.node("Mul", [values, factors], "embedded")
 
     def linear(self, build: GraphBuilder, name: str, given: str, *, bias: bool = True) -> str:
-        matrix = self._rows(name, transpose=True)
-        codes = build.weight(f"{name}.codes", matrix.codes.T)
-        scales = build.weight(f"{name}.scales", matrix.scales)
+        codes, scales = self._coded(build, name)
         entering = self._quantize(build, name, given)
         inputs = [entering.codes, codes, entering.width, scales, entering.zero]
         if not entering.factor:
@@ -126,6 +149,22 @@ class Int8Matrices(Matrices):
             return build.node("QGemm", inputs, "logits", transB=1)
         product = build.node("QGemm", inputs, "logits.unscaled", transB=1)
         return build.node("Mul", [product, entering.factor], "logits")
+
+    def whole(self, build: GraphBuilder, name: str) -> str:
+        if name in ("wte", "lm_head"):
+            codes, rows = self._table(build, name)
+            axis = build.constant("column", [1], np.int64)
+            scales = build.node("Unsqueeze", [rows, axis], f"{name}.column.whole")
+        else:
+            codes, scales = self._coded(build, name)
+        values = build.cast(codes, f"{name}.values", np.float32)
+        return build.node("Mul", [values, scales], f"{name}.whole")
+
+    def _coded(self, build: GraphBuilder, name: str) -> tuple[str, str]:
+        """Codes (in, out) and scales (out)."""
+        rows = self._rows(name, transpose=True)
+        codes = build.weight(f"{name}.codes", rows.codes.T)
+        return codes, build.weight(f"{name}.scales", rows.scales)
 
     def _rows(self, name: str, *, transpose: bool = False) -> QuantizedRows:
         if name not in self._quantized:

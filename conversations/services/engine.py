@@ -46,6 +46,7 @@ def engine_config() -> EngineConfig:
         max_queue=env.max_queue,
         threads=env.threads or max(1, usable_cores() - 1),
         kv_cache_mb=env.kv_cache_mb,
+        device=env.device,
     )
 
 

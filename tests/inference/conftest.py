@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from inference.bundle import Bundle, load_bundle
+from inference.bundle import GPU_FILE, Bundle, load_bundle
 from inference.engine import Engine
 from inference.params import EngineConfig
 from inference.prompt import PromptRenderer
+from inference.runner import CPU, Device
 
 DEFAULT_BUNDLE = Path(__file__).resolve().parents[2] / "inference" / "bundles" / "default"
+# What a GPU runs, with its keys and values in memory of ONNX Runtime's, run by the processor.
+GPU_GRAPH = Device("cpu", CPU.provider, GPU_FILE)
 PERSONA = ["I drive a night bus.", "My cat hates boats."]
 
 

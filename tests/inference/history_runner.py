@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.bundle import Bundle
-from inference.runner import KVSnapshot, TopK
+from inference.runner import TopK
+from inference.slots import KVSnapshot
 
 
 class HistoryRunner:

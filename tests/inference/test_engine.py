@@ -38,7 +38,7 @@ def text_of(events: list[Event]) -> str:
 class GatedRunner(Runner):
     """Decodes only while its gate is open."""
 
-    def __init__(self, bundle: Bundle, **options: int) -> None:
+    def __init__(self, bundle: Bundle, **options: Any) -> None:
         super().__init__(bundle, **options)
         self.gate = threading.Event()
 
@@ -50,13 +50,13 @@ class GatedRunner(Runner):
 class GatedEngine(Engine):
     """An engine whose replies stand still until `open` is called."""
 
-    def __init__(self, **options: int) -> None:
+    def __init__(self, **options: Any) -> None:
         self.runners: list[GatedRunner] = []
         super().__init__(
             EngineConfig(DEFAULT_BUNDLE, threads=1, **options), runner_factory=self._make
         )
 
-    def _make(self, bundle: Bundle, **options: int) -> GatedRunner:
+    def _make(self, bundle: Bundle, **options: Any) -> GatedRunner:
         self.runners.append(GatedRunner(bundle, **options))
         return self.runners[-1]
 
@@ -221,7 +221,7 @@ class BreakingRunner(Runner):
 
     lives = 0
 
-    def __init__(self, bundle: Bundle, **options: int) -> None:
+    def __init__(self, bundle: Bundle, **options: Any) -> None:
         super().__init__(bundle, **options)
         type(self).lives += 1
         self.steps = 0

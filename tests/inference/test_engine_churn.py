@@ -26,7 +26,7 @@ from tests.inference.history_runner import HistoryRunner
 PARAMS = SamplingParams(max_tokens=30, temperature=1, top_k=8, seed=3)
 
 
-def new_engine(**options: int) -> Engine:
+def new_engine(**options: Any) -> Engine:
     config = EngineConfig(DEFAULT_BUNDLE, **{"max_batch": 4, "max_queue": 64, **options})
     return Engine(config, runner_factory=HistoryRunner)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from inference.kv_cache import Entry, KVCache
 from inference.params import EngineConfig
-from inference.runner import KVSnapshot
+from inference.slots import KVSnapshot
 
 
 def entry(*tokens: int, size: int = 100) -> Entry:

@@ -14,7 +14,8 @@ import pytest
 
 from inference.bundle import Bundle, load_bundle
 from inference.errors import BundleError
-from inference.runner import Runner, TopK
+from inference.runner import CPU, Runner, TopK
+from tests.inference.conftest import GPU_GRAPH
 
 IDS = np.random.default_rng(5).integers(4, 12_000, 90)
 SLOTS = 6
@@ -23,9 +24,9 @@ SLOTS = 6
 CLOSE = 0.02
 
 
-@pytest.fixture(scope="module")
-def runner(bundle: Bundle) -> Iterator[Runner]:
-    runner = Runner(bundle, slots=SLOTS, threads=2)
+@pytest.fixture(scope="module", params=[CPU, GPU_GRAPH], ids=["cpu", "gpu graph"])
+def runner(bundle: Bundle, request: pytest.FixtureRequest) -> Iterator[Runner]:
+    runner = Runner(bundle, slots=SLOTS, threads=2, device=request.param)
     yield runner
     runner.close()
 
@@ -101,6 +102,7 @@ def test_moved_saved_and_loaded(runner: Runner) -> None:
     np.testing.assert_allclose(found, wanted, atol=CLOSE)
 
 
+@pytest.mark.parametrize("runner", [CPU], indirect=True)
 def test_a_snapshot_has_one_byte_per_channel_and_position(runner: Runner, bundle: Bundle) -> None:
     runner.prefill(0, IDS[:50], 0)
     channels = 2 * bundle.n_layer * bundle.n_embd

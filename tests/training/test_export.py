@@ -17,9 +17,12 @@ from django.core.management import CommandError, call_command
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, normalizers
 
+from inference.agreement import check_agreement
 from inference.bundle import Bundle, load_bundle
+from inference.errors import BundleError
 from inference.prompt import PromptRenderer
 from inference.runner import Runner
+from tests.inference.conftest import GPU_GRAPH
 from tests.training.tiny import into_shards, tiny_checkpoint
 from training.checkpoint import read_checkpoint
 from training.vocabulary import fit_embeddings, read_vocabulary
@@ -87,6 +90,22 @@ def test_missing_special_tokens_are_added(
     assert np.isfinite(values).all()
     assert tokens.max() < bundle.vocab_size
     call_command("check_bundle", str(bundle.path))
+
+
+@pytest.mark.parametrize("quantization", ["int8", "none"])
+def test_there_is_a_graph_for_gpus(checkpoint: Path, quantization: str) -> None:
+    bundle = export(checkpoint, "--quantization", quantization)
+    runner = Runner(bundle, slots=2, threads=1, device=GPU_GRAPH)
+    check_agreement(runner, bundle, threads=1)
+    runner.close()
+
+
+def test_of_four_bits_there_is_none(checkpoint: Path) -> None:
+    bundle = export(checkpoint, "--quantization", "int4")
+    with pytest.raises(
+        BundleError, match=r"has no gpu\.onnx.*int8 or unquantised"
+    ):
+        Runner(bundle, slots=2, threads=1, device=GPU_GRAPH)
 
 
 def test_an_added_token_starts_as_the_mean_of_the_others(checkpoint: Path) -> None:

@@ -23,7 +23,8 @@ from inference.engine import Delta, Engine, Finished
 from inference.errors import BundleError
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import PromptRenderer, Turn
-from inference.runner import Runner
+from inference.runner import CPU, Device, Runner
+from tests.inference.conftest import GPU_GRAPH
 from tests.training.tiny import tiny_checkpoint
 from training.export import ExportOptions, export_bundle
 from training.keras_scoring import CheckpointScorer
@@ -69,14 +70,22 @@ def test_a_bundle_ranks_as_keras_does(bundle: Bundle, expected: Any) -> None:
     np.testing.assert_allclose(found.likelihood, expected.likelihood, atol=1e-4)
 
 
-@pytest.mark.parametrize(("quantization", "tolerance"), [("none", 1e-4), ("int8", 0.2)])
+@pytest.mark.parametrize(
+    ("quantization", "device", "tolerance"),
+    [("none", CPU, 1e-4), ("int8", CPU, 0.2), ("none", GPU_GRAPH, 0.02), ("int8", GPU_GRAPH, 0.2)],
+)
 def test_the_served_graph_scores_as_keras_does(
-    checkpoint: Path, expected: Any, tmp_path: Path, quantization: str, tolerance: float
+    checkpoint: Path,
+    expected: Any,
+    tmp_path: Path,
+    quantization: str,
+    device: Device,
+    tolerance: float,
 ) -> None:
     options = ExportOptions(quantization=quantization, lower_case=True)
     bundle = export_bundle(checkpoint, tmp_path / "bundle", options)
     renderer = PromptRenderer.from_bundle(bundle)
-    runner = Runner(bundle, slots=len(REPLIES), threads=1)
+    runner = Runner(bundle, slots=len(REPLIES), threads=1, device=device)
     lengths = []
     for slot, text in enumerate(REPLIES):
         prompt = renderer.render(PERSONA, TURNS, reserve=20).ids

@@ -18,7 +18,8 @@ from inference.errors import EngineError
 class Command(ManualCommand):
     help = """Checks every file of a bundle, loads its model and lets it answer a greeting.
 
-Without a directory the live bundle (CHATBOT_BUNDLE) is checked. Needs what a server has installed.
+Without a directory the live bundle (CHATBOT_BUNDLE) is checked. It runs on what CHATBOT_DEVICE
+says: with "cuda" a GPU must say the same as the processor. Needs what a server has installed.
 
 examples:
   manage.py check_bundle
@@ -35,7 +36,7 @@ examples:
 
         path = options["bundle"] or settings.ENV.bundle
         try:
-            found = selftest(path, threads=usable_cores())
+            found = selftest(path, threads=usable_cores(), device=settings.ENV.device)
         except EngineError as error:
             raise CommandError(str(error)) from error
         bundle = found.bundle
@@ -46,6 +47,7 @@ examples:
                 "name": bundle.name,
                 "quantization": bundle.quantization,
                 "bytes": found.bytes,
+                "device": found.device,
                 "load_s": round(found.load_seconds, 3),
                 "reply": found.reply,
             }
@@ -55,4 +57,6 @@ examples:
             f"{bundle.path}: {bundle.name}, {bundle.quantization}, {found.bytes / 1e6:.1f} MB, "
             f"{len(bundle.files)} files whole"
         )
-        self.stdout.write(f"Loaded in {found.load_seconds:.2f} s. It says: {found.reply}")
+        self.stdout.write(
+            f"Loaded on the {found.device} in {found.load_seconds:.2f} s. It says: {found.reply}"
+        )
