@@ -11,25 +11,28 @@ leaves open they leave to the model. Who asks whether they talk with a machine i
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from inference.asking_back import question_behind
-from inference.facts import true_answer
-from inference.names import name_told
-from inference.prompt import PromptRenderer, Turn, straight, texts_of
+from inference.facts import asked_fact, asks_which, true_answer
+from inference.names import asks_for_own_name, name_told, own_name, with_capital
+from inference.others import is_about_others, name_of_other
+from inference.prompt import PromptRenderer, Turn, texts_of
+from inference.question import closing, question_in
+from inference.remembered import remembered, told_by_person
 from inference.repetition import RECENT_TURNS
-from inference.retrieval import line_asked_for, nearest_line, told_by_person, was_said
+from inference.retrieval import line_asked_for, nearest_line, was_said
+from inference.statements import ENDS
 from inference.tact import KINDS, out_of_place
 from inference.vocabulary import Vocabulary
-from inference.words import closing, turned
+from inference.words import turned
 
 if TYPE_CHECKING:
     from inference.meanings import Meanings
 
-# So many turns of the person's, and so much of each, are looked through for what they have told.
-REMEMBERED_TURNS, REMEMBERED_LENGTH = 20, 1000
 _WHAT_IT_IS = "I am a computer program that plays a character."
 _KIND = (
     r"(?:(?:real|actual|human|living) )?"
@@ -40,14 +43,29 @@ _ASKS_WHAT_IT_IS = re.compile(
     rf"(?:really |actually |just )?(?:an? )?{_KIND}(?: or (?:an? )?{_KIND})?\W*$",
     re.IGNORECASE,
 )
+# What the character does not go along with.
+_PROPOSES = re.compile(
+    r"\b(?:have|want|like) (?:\w+ )?sex\b|\bsex with\b|\bsleep with (?:me|you)\b|\bhorny\b"
+    r"|\bnudes?\b"
+    r"|\b(?:send|show) me (?:\w+ ){0,3}(?:pic|pics|picture|pictures|photo|photos)\b"
+    r"|\b(?:kiss|marry|undress for) me\b",
+    re.IGNORECASE,
+)
+_DECLINES = "No, let us talk about something else."
+_NAME_UNTOLD = "You have not told me your name."
 _PLEASURE = "Nice to meet you"
 _GREETING = re.compile(r"^(?:(?:hi|hello|hey|yo|oh|well|ok|okay)\b[, ]*)+", re.IGNORECASE)
-_YES, _NO = "yes", "no"
-# A small model may go on otherwise: "No, I have a dog."
-_NOT_SO = ", I do not"
-_ASKS_WHAT_ONE_IS = re.compile(r"\bare you\b", re.IGNORECASE)
-_AFFIRMING = frozenset([_YES, "yeah", "yep", "yup", "sure"])
-_DENYING = frozenset([_NO, "not", "nope", "nah", "never", "none", "'t", "n't"])
+# A small model may go on otherwise: "No, I have a dog." What is longer is not said again.
+_SAID_AGAIN = 5
+_CHOICE = re.compile(
+    r"^(?:\W*\w+){0,6}?\W*(?:are|do|did|is|would|which|what)\b.* or \w", re.IGNORECASE
+)
+_OPEN = re.compile(
+    r"^\W*(?:(?:and|so|but|ok|oh|well)\b\W*)*(?:what|where|when|who|which|how|why)\b", re.IGNORECASE
+)
+_YES, _NO = frozenset(["yes", "yeah", "yep", "yup"]), frozenset(["no", "nope", "nah"])
+_AFFIRMING, _DENYING = _YES | {"sure"}, _NO | {"not", "never", "none", "'t", "n't"}
+_SPEAKING_OF_SELF = frozenset(["i", "i'm", "my", "me", "we", "our"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,41 +83,57 @@ class Answers:
     """Answers in the tokens of one model."""
 
     def __init__(
-        self, renderer: PromptRenderer, vocabulary: Vocabulary, meanings: Meanings | None = None
+        self,
+        renderer: PromptRenderer,
+        vocabulary: Vocabulary,
+        meanings: Meanings | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         self._encode = renderer.encode
+        self._names = names or {}
         self._meanings = meanings
         self._denying = _tokens(vocabulary, _DENYING)
         self._affirming = _tokens(vocabulary, _AFFIRMING)
+        self._yes, self._no = _tokens(vocabulary, _YES), _tokens(vocabulary, _NO)
+        self._of_self = _tokens(vocabulary, _SPEAKING_OF_SELF)
         self._of_kind = {words: _tokens(vocabulary, words) for words in KINDS}
 
     def to(self, turns: Sequence[Turn], persona: Sequence[str], room: int) -> Answer | None:
         """The answer to the last turn; None where the persona does not have it, or it takes more
         than `room` tokens."""
-        message = closing(turns[-1].text) if turns else ""
-        said = texts_of("bot", turns)[-RECENT_TURNS:]
-        asked = question_behind(turns) or message
-        unsaid: Sequence[int] = ()
-        if _ASKS_WHAT_IT_IS.search(message):
-            text = _WHAT_IT_IS
-        elif answer := true_answer(asked, persona):
-            yes, line = answer
-            text = _yes_or_no(_YES if yes else _NO, "" if was_said(line, said) else line)
-            plain = not line and not _ASKS_WHAT_ONE_IS.search(asked)
-            if plain and not was_said(f"{text}{_NOT_SO}", said):
-                text += _NOT_SO
-            unsaid = self._denying if yes else self._affirming
-        else:
-            text = self._told(asked, persona, said, remembered(turns[:-1]))
-            text = f"{_greeting(message, texts_of('bot', turns))} {text}".strip()
+        turns = [replace(turn, text=with_capital(turn.text, self._names)) for turn in turns]
+        text, unsaid = self._answer(turns, persona) if turns else ("", ())
         begins = self._encode(text) if text else ()
-        if not 0 < len(begins) <= room:
+        if len(begins) > room or not (begins or unsaid):
             return None
         return Answer(begins, [token for token in unsaid if token not in begins])
 
-    def avoided(self, turns: Sequence[Turn]) -> Sequence[int]:
+    def _answer(self, turns: Sequence[Turn], persona: Sequence[str]) -> tuple[str, Sequence[int]]:
+        """The text that a reply begins with, and what its first sentence does without."""
+        message = closing(turns[-1].text)
+        asked = question_behind(turns) or question_in(turns[-1].text, own_name(persona))
+        said = texts_of("bot", turns)[-RECENT_TURNS:]
+        if _ASKS_WHAT_IT_IS.search(asked):
+            return _WHAT_IT_IS, ()
+        if _PROPOSES.search(message):
+            return _DECLINES, ()
+        if is_about_others(asked):
+            return name_of_other(asked, persona, said), self._of_self
+        if answer := true_answer(asked, persona):
+            return _yes_or_no(asked, *answer, said), self._denying if answer[0] else self._affirming
+        text = self._told(asked, persona, said, remembered(turns[:-1]))
+        greeting = _greeting(message, texts_of("bot", turns))
+        return f"{greeting} {text}".strip(), () if text else self._no_answer_to(asked)
+
+    def _no_answer_to(self, question: str) -> Sequence[int]:
+        """Yes to "what?", and either to "this or that?"."""
+        if _CHOICE.search(question):
+            return [*self._yes, *self._no]
+        return self._yes if _OPEN.search(question) else ()
+
+    def avoided(self, turns: Sequence[Turn], persona: Sequence[str]) -> Sequence[int]:
         """What no reply to the last turn should say."""
-        return [token for words in out_of_place(turns) for token in self._of_kind[words]]
+        return [token for words in out_of_place(turns, persona) for token in self._of_kind[words]]
 
     def _told(
         self, message: str, persona: Sequence[str], said: Sequence[str], heard: Sequence[str]
@@ -107,16 +141,12 @@ class Answers:
         """What the person has told, or the line of the persona; empty where neither answers."""
         if told := told_by_person(message, heard):
             return _to_person(told)
-        line = line_asked_for(message, persona, said, heard[-RECENT_TURNS:])
+        if asks_for_own_name(message):
+            return _NAME_UNTOLD
+        line = line_asked_for(message, persona, said)
         if line is None and self._meanings:
             line = nearest_line(message, persona, said, self._meanings.nearness)
         return line or ""
-
-
-def remembered(turns: Sequence[Turn]) -> list[str]:
-    """What the person has said, as far back as it is looked through, with plain quotes."""
-    heard = texts_of("person", turns)[-REMEMBERED_TURNS:]
-    return [straight(text[-REMEMBERED_LENGTH:]) for text in heard]
 
 
 def _greeting(message: str, said: Sequence[str]) -> str:
@@ -134,12 +164,26 @@ def _to_person(told: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _yes_or_no(word: str, line: str) -> str:
-    """The word, and the line that it follows from: "Yes, I have two dogs." """
-    said = word.capitalize()
-    if not line:
-        return said
-    return f"{said}, {line}" if line.startswith(("I ", "I'")) else f"{said}. {line}"
+def _yes_or_no(asked: str, yes: bool, line: str, said: Sequence[str]) -> str:
+    """The word, and the line that it follows from: "Yes, I have two dogs." Where there is no line,
+    what is denied."""
+    if asks_which(asked):
+        return line if yes else f"None. {line}".strip()
+    word = "Yes" if yes else "No"
+    if line and not was_said(line, said):
+        return f"{word}, {line}" if line.startswith(("I ", "I'")) else f"{word}. {line}"
+    in_full = "" if line else f"{word}, {_in_full(asked_fact(asked) or '', yes)}"
+    return in_full if in_full and not was_said(in_full, said) else word
+
+
+def _in_full(fact: str, holds: bool) -> str:
+    """ "I do not have any pets" of "have any pets"; "I am single" of "am single"."""
+    verb, *rest = takewhile(lambda word: word not in ENDS, fact.removeprefix("do ").split())
+    if verb == "am":
+        says = ["I am" if holds else "I am not"]
+    else:
+        says = ["I", verb] if holds else ["I do not", verb]
+    return " ".join([*says, *rest] if len(rest) <= _SAID_AGAIN else says[:1])
 
 
 def _tokens(vocabulary: Vocabulary, words: frozenset[str]) -> Sequence[int]:

@@ -8,18 +8,26 @@ from collections.abc import Sequence
 from inference.kinds import AGE, HOBBY, HOME, JOB, NAME, ORIGIN, Kind
 from inference.names import name_told
 from inference.prompt import Turn, straight, texts_of
-from inference.words import closing
+from inference.question import closing, own_clauses
 
 _ASKS_BACK = re.compile(
-    r"(?:^|[\s,.!?;-])(?:(?:and|what about|how about) (?:you|u|yours|yourself)|yours|wbu|hbu"
-    r"|(?:^|(?<=[,.!?;-]) *)(?:you|u))\s*[?!.]*\s*$",
+    r"(?:^|[\s,.!?;-])(?:(?:and|what about|how about) (?:you|yours|yourself)|yours|wbu|hbu"
+    r"|(?:^|(?<=[,.!?;-]) *)you)\s*[?!.]*\s*$",
     re.IGNORECASE,
 )
 _QUESTION = re.compile(r"[^.!?]+\?\W*$")
-_SENTENCE = re.compile(r"[^.!?,;]+")
-_LEAD = re.compile(r"^\W*(?:(?:well|oh|and|so|yes|yeah|no|hi|hello|hey)\b[, ]*)*", re.IGNORECASE)
 # What somebody can tell of themself in passing, and what is mostly the answer to a question.
-_PLAIN, _ANSWERS = (AGE, ORIGIN, HOME), (HOBBY, JOB)
+_PLAIN, _ANSWERS = (AGE, HOME, ORIGIN), (HOBBY, JOB)
+# What else they say of themself, and the question that it answers.
+_HANDED_BACK = (
+    (
+        re.compile(r"i(?: have|'ve got| own) (?:an?|two|three|four|five|no|some|many|\d+) (.+)"),
+        "do you have any {}?",
+    ),
+    (re.compile(r"i (?:really )?(?:love|like|enjoy|hate) (?!you\b)(.+)"), "do you like {}?"),
+    (re.compile(r"i (?:can )?(play|speak|drive|smoke|eat|drink) (.+)"), "do you {} {}?"),
+    (re.compile(r"i(?: am|'m) (an? .+|married|single)"), "are you {}?"),
+)
 
 
 def question_behind(turns: Sequence[Turn]) -> str | None:
@@ -36,6 +44,7 @@ def question_behind(turns: Sequence[Turn]) -> str | None:
         _answered_by(told, _PLAIN)
         or (asked.group().strip() if asked else None)
         or _answered_by(told, _ANSWERS)
+        or _said_by(told)
         or (_answered_by(closing(person[0]), (*_PLAIN, *_ANSWERS)) if person else None)
     )
 
@@ -44,5 +53,14 @@ def _answered_by(text: str, kinds: Sequence[Kind]) -> str | None:
     """The question of one of these kinds, or of the name, that somebody has answered unasked."""
     if name_told(text):
         return NAME.question
-    told = [_LEAD.sub("", sentence) for sentence in _SENTENCE.findall(text)]
-    return next((kind.question for kind in kinds if kind.line_of(told)), None)
+    clauses = own_clauses(text)
+    return next((kind.question for kind in kinds if kind.told_in(clauses)), None)
+
+
+def _said_by(text: str) -> str | None:
+    """What somebody says of themself, as a question: "I have two cats" asks for cats."""
+    for clause in reversed(own_clauses(text)):
+        for pattern, question in _HANDED_BACK:
+            if found := pattern.match(clause.lower().strip()):
+                return question.format(*found.groups())
+    return None

@@ -18,6 +18,9 @@ from inference.vocabulary import Part, Vocabulary
 
 Context = tuple[int, ...]
 
+# A full stop after one of these ends no sentence.
+_ABBREVIATIONS = frozenset(["mr", "mrs", "ms", "dr", "st"])
+
 
 class Copies(NamedTuple):
     """With a probability of `share` one of these is the next token, each alike. `if_inner`: only if
@@ -38,7 +41,7 @@ class Copying:
     which one is content, goes on as the line does, with a probability of `share`. A word that the
     reply has begun goes on as the persona or the person has it, and a quarter as often otherwise.
     What the character itself has said does not count: it may have been misspelt. `begins` is what
-    the reply had better begin with, for as long as it does: a twentieth as often not.
+    the reply had better begin with: a twentieth as often not, and what is begun is said to its end.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Copying:
         begins: Sequence[int] = (),
     ) -> None:
         self._ends, self._parts, self._joints = vocabulary.ends, vocabulary.parts, vocabulary.joints
+        self._pieces = vocabulary.pieces
         self._share = share
         # Half a word is none, and half an answer an untrue one.
         self._surely, self._certainly = 1 - (1 - share) / 4, 1 - (1 - share) / 20
@@ -75,7 +79,7 @@ class Copying:
         goes_along = bool(self._begins) and self._begins[0] == token
         self._begins = self._begins[1:] if goes_along else ()
         if self._begins:
-            return self.first
+            return Copies(self._begins[:1], 1.0)
         words = self._of_words.get(self._word)
         if tokens := self._of_lines.get(self._clause):
             return Copies(tokens, self._surely if words else self._share)
@@ -103,9 +107,17 @@ class Copying:
     def _advance(self, token: int) -> None:
         """`_word` becomes the tokens of the word that ends with this one, `_clause` those of the
         sentence so far; empty where there are none."""
+        is_end = bool(self._ends[token]) and not self._abbreviates(token)
         part = self._parts[token]
         if part != Part.MORE:
             self._word = (token,) if part else ()
         elif self._word:
             self._word += (token,)
-        self._clause = () if self._ends[token] else (*self._clause, token)
+        self._clause = () if is_end else (*self._clause, token)
+
+    def _abbreviates(self, token: int) -> bool:
+        """Whether it is the full stop of the word before it."""
+        if self._pieces[token] != ".":
+            return False
+        word = "".join(piece for part in self._word if isinstance(piece := self._pieces[part], str))
+        return word.strip().lower() in _ABBREVIATIONS

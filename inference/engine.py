@@ -15,7 +15,7 @@ from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from inference.answering import NO_ANSWER, Answer, remembered
+from inference.answering import NO_ANSWER, Answer
 from inference.bundle import Bundle
 from inference.casing import CaseRestorer, names_in
 from inference.contest import Contest
@@ -26,6 +26,7 @@ from inference.events import Delta, EngineStats, Event, Finished, Queued, Totals
 from inference.model import Model, RunnerFactory, load_model
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import Prompt, Turn
+from inference.remembered import remembered
 from inference.repetition import Echo
 from inference.request import Request
 from inference.rerank import Judge
@@ -166,7 +167,8 @@ def _answer(
     if not params.copying:
         return NO_ANSWER, ()
     answer = model.answers.to(turns, persona, params.max_tokens) or NO_ANSWER
-    return answer, [token for token in model.answers.avoided(turns) if token not in answer.begins]
+    avoided = model.answers.avoided(turns, persona)
+    return answer, [token for token in avoided if token not in answer.begins]
 
 
 def _copying(

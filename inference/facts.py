@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+from inference.kinds import IS_TRADE, JOB, RELATIVES
+from inference.question import closing
 from inference.statements import (
     ENDS,
     Fact,
@@ -21,22 +23,25 @@ from inference.statements import (
     spelled_out,
     stated,
 )
-from inference.words import closing
 
 # Whoever has one says so in a persona: what no line touches upon is not so.
 _TOLD_KINDS = frozenset({"pet", "child", "sibling", "instrument", "partner"})
 _TOLD_BY = frozenset({"have", "play"})
 # Kinds of their own: a parrot is a bird.
 _WIDE = frozenset({"bird", "fish", "keyboard"})
+_BEGINS = r"(?:^|[.!?,;] *|\b(?:so|and|but|well|oh|hi|hey|hello) +)"
+# So much of a trade has what is done in it: "sing" of a singer.
+_STEM = 4
 _QUESTION = re.compile(
-    r"(?:^|[.!?,;] *|\b(?:so|and|but|well|oh|hi|hey|hello) +)"
-    r"(?:(?P<be>do|are) you (?P<rest>[^.!?]+?)|(?:have you got |got )?any (?P<any>[^.!?]+?))\W*$"
+    rf"{_BEGINS}(?:(?P<be>do|are) you (?P<rest>[^.!?]+?)"
+    r"|(?:have you (?:got )?|you (?:have |got )+|got )?any (?P<any>[^.!?]+?)"
+    r"|have you got (?P<got>[^.!?]+?)|you (?:have|got) (?P<have>[^.!?]+?)(?= *\?))\W*$"
+)
+_WHICH = re.compile(
+    rf"{_BEGINS}(?:what|which|how many)(?: (?:kinds?|sorts?|types?) of)? (?P<what>[^.!?]+?)"
+    r" (?:do you (?:have|own|keep)|have you got)\W*$"
 )
 _ANSWER = re.compile(r"^\W*(?:well |oh |um )?(?P<word>yes|yeah|yep|yup|no|nope|nah)\b")
-_RELATIVES = (
-    r"(?:grand)?(?:mother|father|parent|son|daughter|child)s?|mom|mum|dad|grandma|grandpa|wife|husband"
-    r"|brothers?|sisters?|twins?|uncles?|aunts?|cousins?|nephews?|nieces?|kids|children|family"
-)
 # What follows from a sentence beside what it says.
 _IMPLIED = (
     (
@@ -47,9 +52,16 @@ _IMPLIED = (
     (r"\bi am (?:single|divorced|a widow|a widower|widowed)\b", "not am married"),
     (r"\bi am married\b", "not am single"),
     (r"\b(?:got|i) married\b", "am married", "have family"),
-    (r"\bi am an? (?:\w+ )?(?:mother|father|mom|dad|parent)\b", "have children"),
+    (r"\bi (?:am|became) an? (?:\w+ )?(?:mother|father|mom|dad|parent)\b", "have children"),
+    (r"\bi am an? (?:\w+ )?grand(?:mother|father|ma|pa)\b", "have grandchildren"),
+    (r"\b(?:the twins|twins at home|parents? of)\b", "have children"),
+    (r"\bmy in-laws\b", "am married"),
+    (
+        r"\bi am (?:the )?(?:\w+ )?(?:one )?of (?:three|four|five|six|seven|eight|nine|ten)\b",
+        "have siblings",
+    ),
     (r"\ban only child\b", "not have siblings"),
-    (rf"\b(?:my|i have)(?: (?!no\b|never\b)\w+){{0,2}}? (?:{_RELATIVES})\b", "have family"),
+    (rf"\b(?:my|i have)(?: (?!no\b|never\b)\w+){{0,2}}? (?:{RELATIVES})\b", "have family"),
     (r"\bi am allergic\b", "have allergies"),
     (r"\bi am (?:a )?(?:vegan|vegetarian)\b", "not eat meat"),
     (r"\bi (?:am )?study(?:ing)?\b|\bi am a student\b", "am student"),
@@ -71,7 +83,7 @@ def facts_answered(question: str, reply: str) -> set[Fact]:
     """The facts of a reply, its yes or no to a question included."""
     facts = facts_in([reply])
     answered = _ANSWER.search(reply.lower())
-    if answered and (asked := _asked(question)):
+    if answered and (asked := asked_fact(question)):
         facts |= set(stated(f"not {asked}" if answered["word"].startswith("n") else asked))
     return facts
 
@@ -79,7 +91,7 @@ def facts_answered(question: str, reply: str) -> set[Fact]:
 def true_answer(question: str, persona: Sequence[str]) -> tuple[bool, str] | None:
     """Whether yes or no is the answer to a message, and the line that says so, if any; None where
     the message asks for neither, or the lines leave it open."""
-    asked = _asked(question) if persona else None
+    asked = asked_fact(question) if persona else None
     if asked is None:
         return None
     # Who asks for a big dog does not ask for exactly one.
@@ -88,14 +100,33 @@ def true_answer(question: str, persona: Sequence[str]) -> tuple[bool, str] | Non
         for line in persona:
             if any(says_so(fact, other) for fact in _known(line) for other in would_be):
                 return yes, line
-    untold = _TOLD_KINDS - kinds(singular_words(persona))
+    untold = _TOLD_KINDS - kinds(singular_words(persona)) - _implied_kinds(persona)
     if any(
         kinds(other.words) <= untold and (other.key in _TOLD_BY or "married" in other.words)
         for other in would_be
     ):
         return False, ""
-    others = (_has_another(fact, persona) for fact in would_be)
+    if "partner" in untold and any(other.words == {"single"} for other in would_be):
+        return True, ""
+    others = (_has_another(fact, persona) or _other_trade(fact, persona) for fact in would_be)
     return next(((False, line) for line in others if line), None)
+
+
+def _implied_kinds(persona: Sequence[str]) -> set[str]:
+    """What somebody has by what follows from their lines, beside what they name."""
+    known = (fact for line in persona for fact in _known(line) if fact.holds)
+    return {kind for fact in known for kind in kinds(fact.words)}
+
+
+def _other_trade(asked: Fact, persona: Sequence[str]) -> str | None:
+    """The line of somebody who works as something else than is asked for, and does not do that
+    either: a baker is no singer, unless they sing."""
+    [*trade] = asked.words if asked.key == "am" and asked.holds else ()
+    if len(trade) != 1 or not IS_TRADE.fullmatch(trade[0]):
+        return None
+    if any(word.startswith(trade[0][:_STEM]) for word in singular_words(persona)):
+        return None
+    return JOB.line_of(persona)
 
 
 def _has_another(asked: Fact, persona: Sequence[str]) -> str | None:
@@ -112,13 +143,24 @@ def _has_another(asked: Fact, persona: Sequence[str]) -> str | None:
     return None
 
 
-def _asked(question: str) -> str | None:
-    """What yes would state: "have any pets", "am a nurse"."""
-    found = _QUESTION.search(spelled_out(closing(question)))
+def asks_which(question: str) -> bool:
+    """Whether a question is for what somebody has, or how many, rather than whether."""
+    return _WHICH.search(spelled_out(closing(question))) is not None
+
+
+def asked_fact(question: str) -> str | None:
+    """What yes would state: "have any pets", "am a nurse"; of "what pets do you have?" that there
+    are some."""
+    text = spelled_out(closing(question))
+    if found := _WHICH.search(text):
+        return f"have {found['what']}"
+    found = _QUESTION.search(text)
     if found is None:
         return None
     if found["any"]:
-        return f"have {found['any']}"
+        return f"have any {found['any']}"
+    if owned := found["got"] or found["have"]:
+        return f"have {owned}"
     # Afraid of what, good at what: only the whole of it could be answered.
     if found["be"] == "are" and ENDS.intersection(found["rest"].split()):
         return None

@@ -77,14 +77,20 @@ def load_model(config: EngineConfig, runner_factory: RunnerFactory | None) -> Mo
     runner = (runner_factory or partial(_onnx_runner, device=config.device))(
         bundle, slots=config.max_batch, threads=config.threads or usable_cores()
     )
-    answers = Answers(renderer, vocabulary, Meanings.of(bundle, renderer.encode))
+    lexicon = Lexicon.of(bundle, vocabulary)
+    answers = Answers(
+        renderer,
+        vocabulary,
+        Meanings.of(bundle, renderer.encode),
+        lexicon.names if lexicon else None,
+    )
     return Model(
         bundle=bundle,
         renderer=renderer,
         sampling=sampling,
         vocabulary=vocabulary,
         answers=answers,
-        lexicon=Lexicon.of(bundle, vocabulary),
+        lexicon=lexicon,
         runner=runner,
         load_seconds=monotonic() - began,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
 # What stands with a capital after "I'm" and is no name.
 _NO_NAME_WORDS = """
@@ -17,7 +18,7 @@ _NO_NAME = (
     rf"(?!(?:{'|'.join(_NO_NAME_WORDS.split())})\b)"
     rf"(?!\w+(?:ish|ese|ican|ing)\b)(?!(?!(?:{_NAMES_IN_IAN})\b)\w+ian\b)"
 )
-_ENDS = r"(?=\W*$|\s*[.,!?;:)]|\s+(?:from|and|but|whats?|who|how|nice|i)\b)"
+_ENDS = r"(?=\W*$|\s*[.,!?;:)]|\s+(?:from|and|but|by|whats?|who|how|nice|i)\b)"
 _AFTER_I_AM = re.compile(
     r"\b(?:[Ii]'?m|[Ii] am|[Cc]all me)(?: called)? "
     rf"{_NO_NAME}(?P<name>[^\W\d_a-z][\w'-]*[^\W\d_A-Z]){_ENDS}"
@@ -30,6 +31,30 @@ _AFTER_NAME = re.compile(
 )
 
 
+_ASKS_FOR_IT = re.compile(
+    r"\b(?:what(?:'s| is| was)|(?:know|remember|recall|guess|forg[eo]t|tell me|say)(?: what)?)"
+    r" my name\b"
+    r"|\bwho am i\b|\bwhat am i called\b",
+    re.IGNORECASE,
+)
+
+_UNMARKED = re.compile(
+    r"\b(?P<before>i'?m|i am|call me|my name(?: is|'s)|this is) (?P<word>[a-z][a-z'-]+)\b",
+    re.IGNORECASE,
+)
+
+
+def with_capital(text: str, names: Mapping[str, str]) -> str:
+    """A text whose writer spares capitals, with that of the name that they tell: "hi im anna".
+    `names` are words that are written with a capital, by their lower case."""
+
+    def write(found: re.Match[str]) -> str:
+        word = found["word"]
+        return f"{found['before']} {names.get(word, word)}"
+
+    return _UNMARKED.sub(write, text)
+
+
 def name_told(text: str) -> str | None:
     """What somebody says in it that they are called; None where they do not say.
 
@@ -38,3 +63,13 @@ def name_told(text: str) -> str | None:
     """
     found = _AFTER_I_AM.search(text) or _AFTER_NAME.search(text)
     return found["name"] if found else None
+
+
+def own_name(persona: Iterable[str]) -> str | None:
+    """What the character is called, where a line says so."""
+    return next((name for line in persona if (name := name_told(line))), None)
+
+
+def asks_for_own_name(question: str) -> bool:
+    """Whether somebody asks what they themself are called."""
+    return _ASKS_FOR_IT.search(question) is not None

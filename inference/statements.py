@@ -14,11 +14,13 @@ from inference.prompt import straight
 
 _KINDS = {
     "pet": """
-        dog cat bird parrot budgie canary fish goldfish hamster gerbil rabbit ferret
-        hedgehog turtle tortoise snake lizard iguana gecko horse pony donkey goat pig hen
+        dog cat bird parrot budgie canary parakeet cockatoo cockatiel owl crow raven pigeon fish
+        goldfish hamster gerbil rat mouse chinchilla rabbit bunny ferret hedgehog turtle tortoise
+        snake lizard iguana gecko frog toad newt axolotl snail spider tarantula crab shrimp horse
+        pony donkey mule goat sheep lamb cow pig piglet llama alpaca hen chicken rooster goose duck
     """,
-    "child": "son daughter baby boy girl toddler grandchild stepchild",
-    "sibling": "brother sister twin",
+    "child": "son daughter baby newborn boy girl toddler grandchild stepchild",
+    "sibling": "brother sister twin stepbrother stepsister",
     "instrument": """
         guitar piano violin viola cello drum flute trumpet trombone tuba saxophone clarinet oboe
         bass harp banjo ukulele fiddle accordion harmonica bagpipe keyboard organ
@@ -27,7 +29,11 @@ _KINDS = {
     "partner": "wife husband girlfriend boyfriend spouse fiance fiancee",
 }
 # A baby may be a son, and a twin a sister.
-_VAGUE = frozenset({"baby", "boy", "girl", "toddler", "grandchild", "stepchild", "twin", "spouse"})
+_VAGUE_WORDS = "baby newborn boy girl toddler grandchild stepchild twin spouse"
+_VAGUE = frozenset(_VAGUE_WORDS.split())
+# What tells of one without naming it.
+_HINTS = {"married": "partner", "nephew": "sibling", "niece": "sibling"}
+_SIZES = frozenset(["big", "little", "small", "old", "older", "young", "younger"])
 _KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 _SAME = {
     "kid": "child",
@@ -35,6 +41,24 @@ _SAME = {
     "grandchildren": "grandchild",
     "grandkid": "grandchild",
     "stepchildren": "stepchild",
+    "grandson": "grandchild",
+    "granddaughter": "grandchild",
+    "stepson": "stepchild",
+    "stepdaughter": "stepchild",
+    "mice": "mouse",
+    "geese": "goose",
+    "hound": "dog",
+    "sheepdog": "dog",
+    "greyhound": "dog",
+    "poodle": "dog",
+    "terrier": "dog",
+    "beagle": "dog",
+    "bulldog": "dog",
+    "dachshund": "dog",
+    "labrador": "dog",
+    "spaniel": "dog",
+    "chihuahua": "dog",
+    "retriever": "dog",
     "animal": "pet",
     "puppy": "dog",
     "puppies": "dog",
@@ -91,6 +115,11 @@ _NOT_MINE = re.compile(r"\S+'s\b|(?:late|ex|former|first|dream|imaginary)\b")
 _DONE = re.compile(
     r"(?!red\b|wicked\b)\w+ed\b|(?:been|met|seen|lost|had|won|written|read|broken|eaten|driven"
     r"|flown|ridden|sold|built|made|found|forgotten|taught|thrown|fallen|never)\b"
+)
+# "I buried my dog", "I want my husband to call".
+_GONE = re.compile(
+    r"(?:miss|lost|buried|sold|had|gave|left|lent|outlived|divorced|ran|hope|want|wish|think|talk"
+    r"|dream|look|never|do not|did|would|could|used)\b"
 )
 
 
@@ -155,8 +184,11 @@ def _facts(clause: str) -> Iterator[Fact]:
             if words:
                 yield Fact(found["key"].replace("favour", "favor"), words, is_attribute=True)
             return
-    if found := _STATEMENT.search(clause):
-        yield from stated(found["rest"])
+    found = _STATEMENT.search(clause)
+    if found and (says := list(stated(found["rest"]))):
+        yield from says
+    elif found and _GONE.match(found["rest"]):
+        return
     elif (found := _POSSESSION.search(clause)) and not _NOT_MINE.match(found["rest"]):
         words, count = _object(found["rest"].split()[:2])
         if owned := words.intersection([*_KIND_OF, *_KINDS]):
@@ -215,12 +247,13 @@ def _kind(word: str) -> str:
 
 def species(words: Iterable[str]) -> tuple[str, str] | None:
     """The one word of them that says which of a kind, and the kind: "dog", "pet". None where
-    there is more to it, as to a dog's bowl, or where it leaves open which, as "baby" does."""
-    named = {word for word in words if word not in _KINDS}
+    there is more to it than a size, as to a dog's bowl, or where it leaves open which, as "baby"
+    does."""
+    named = {word for word in words if word not in _KINDS and word not in _SIZES}
     word = next(iter(named)) if len(named) == 1 else ""
     return (word, _kind(word)) if word in _KIND_OF and word not in _VAGUE else None
 
 
 def kinds(words: Iterable[str]) -> set[str]:
     """What each is a kind of: a dog of pet, being married of partner; or itself."""
-    return {"partner" if word == "married" else _kind(word) for word in words}
+    return {_HINTS.get(word, _kind(word)) for word in words}

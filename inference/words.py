@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import re
 
-from inference.prompt import straight
 from inference.vocabulary import FUNCTION_WORDS
-
-# A question is at the end of a message, and no longer.
-QUESTION_CHARACTERS = 200
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _ENDINGS = ("ing", "ed", "es", "'s", "s")
@@ -28,11 +24,6 @@ _TURNED = {
 }
 # Not in "the US", nor "US" for the country.
 _FIRST_PERSON = re.compile(rf"(?<!\bthe )\b(?!US\b)(?i:{'|'.join(_TURNED)})\b")
-
-
-def closing(message: str) -> str:
-    """The end of a message, where its question is, with plain quotes."""
-    return straight(message[-QUESTION_CHARACTERS:])
 
 
 def turned(text: str) -> str:

@@ -17,6 +17,7 @@ import pytest
 from conversations.catalogue import Bank, Character, characters, load_bank
 from conversations.catalogue.bank import CATEGORIES
 from conversations.catalogue.names import load_palette
+from inference.facts import true_answer
 from tests.conversations.contradictions import CONTRADICTIONS
 
 PACKAGE = Path(__file__).parents[2] / "conversations" / "catalogue"
@@ -54,6 +55,26 @@ def test_nearly_everybody_has_an_age_that_fits_and_a_city(catalogue: list[Charac
             assert sum(tag.startswith(f"{key}:") for tag in character.tags) <= 1
         if any("snow once" in line for line in character.lines):
             assert not any(line.startswith("I am from") for line in character.lines)
+
+
+@pytest.mark.parametrize(
+    ("key", "question"),
+    [
+        ("pet", "do you have any pets?"),
+        ("kids", "do you have kids?"),
+        ("siblings", "do you have any siblings?"),
+        ("partner:wife", "are you married?"),
+        ("partner:husband", "are you married?"),
+    ],
+)
+def test_nobody_denies_whom_their_line_is_about(bank: Bank, key: str, question: str) -> None:
+    about = [t for t in bank.traits if any(f"{tag}:".startswith(f"{key}:") for tag in t.tags)]
+    about = [t for t in about if not t.tags & {f"{key}:none", "pet:wild-crow"}]
+    answers = {trait.text: true_answer(question, [trait.text]) for trait in about}
+    denied = [text for text, answer in answers.items() if answer and not answer[0]]
+    assert not denied
+    affirmed = [text for text, answer in answers.items() if answer]
+    assert len(affirmed) > 0.7 * len(about)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from inference.engine import Delta, Engine
 from inference.facts import true_answer
 from inference.params import SamplingParams
 from inference.prompt import PromptRenderer, Speaker, Turn
-from inference.retrieval import line_asked_for, told_by_person
+from inference.remembered import told_by_person
+from inference.retrieval import line_asked_for
 from inference.vocabulary import Vocabulary
 
 PERSONA = [
@@ -154,12 +155,10 @@ def test_what_is_done_for_a_living_is_the_job() -> None:
 def test_what_was_just_told_is_not_told_again_but_who_one_is() -> None:
     said = ["I collect old maps. And you?", "I am a glassblower."]
     assert line_asked_for("what do you collect?", PERSONA, said) is None
-    assert line_asked_for("what do you do?", PERSONA, said) == "I am a glassblower."
-    assert line_asked_for("what do you do?", PERSONA, said, ["what is your job?"]) is None
     assert line_asked_for("what else?", PERSONA[5:], said) == "My truck is red."
     # Whoever asks for the job once more is not told another line as if it were one.
     others = ["I am a glassblower.", "I walk backwards on Sundays."]
-    assert line_asked_for("what do you do?", others, said, ["what is your job?"]) is None
+    assert line_asked_for("what do you do?", others, said) == "I am a glassblower."
 
 
 @pytest.mark.parametrize(
@@ -186,7 +185,7 @@ def test_what_people_would_tell_and_do_not_is_not_so(question: str, answer: bool
     [
         ("What is my cat called?", "I have a cat called Miro"),
         ("do you know what my name is?", "My name is Tom"),
-        ("where do I live?", "now I live in Rome"),
+        ("where do I live?", "I live in Rome"),
         ("what is my dog called?", None),
         ("what is your cat called?", None),
         ("my name is Tom", None),
@@ -214,7 +213,9 @@ def beginning(
 ) -> str | None:
     """What a reply to the last turn begins with, in lower case."""
     answer = Answers(renderer, Vocabulary.of(renderer.tokenizer)).to(turns, persona, 40)
-    return renderer.tokenizer.decode(list(answer.begins)).strip() if answer else None
+    if answer is None or not answer.begins:
+        return None
+    return renderer.tokenizer.decode(list(answer.begins)).strip()
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ def beginning(
         ("I'm Tired", None),
         ("my name is not important", None),
         ("My name is hard to spell", None),
-        ("guess what my name is lol", None),
+        ("guess what my name is lol", "you have not told me your name."),
         ("I'm Ukrainian", None),
         ("I'm Tom's brother", None),
         ("I\u2019m \u0141ukasz.", "nice to meet you, \u0142ukasz!"),
@@ -245,18 +246,46 @@ def test_whoever_says_their_name_is_greeted_by_it(
 @pytest.mark.parametrize(
     ("message", "begins"),
     [
-        ("Do you play the violin?", "no, i do not"),
-        ("Any siblings?", "no, i do not"),
-        ("Are you married?", "no"),
+        ("Do you play the violin?", "no, i do not play the violin"),
+        ("Any siblings?", "no, i do not have any siblings"),
+        ("Are you married?", "no, i am not married"),
+        ("are you single?", "yes, i am single"),
+        ("Do you have a dog that you take to the beach?", "no, i do not have a dog"),
     ],
 )
-def test_a_no_without_a_line_is_followed_by_what_is_denied(
+def test_without_a_line_it_is_said_in_full_once(
     renderer: PromptRenderer, message: str, begins: str
 ) -> None:
     persona = ["I am a glassblower."]
     assert beginning(renderer, [Turn("person", message)], persona) == begins
-    again = [Turn("bot", "No, I do not."), Turn("person", message)]
-    assert beginning(renderer, again, persona) == "no"
+    again = [Turn("bot", f"{begins.capitalize()}."), Turn("person", message)]
+    assert beginning(renderer, again, persona) == begins.partition(",")[0]
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [
+        ("hi im anna", "anna"),
+        ("i'm tom, you?", "tom"),
+        ("i am anna from chicago", "anna"),
+        ("im german", None),
+        ("im tired", None),
+        ("i am anna's sister", None),
+    ],
+)
+async def test_a_name_may_be_told_without_a_capital(
+    engine: Engine, message: str, name: str | None
+) -> None:
+    params = SamplingParams(max_tokens=24, temperature=0, copying=0.8)
+
+    async def reply(*texts: str) -> str:
+        events = engine.generate(["I bake."], chat(*texts), params)
+        return "".join([e.text async for e in events if isinstance(e, Delta)])
+
+    assert (await reply(message)).startswith("Nice to meet you, ") is bool(name)
+    told = await reply(message, "I see.", "what is my name?")
+    expected = f"You are {name.capitalize()}" if name else "You have not told me your name."
+    assert told.startswith(expected)
 
 
 def test_nobody_is_greeted_twice_in_the_same_words(renderer: PromptRenderer) -> None:
@@ -301,7 +330,7 @@ def test_a_question_that_is_handed_back_is_answered(
         ("Hi, I'm Tom from Chicago. It is late.", "You are Tom from Chicago."),
         ("im Bob", "You are Bob."),
         ("Hey, my name is Al!", "Your name is Al."),
-        ("I'm Spanish and I am Happy.", None),
+        ("I'm Spanish and I am Happy.", "You have not told me your name."),
         ("I\u2019m Zoe", "You are Zoe."),
     ],
 )
@@ -342,6 +371,199 @@ def test_a_job_is_no_hobby_and_neither_is_a_story() -> None:
     persona = ["I bake bread in a small shop.", "I turned forty last week.", "I grow roses."]
     assert line_asked_for("what do you do for fun?", persona) == "I grow roses."
     assert line_asked_for("what do you do for fun?", persona[:2]) is None
+
+
+FAMILY = [
+    "My name is Dzifa.",
+    "My snake, Susan, likes to sit in my hat.",
+    "I have four brothers and have never won the front seat.",
+    "I test video games.",
+    "I am forty-one.",
+    "I live in Naples.",
+    "I have a son named Theo.",
+]
+
+
+def chat(*texts: str) -> list[Turn]:
+    """Turns of a chat that the person begins."""
+    sides: tuple[Speaker, Speaker] = ("person", "bot")
+    return [Turn(sides[place % 2], text) for place, text in enumerate(texts)]
+
+
+@pytest.mark.parametrize(
+    ("message", "begins"),
+    [
+        ("whats ur name", "my name is dzifa."),
+        ("how old r u", "i am forty-one."),
+        ("do u have pets", "yes. my snake, susan, likes to sit in my hat."),
+        ("WHERE R U FROM???", "i live in naples."),
+        ("what do you do, Dzifa?", "i test video games."),
+        ("what do you do exactly lol", "i test video games."),
+        ("What do you do? I'm a teacher", "i test video games."),
+        ("do you have a job?", "i test video games."),
+        ("where do you work?", "i test video games."),
+        ("can i ask your name?", "my name is dzifa."),
+        ("you have kids?", "yes, i have a son named theo."),
+        ("have you got kids", "yes, i have a son named theo."),
+        ("what kind of pet do you have?", "my snake, susan, likes to sit in my hat."),
+        (
+            "how many brothers do you have?",
+            "i have four brothers and have never won the front seat.",
+        ),
+        ("how many dogs do you have?", "none. my snake, susan, likes to sit in my hat."),
+        ("tell me about your family", "i have four brothers and have never won the front seat."),
+        ("you have nice kids.", None),
+        ("that would be my dream", None),
+    ],
+)
+def test_a_question_may_be_put_in_many_ways(
+    renderer: PromptRenderer, message: str, begins: str | None
+) -> None:
+    assert beginning(renderer, chat(message), FAMILY) == begins
+
+
+@pytest.mark.parametrize(
+    ("told", "question", "begins"),
+    [
+        (FAMILY[1], "what's its name?", "its name is susan."),
+        (FAMILY[6], "what is he called?", "his name is theo."),
+        (FAMILY[2], "what are their names?", None),
+        (FAMILY[2], "where do they live?", None),
+        (FAMILY[6], "how old is he?", None),
+        (FAMILY[6], "how old are you?", "i am forty-one."),
+    ],
+)
+def test_a_question_about_somebody_else_is_not_about_the_character(
+    renderer: PromptRenderer, told: str, question: str, begins: str | None
+) -> None:
+    assert beginning(renderer, chat("hi", told, question), FAMILY) == begins
+
+
+async def test_nobody_speaks_of_themself_when_asked_about_others(engine: Engine) -> None:
+    for seed in range(8):
+        params = SamplingParams(max_tokens=24, seed=seed, copying=0.8)
+        turns = chat("do you have kids?", FAMILY[6], "how old is he?")
+        events = engine.generate(FAMILY, turns, params)
+        reply = "".join([e.text async for e in events if isinstance(e, Delta)])
+        first = reply.replace("!", ".").replace(",", " ").partition(".")[0]
+        assert not {"I", "I'm", "my", "My"} & set(first.split()), reply
+
+
+@pytest.mark.parametrize(
+    ("question", "begins"),
+    [
+        ("how old are you again?", "i am forty-one."),
+        ("how old are you?", "i am forty-one."),
+        (
+            "how many brothers do you have?",
+            "i have four brothers and have never won the front seat.",
+        ),
+        ("why do you test games?", None),
+    ],
+)
+def test_who_asks_again_is_told_the_same(
+    renderer: PromptRenderer, question: str, begins: str | None
+) -> None:
+    turns = chat("hi", " ".join(FAMILY[2:5]), question)
+    assert beginning(renderer, turns, FAMILY) == begins
+
+
+@pytest.mark.parametrize(
+    ("said", "question", "begins"),
+    [
+        ("I'm 30, from Kyiv.", "how old am i?", "you are 30."),
+        ("well, i live in Kyiv", "where do i live?", "you live in kyiv."),
+        ("im a nurse", "what do i do?", "you are a nurse."),
+        ("i'm 30 and im a nurse", "what do i do?", "you are a nurse."),
+        ("I work in a bank", "what's my job?", "you work in a bank."),
+        ("my name is Ben by the way", "do you remember my name?", "your name is ben by the way."),
+        ("hello", "do you know my name?", "you have not told me your name."),
+        ("hello", "how old am i?", None),
+    ],
+)
+def test_what_the_person_is_asked_in_many_ways(
+    renderer: PromptRenderer, said: str, question: str, begins: str | None
+) -> None:
+    assert beginning(renderer, chat(said, "I see.", question), FAMILY) == begins
+
+
+@pytest.mark.parametrize(
+    ("message", "begins"),
+    [
+        ("i live in paris. and you?", "i live in naples."),
+        ("I'm from Paris, and you?", "i live in naples."),
+        ("i love pizza, and you?", None),
+        ("i love baking, you?", "i play the banjo."),
+        ("I have two snakes, and you?", "yes. my snake, susan, likes to sit in my hat."),
+        ("i have a dog. how about you?", "no. my snake, susan, likes to sit in my hat."),
+        ("I am a teacher, and you?", "i test video games."),
+    ],
+)
+def test_what_the_person_says_of_themself_is_handed_back(
+    renderer: PromptRenderer, message: str, begins: str | None
+) -> None:
+    assert beginning(renderer, chat(message), [*FAMILY, "I play the banjo."]) == begins
+
+
+@pytest.mark.parametrize(
+    ("line", "question", "answer"),
+    [
+        ("I am a baker.", "are you a teacher?", False),
+        ("I train horses.", "are you a nurse?", False),
+        ("I have three older sisters, and they still choose my clothes.", "any brothers?", False),
+        ("I am a baker, and I teach children to count.", "are you a teacher?", None),
+        ("I am a baker.", "are you a mother?", None),
+        ("I am a baker.", "are you a believer?", None),
+        ("I am a baker.", "are you a good cook?", None),
+        ("I raise my son alone, and he raises my eyebrows.", "do you have kids?", True),
+        ("I became a parent last month.", "do you have kids?", True),
+        ("I am the middle one of seven, so I eat quickly.", "do you have siblings?", True),
+        ("My granddaughter is teaching me to use emojis.", "do you have children?", True),
+        ("I have a rat called Duke.", "do you have any pets?", True),
+        ("My greyhound sleeps twenty hours.", "do you have a dog?", True),
+        ("I lost my dog.", "do you have a dog?", None),
+    ],
+)
+def test_what_follows_from_a_line(line: str, question: str, answer: bool | None) -> None:
+    assert true_answer(question, [line]) == (None if answer is None else (answer, line))
+
+
+def test_whoever_tells_of_no_partner_is_single() -> None:
+    assert true_answer("are you single?", ["I bake."]) == (True, "")
+
+
+@pytest.mark.parametrize(
+    ("message", "without"),
+    [
+        ("are you a boy or a girl?", {"yes", "no"}),
+        ("do you like tea or coffee?", {"yes", "no"}),
+        ("why is the sky blue?", {"yes"}),
+        ("is it cold?", set()),
+    ],
+)
+def test_yes_and_no_are_no_answers_to_other_questions(
+    renderer: PromptRenderer, message: str, without: set[str]
+) -> None:
+    vocabulary = Vocabulary.of(renderer.tokenizer)
+    answer = Answers(renderer, vocabulary).to(chat(message), ["I bake."], 40)
+    unsaid = {str(vocabulary.pieces[token]).strip() for token in answer.unsaid} if answer else set()
+    assert unsaid & {"yes", "no"} == without
+
+
+@pytest.mark.parametrize(
+    ("message", "declines"),
+    [
+        ("can we have sex?", True),
+        ("send me a picture", True),
+        ("do you want to have sex with me", True),
+        ("marry me!", True),
+        ("i took a picture of my dog", False),
+        ("what sex is your dog?", False),
+    ],
+)
+def test_a_proposition_is_declined(renderer: PromptRenderer, message: str, declines: bool) -> None:
+    begins = beginning(renderer, chat(message), ["I bake."]) or ""
+    assert ("something else" in begins) is declines
 
 
 async def replies(
@@ -417,3 +639,15 @@ async def test_the_person_is_told_what_they_told(engine: Engine) -> None:
     events = engine.generate(PERSONA, turns, params)
     reply = "".join([e.text async for e in events if isinstance(e, Delta)])
     assert reply.startswith("You have a cat called Miro")
+
+
+def test_whoever_builds_robots_may_speak_of_robots(renderer: PromptRenderer) -> None:
+    vocabulary = Vocabulary.of(renderer.tokenizer)
+    answers = Answers(renderer, vocabulary)
+
+    def avoids_robots(*persona: str) -> bool:
+        tokens = answers.avoided(chat("are you smart?"), persona)
+        return "robot" in {str(vocabulary.pieces[token]).strip() for token in tokens}
+
+    assert avoids_robots("I bake.")
+    assert not avoids_robots("I build robots.")

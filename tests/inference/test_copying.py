@@ -86,6 +86,23 @@ def test_what_begins_as_a_line_goes_on_as_the_line_once_a_word_says_something(
     assert said(given, [period(renderer), so, i, make])[-1] == [hats]
 
 
+@pytest.mark.parametrize("title", ["Mr.", "Mrs.", "Ms.", "Dr.", "St."])
+def test_a_line_goes_on_after_the_full_stop_of_an_abbreviation(
+    bundle: Bundle, renderer: PromptRenderer, title: str
+) -> None:
+    line = f"My cat, {title} Wermut, hates boats."
+    prompt = renderer.render([line, "I make hats."], [], reserve=8)
+    vocabulary = Vocabulary.of(renderer.tokenizer)
+    given = Copying(prompt.ids, vocabulary, bundle.special_tokens, share=0.8)
+    ids = list(renderer.encode(line))
+    copies = said(given, ids)
+    assert all(after in options for after, options in zip(ids[2:], copies[1:], strict=False))
+    assert copies[-1] == []  # where the line ends
+    # The sentence after it begins anew.
+    i, make, hats = (tokens(renderer, f" {word}")[0] for word in ["i", "make", "hats"])
+    assert said(given, [i, make])[-1] == [hats]
+
+
 def test_nobody_is_asked_what_the_persona_says_of_the_one_who_asks(
     bundle: Bundle, renderer: PromptRenderer
 ) -> None:

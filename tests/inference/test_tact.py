@@ -7,7 +7,18 @@ import pytest
 from inference.engine import Delta, Engine
 from inference.params import SamplingParams
 from inference.prompt import Turn
-from inference.tact import CHEERFUL, GREETING, LEAVING, REGRET, SORRY, out_of_place
+from inference.tact import (
+    CHEERFUL,
+    GREETING,
+    LEAVING,
+    MACHINE,
+    NAME,
+    NAMED,
+    REAL,
+    REGRET,
+    SORRY,
+    out_of_place,
+)
 
 BAD = [
     "My dog died yesterday.",
@@ -45,6 +56,71 @@ def test_what_is_out_of_tune_follows_from_the_news(message: str, words: frozense
 
 
 @pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        (["I'm sad.", "Because my friend moved away."], CHEERFUL),
+        (["My boyfriend broke up with me.", "We were together for 3 years."], CHEERFUL),
+        (["My dog died.", "But I got promoted today!"], SORRY),
+        (["I was so sad.", "I feel much better now."], SORRY),
+        (["My dog died.", "He was nine.", "Do you like dogs?"], None),
+        (["Are you sad?", "My friend moved away."], None),
+        (["I got promoted!", "It took ten years."], None),
+        (["I was sick on my birthday.", "It was on a Monday."], None),
+    ],
+)
+def test_bad_news_last_for_another_message(
+    messages: list[str], words: frozenset[str] | None
+) -> None:
+    turns = [t for text in messages for t in (Turn("person", text), Turn("bot", "I see."))][:-1]
+    found = [kind for kind in out_of_place(turns) if kind in (CHEERFUL, SORRY)]
+    assert found == ([words] if words else [])
+
+
+@pytest.mark.parametrize(
+    ("messages", "persona", "kinds"),
+    [
+        (["Are you smart?"], [], {MACHINE, REAL}),
+        (["What are you doing?"], [], {MACHINE, REAL}),
+        (["What are you?"], [], set()),
+        (["Are you human?", "Tell me!"], [], set()),
+        (["Are you a bot?", "Tell me!", "What do you eat?"], [], {MACHINE, REAL}),
+        (["I write software.", "And what do you do?"], [], set()),
+        (["Are you smart?"], ["I build robots that pick strawberries."], {REAL}),
+        (["Are you smart?"], ["A real chicken once followed me."], {MACHINE}),
+    ],
+)
+def test_nobody_speaks_of_programs_who_has_no_reason_to(
+    messages: list[str], persona: list[str], kinds: set[frozenset[str]]
+) -> None:
+    found = out_of_place([Turn("person", message) for message in messages], persona)
+    assert {kind for kind in found if kind in (MACHINE, REAL)} == kinds
+
+
+@pytest.mark.parametrize(
+    ("message", "persona", "kinds"),
+    [
+        ("I have a dog too, his name is Rex", [], [NAME, NAMED]),
+        ("I have two, their names are Tom and Anna.", [], [NAME, NAMED]),
+        ("My horse is called Thunder", [], [NAME, NAMED]),
+        ("We have a cat named Luna.", ["I have a cat named Olga."], [NAME]),
+        ("I have a cat named Luna, what is yours called?", [], []),
+        ("my cat is named Luna, and yours", [], []),
+        ("my cat is named Luna, what about you", [], []),
+        ("guess what my dog is called", [], []),
+        ("what is his name", [], []),
+        ("My name is Anna.", [], []),
+        ("I am called Anna.", [], []),
+        ("I have a cat.", [], []),
+    ],
+)
+def test_nobody_asks_for_the_name_that_they_were_told(
+    message: str, persona: list[str], kinds: list[frozenset[str]]
+) -> None:
+    found = out_of_place([Turn("person", message)], persona)
+    assert [kind for kind in found if kind in (NAME, NAMED)] == kinds
+
+
+@pytest.mark.parametrize(
     ("messages", "is_out_of_place"),
     [
         (["you are funny."], True),
@@ -79,10 +155,22 @@ def test_nobody_is_greeted_twice_or_left(
     assert (kind in out_of_place([*before, Turn("person", message)])) is is_out_of_place
 
 
-async def test_nobody_hears_how_nice_their_bad_news_is(engine: Engine) -> None:
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        ([BAD[0]], CHEERFUL),
+        (["We broke up.", "He left with another woman."], CHEERFUL),
+        (["Are you smart?"], MACHINE | REAL),
+        (["I have a dog, his name is Rex."], NAME | NAMED),
+    ],
+)
+async def test_what_is_out_of_place_is_not_said(
+    engine: Engine, messages: list[str], words: frozenset[str]
+) -> None:
+    turns = [Turn("person", message) for message in messages]
     for seed in range(12):
         params = SamplingParams(max_tokens=24, seed=seed, copying=0.8, temperature=1.0)
-        events = engine.generate(["I like cats."], [Turn("person", BAD[0])], params)
+        events = engine.generate(["I like cats."], turns, params)
         reply = "".join([e.text async for e in events if isinstance(e, Delta)]).lower()
         said = set(reply.replace("!", " ").replace(".", " ").replace(",", " ").split())
-        assert said.isdisjoint(CHEERFUL), reply
+        assert said.isdisjoint(words), reply

@@ -102,9 +102,7 @@ def test_there_is_a_graph_for_gpus(checkpoint: Path, quantization: str) -> None:
 
 def test_of_four_bits_there_is_none(checkpoint: Path) -> None:
     bundle = export(checkpoint, "--quantization", "int4")
-    with pytest.raises(
-        BundleError, match=r"has no gpu\.onnx.*int8 or unquantised"
-    ):
+    with pytest.raises(BundleError, match=r"has no gpu\.onnx.*int8 or unquantised"):
         Runner(bundle, slots=2, threads=1, device=GPU_GRAPH)
 
 
