@@ -8,13 +8,14 @@ but static files is one synchronous call; an asynchronous view in it runs in the
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import nullcontext
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.decorators import sync_and_async_middleware
 from servestatic.middleware import ServeStaticMiddleware
 
@@ -35,11 +36,36 @@ class SiteHandler(ASGIHandler):
         self._reading = asyncio.Semaphore(READING_AT_ONCE)
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
+        response = await self._answer(request)
+        if request.method == "HEAD":
+            _empty(response)
+        return response
+
+    async def _answer(self, request: HttpRequest) -> HttpResponseBase:
         if request.path_info.startswith(settings.STATIC_URL):
             return await super().get_response_async(request)
         in_turn = request.method in READING and request.path_info not in PROBES
         async with self._reading if in_turn else nullcontext():
             return await sync_to_async(self._synchronous.get_response)(request)
+
+
+def _empty(response: HttpResponseBase) -> None:
+    """Take the body away, as HEAD wants it; the headers, Content-Length among them, stay.
+
+    The server drops only the first piece of a body. The client would take the others for the
+    beginning of the next answer on its connection.
+    """
+    match response:
+        case StreamingHttpResponse():
+            # What was to be sent is closed together with the response.
+            response.streaming_content = _nothing()
+        case HttpResponse():
+            response.content = b""
+
+
+async def _nothing() -> AsyncGenerator[bytes]:
+    return
+    yield
 
 
 class _SynchronousHandler(ASGIHandler):

@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from conversations.admin.changelist import BoundedPaginator
+from conversations.admin.unchanged import UnchangedForm
 from sms.filters import DeliveryFilter, OptedOutFilter
 from sms.models import Answer, Contact, DeliveryEvent, InboundMessage, Thread
 from sms.numbers import NumberInvalid, address_parse, number_mask
@@ -51,6 +52,7 @@ class ThreadInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
 
 @admin.register(Contact)
 class ContactAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    form = UnchangedForm
     list_display = ("masked", "is_blocked", "note", "created_at")
     list_filter = ("is_blocked", OptedOutFilter)
     search_fields = ("number",)

@@ -18,6 +18,7 @@ from conversations.models import Conversation, Message, Persona, Status
 COUNT_LIMIT = 20_000
 SEARCHED_MESSAGES = 250_000
 FOUND_CONVERSATIONS = 1_000
+SEARCHED_WORDS = 10
 
 
 class AtLeast(int):
@@ -77,12 +78,13 @@ class PersonaChangeList(ChangeList):
 
 
 def search_words(search: str) -> list[str]:
-    """The words of a search; what stands in quotes is one."""
+    """The first SEARCHED_WORDS words of a search; what stands in quotes is one. Each is a condition
+    of its own, and databases take only so many."""
     words = [
         unescape_string_literal(word) if len(word) > 1 and word[0] == word[-1] in "'\"" else word
         for word in smart_split(search.replace("\0", ""))
     ]
-    return [word for word in words if word]
+    return [word for word in words if word][:SEARCHED_WORDS]
 
 
 def search_conversations(queryset: QuerySet[Conversation], search: str) -> QuerySet[Conversation]:

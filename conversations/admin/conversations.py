@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -27,6 +28,7 @@ from conversations.admin.changelist import (
     ConversationChangeList,
     search_conversations,
 )
+from conversations.admin.deleting import PreparedDeletion, replies_stop_among
 from conversations.admin.filters import FailedFilter, FeedbackFilter, LastActivityFilter
 from conversations.admin.transcript import transcript_page
 from conversations.models import Conversation, Message
@@ -35,7 +37,7 @@ from conversations.services.transfer_out import dialogue_lines
 
 
 @admin.register(Conversation)
-class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ConversationAdmin(PreparedDeletion):
     list_display = ("character", "channel", "said", "last_activity", "person")
     list_display_links = ("character",)
     list_filter = (
@@ -56,6 +58,7 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     show_facets = ShowFacets.NEVER
     paginator = BoundedPaginator
     actions = ("export_selected",)
+    deletes_more = "All that have been idle for a time go with: manage.py prune_conversations"
 
     class Media:
         css: ClassVar = {"all": ["conversations/admin.css"]}
@@ -158,10 +161,15 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         response["Content-Disposition"] = f'attachment; filename="{name}"'
         return response
 
+    def deletion_prepare(self, rows: Iterable[Conversation]) -> None:
+        pks = [conversation.pk for conversation in rows]
+        replies_stop_among(messages=Message.objects.filter(conversation__in=pks))
+
     def delete_model(self, request: HttpRequest, obj: Conversation) -> None:
         conversations_delete(conversations=Conversation.objects.filter(pk=obj.pk))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> None:
+        self.deletion_prepare(queryset)
         conversations_delete(conversations=queryset)
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 
+from conversations.admin.deleting import PreparedDeletion, replies_stop_among
 from conversations.models import Message
 from conversations.services.retention import message_delete
 
 
 @admin.register(Message)
-class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class MessageAdmin(PreparedDeletion):
     def has_module_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -52,6 +55,11 @@ class MessageAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         # The message is gone when response_delete comes to lead back to its conversation.
         request.deleted_from = message.conversation_id if message else None  # type: ignore[attr-defined]
         return super().delete_view(request, object_id, extra_context)
+
+    def deletion_prepare(self, rows: Iterable[Message]) -> None:
+        pks = [message.pk for message in rows]
+        affected = Message.objects.filter(Q(pk__in=pks) | Q(reply_to__in=pks))
+        replies_stop_among(messages=affected)
 
     def delete_model(self, request: HttpRequest, obj: Message) -> None:
         message_delete(message=obj)

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 
 from conversations.admin.cells import moment, persona_avatar
 from conversations.admin.changelist import BoundedPaginator, PersonaChangeList, search_words
+from conversations.admin.unchanged import UnchangedForm
 from conversations.models import Persona
 from conversations.selectors import personas_found
 from conversations.services.persona_edits import (
@@ -28,7 +29,7 @@ from conversations.services.persona_edits import (
 )
 
 
-class PersonaForm(forms.ModelForm):  # type: ignore[type-arg]
+class PersonaForm(UnchangedForm):
     lines = forms.CharField(
         widget=forms.Textarea(attrs={"rows": 8, "cols": 72}),
         strip=False,

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
 from django.http import StreamingHttpResponse
+from rest_framework.exceptions import NotFound
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -33,25 +36,45 @@ from inference.errors import EngineBusy, EngineError, EngineStopped, PromptTooLo
 from inference.events import Event
 
 
+class _BodyDecides(DefaultContentNegotiation):
+    """`stream` in the body says what comes back, and `Accept` nothing, as in OpenAI's API."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type
+
+
 class OpenAiView(ApiView):
     """Errors in the shape that OpenAI's clients read."""
 
     schema = None
+    content_negotiation_class = _BodyDecides
 
-    def handle_exception(self, error: Exception) -> Response:
-        response = error_response(error, self.get_exception_handler_context())
-        if response is None:
-            raise error
-        response.exception = True
-        data, status = response.data, response.status_code
-        response.data = _error_body(data["detail"], data["code"], status)
-        return response
+    def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response | None]:
+        return _error_response
 
 
 class ModelList(OpenAiView):
     def get(self, request: Request) -> Response:
-        model = {"id": bundle().name, "object": "model", "created": 0, "owned_by": "self-hosted"}
-        return Response({"object": "list", "data": [model]})
+        return Response({"object": "list", "data": [_model()]})
+
+
+class ModelDetail(OpenAiView):
+    def get(self, request: Request, model: str) -> Response:
+        if model != bundle().name:
+            raise ServiceError("not_found", f"There is no model {model}; /v1/models lists it.")
+        return Response(_model())
+
+
+class Nowhere(OpenAiView):
+    """An address that does not exist."""
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        raise NotFound(
+            "There is nothing at this address; there are /v1/chat/completions and /v1/models."
+        )
 
 
 class ChatCompletions(OpenAiView):
@@ -160,6 +183,18 @@ def _usage(finished: Finished) -> dict[str, int]:
         "completion_tokens": finished.completion_tokens,
         "total_tokens": finished.prompt_tokens + finished.completion_tokens,
     }
+
+
+def _model() -> dict[str, Any]:
+    return {"id": bundle().name, "object": "model", "created": 0, "owned_by": "self-hosted"}
+
+
+def _error_response(error: Exception, context: dict[str, Any]) -> Response | None:
+    response = error_response(error, context)
+    if response is not None:
+        data, status = response.data, response.status_code
+        response.data = _error_body(data["detail"], data["code"], status)
+    return response
 
 
 def _error_body(message: str, code: str, status: int) -> dict[str, Any]:

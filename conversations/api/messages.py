@@ -26,8 +26,8 @@ from conversations.digits import number_from
 from conversations.models import Conversation, Message, Role, Status
 from conversations.services.database import db_wait
 from conversations.services.events import MessageSaved, ReplyEnded
-from conversations.services.messages import Exchange, feedback_give
-from conversations.services.replies import message_post, reply_stop, reply_stream
+from conversations.services.messages import Exchange
+from conversations.services.replies import feedback_give, message_post, reply_stop, reply_stream
 
 MAX_KEY_LENGTH = 255
 MAX_SEQ = 1_000_000

@@ -40,6 +40,15 @@ class _Pages(CursorPagination):
             # A cursor that is none of ours: its place is no value of the column.
             raise NotFound(self.invalid_cursor_message) from error
 
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The framework writes OpenAPI 3.0, in which what may be null was said in another way."""
+        page: dict[str, Any] = super().get_paginated_response_schema(schema)
+        for name in ("next", "previous"):
+            link = page["properties"][name]
+            del link["nullable"]
+            link["type"] = ["string", "null"]
+        return page
+
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
         parameters: list[dict[str, Any]] = super().get_schema_operation_parameters(view)
         for parameter in parameters:

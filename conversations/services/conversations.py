@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 from django.db import Error
 from django.utils import timezone
 
 from conversations import metrics
 from conversations.models import Channel, Conversation, Persona
-from conversations.services.errors import ConversationInvalid, StorageUnavailable
+from conversations.services.errors import (
+    ConversationGone,
+    ConversationInvalid,
+    StorageUnavailable,
+)
 from conversations.services.owners import Owner
 from conversations.services.personas import persona_random
 
@@ -53,10 +58,9 @@ def conversation_reset(*, conversation: Conversation) -> Conversation:
 def conversation_rename(*, conversation: Conversation, title: str) -> None:
     """Give a conversation a title as `title_clean` makes it; an empty one takes it away.
 
-    Raises ConversationInvalid.
+    Raises ConversationInvalid, ConversationGone.
     """
-    conversation.title = title_clean(title)
-    conversation.save(update_fields=["title"])
+    _change(conversation, title=title_clean(title))
 
 
 def title_clean(title: str) -> str:
@@ -72,11 +76,18 @@ def title_clean(title: str) -> str:
 
 
 def persona_reveal(*, conversation: Conversation) -> Persona:
-    """Show who the character is; the first time is remembered."""
+    """Show who the character is; the first time is remembered. Raises ConversationGone."""
     if conversation.revealed_at is None:
-        conversation.revealed_at = timezone.now()
-        conversation.save(update_fields=["revealed_at"])
+        _change(conversation, revealed_at=timezone.now())
     return conversation.persona
+
+
+def _change(conversation: Conversation, **fields: Any) -> None:
+    # Not `save`, which takes a row that somebody has just deleted for a broken database.
+    if not Conversation.objects.filter(pk=conversation.pk).update(**fields):
+        raise ConversationGone
+    for name, value in fields.items():
+        setattr(conversation, name, value)
 
 
 def _save(conversation: Conversation, persona: Persona) -> Conversation:

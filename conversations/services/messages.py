@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,7 @@ from conversations.services.statements import (
     row_insert,
     rows_update,
 )
-from conversations.services.texts import text_clean
+from conversations.services.texts import is_visible, text_clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ def message_clean(text: str) -> str:
             "Please shorten it or send it in parts.",
         )
     text = text_clean(text=text)
-    if all(unicodedata.category(c)[0] in "ZC" for c in text):
+    if not is_visible(text=text):
         raise MessageInvalid("invalid", "The message is empty. Please write something.")
     return text
 
@@ -93,12 +92,6 @@ def message_is_settled(*, conversation: Conversation, client_id: UUID) -> bool:
         reply_to__conversation=conversation, reply_to__client_id=client_id
     )
     return replies.exclude(status__in=RETRIABLE).exists()
-
-
-def feedback_give(*, reply: Message, feedback: int | None) -> None:
-    """Remember whether a person liked a reply: 1 yes, -1 no, None takes it back."""
-    reply.feedback = feedback
-    reply.save(update_fields=["feedback"])
 
 
 @transaction.atomic

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from django.db.models import QuerySet
 
 from conversations.models import Persona
-from conversations.services.texts import text_clean
+from conversations.services.texts import is_visible, text_clean
 
 MAX_LINES = 12
 MAX_LINE_LENGTH = 200
@@ -31,7 +31,7 @@ def persona_lines(*, text: str) -> list[str]:
     numbered = [
         (number, " ".join(text_clean(text=line).split()))
         for number, line in enumerate(text.splitlines(), start=1)
-        if text_clean(text=line).strip()
+        if is_visible(text=text_clean(text=line))
     ]
     problems = [
         f"Line {number} has {len(line)} characters; at most {MAX_LINE_LENGTH} are possible."

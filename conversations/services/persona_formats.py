@@ -10,7 +10,7 @@ import gzip
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import ijson
@@ -19,6 +19,13 @@ Stream = io.BufferedReader | gzip.GzipFile
 Entry = tuple[str, list[str], str]
 
 MAX_LINE_BYTES = 4_000_000
+MAX_DIGITS = 9
+# A character's lines are at most this deep in a document, {"train": [{"personality": [...]}]}, and
+# something that is no line one deeper. Below it nothing is looked at.
+_DEPTH_OF_LINES = 4
+MAX_DEPTH = 100
+_OPENING = {"start_map", "start_array"}
+_CLOSING = {"end_map", "end_array"}
 _NUMBERED = re.compile(r"(\d+) (.*)")
 _PERSONA = re.compile(r"(your|partner's) persona:(.*)")
 
@@ -33,8 +40,10 @@ def read_personachat(stream: Stream) -> Iterator[Entry]:
     counts: dict[str, int] = {}
     lines: list[Any] | None = None
     depth = ""
+    # As plain numbers what is out of range is refused; as Decimals it ends the process.
+    events = ijson.basic_parse(stream, use_float=True)
     try:
-        for prefix, event, value in ijson.parse(stream):
+        for prefix, event, value in ijson.parse(_shallow(events)):
             if event == "start_map" and _is_entry(prefix):
                 depth, lines = prefix, None
                 counts[prefix] = counts.get(prefix, -1) + 1
@@ -43,10 +52,34 @@ def read_personachat(stream: Stream) -> Iterator[Entry]:
             elif lines is not None and prefix == f"{depth}.personality.item":
                 lines.append(value)
             elif event == "end_map" and prefix == depth:
-                split = depth.rpartition("item")[0].rstrip(".") or "entry"
-                yield _entry(f"{split}[{counts[prefix]}]", lines, "personality")
+                yield _entry(_place(prefix, counts), lines, "personality")
     except (ijson.JSONError, UnicodeDecodeError) as error:
         raise UnreadableDocument(_json_problem(error)) from error
+    except RecursionError as error:
+        place = _place(depth, counts) if depth else "it"
+        raise UnreadableDocument(f"{place} is nested more than {MAX_DEPTH} deep.") from error
+
+
+def _shallow(events: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """What may be a character, out of a whole document. Raises RecursionError.
+
+    The place of each event takes as long to tell as it is deep.
+    """
+    depth = 0
+    for event in events:
+        if event[0] in _OPENING:
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise RecursionError
+        if depth <= _DEPTH_OF_LINES + 1:
+            yield event
+        if event[0] in _CLOSING:
+            depth -= 1
+
+
+def _place(prefix: str, counts: dict[str, int]) -> str:
+    split = prefix.rpartition("item")[0].rstrip(".") or "entry"
+    return f"{split}[{counts[prefix]}]"
 
 
 def _is_entry(prefix: str) -> bool:
@@ -72,6 +105,10 @@ def read_parlai(stream: Stream) -> Iterator[Entry]:
         if not numbered:
             yield f"line {number}", [], "does not begin with a number and a space."
             continue
+        if len(numbered[1]) > MAX_DIGITS:
+            digits = len(numbered[1])
+            yield f"line {number}", [], f"begins with a number of {digits:,} digits."
+            continue
         if int(numbered[1]) == 1:
             yield from _sides(sides, start)
             sides, start = {}, number
@@ -95,6 +132,8 @@ def read_dialogues(stream: Stream) -> Iterator[Entry]:
             personas = json.loads(text)["personas"]
         except ValueError as error:
             yield place, [], f"is not JSON ({error})."
+        except RecursionError:
+            yield place, [], "is nested too deeply to be read."
         except (KeyError, TypeError):
             yield place, [], 'has no "personas".'
         else:

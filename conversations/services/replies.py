@@ -1,4 +1,4 @@
-"""Replies: begin them, follow them, stop them, and clean up after a crash.
+"""Replies: begin them, follow them, stop them, judge them, and clean up after a crash.
 
 A reply belongs to the server. `reply_begin` puts it to work and whoever likes follows it with
 `reply_stream`, from anywhere in it and in any process; nobody's leaving ends it.
@@ -31,6 +31,7 @@ from conversations.services.messages import (
     message_send,
 )
 from conversations.services.owners import Owner
+from conversations.services.retention import conversations_delete
 from conversations.services.rooms import Listener, Room, Rooms
 
 
@@ -168,10 +169,20 @@ async def replies_stop(*, conversation_id: UUID) -> None:
         await reply_stop(reply_id=reply_id)
 
 
+def feedback_give(*, reply: Message, feedback: int | None) -> None:
+    """Remember whether a person liked a reply: 1 yes, -1 no, None takes it back.
+
+    Raises ReplyUnknown.
+    """
+    if not Message.objects.filter(pk=reply.pk).update(feedback=feedback):
+        raise ReplyUnknown
+    reply.feedback = feedback
+
+
 def conversation_delete(*, conversation: Conversation) -> None:
     """Delete a conversation with everything said in it; what is being written there stops."""
     db_wait(replies_stop, conversation_id=conversation.pk)
-    conversation.delete()
+    conversations_delete(conversations=Conversation.objects.filter(pk=conversation.pk))
 
 
 def replies_recover() -> int:

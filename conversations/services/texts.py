@@ -27,6 +27,11 @@ def text_clean(*, text: str) -> str:
     return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"})
 
 
+def is_visible(*, text: str) -> bool:
+    """Whether there is anything in a text that can be seen."""
+    return any(unicodedata.category(c)[0] not in "ZC" for c in text)
+
+
 def text_mask(*, text: str) -> str:
     """The text with e-mail addresses, links and phone numbers replaced by `[email]`, `[link]` and
     `[phone]`. Masking again changes nothing."""

@@ -18,7 +18,7 @@ from django.db.models import QuerySet
 from conversations.models import UNFINISHED, Conversation, Message, Role
 from conversations.selectors import conversations_judged
 from conversations.services.database import db_read
-from conversations.services.texts import text_mask
+from conversations.services.texts import text_clean, text_mask
 
 BATCH = 200
 
@@ -58,7 +58,7 @@ def conversation_turns_masked(
 ) -> Iterator[tuple[Conversation, list[str]]]:
     """Each conversation with the turns of its dialogue.
 
-    Replies without a text are left out, and texts that then follow each other from the same side
+    Texts without a word are left out, and texts that then follow each other from the same side
     become one turn. Conversations in which nothing was said are left out.
     """
     last = None
@@ -85,14 +85,16 @@ async def dialogue_lines(*, conversations: QuerySet[Conversation]) -> AsyncItera
 def _turns(batch: Iterable[Conversation]) -> Iterator[tuple[Any, list[str]]]:
     said = (
         Message.objects.filter(conversation__in=[conversation.pk for conversation in batch])
-        .exclude(text="")
         .exclude(status__in=UNFINISHED)
         .order_by("conversation", "id")
         .values_list("conversation_id", "role", "text")
     )
-    for conversation_id, messages in itertools.groupby(said, key=lambda row: row[0]):
+    cleaned = ((pk, role, text_clean(text=text)) for pk, role, text in said)
+    visible = (row for row in cleaned if row[2].strip())
+    for conversation_id, messages in itertools.groupby(visible, key=lambda row: row[0]):
         sides = [
-            (role, "\n".join(text_mask(text=text) for _, _, text in texts))
+            # Masked as they end up: a number may come in two texts.
+            (role, text_mask(text="\n".join(text for _, _, text in texts)))
             for role, texts in itertools.groupby(messages, key=lambda row: row[1])
         ]
         # A dialogue begins with the person.

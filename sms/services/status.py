@@ -57,14 +57,16 @@ def status_note(*, answer_id: UUID | None, sid: str, status: str, error_code: st
     kept on its own; it is tied to its answer when that turns out to have this id.
     """
     answer = _answer(answer_id, sid)
-    known = answer.pk if answer else None
     if status:
         DeliveryEvent.objects.get_or_create(
-            sid=sid, status=status, defaults={"error_code": error_code, "answer_id": known}
+            sid=sid, status=status, defaults={"error_code": error_code}
         )
     if answer is None:
         return
-    DeliveryEvent.objects.filter(sid=sid, answer=None).update(answer=answer)
+    untied = DeliveryEvent.objects.filter(sid=sid, answer=None)
+    # Asked of what is new here alone: the person may have texted START since the first report.
+    opted_out = untied.filter(error_code=OPTED_OUT).exists()
+    untied.update(answer=answer)
     row = Answer.objects.filter(pk=answer.pk)
     row.filter(sid="").update(sid=sid)
     # A report is the proof that an attempt of unknown outcome went out.
@@ -76,7 +78,7 @@ def status_note(*, answer_id: UUID | None, sid: str, status: str, error_code: st
         row.filter(Q(sid=sid), delivery_rank__lt=rank).update(
             delivery_status=event.status, delivery_rank=rank, error_code=event.error_code
         )
-    if error_code == OPTED_OUT:
+    if opted_out:
         Thread.objects.filter(pk=answer.thread_id).update(opted_out_at=timezone.now())
 
 

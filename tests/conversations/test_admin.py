@@ -157,6 +157,12 @@ class TestConversationList:
         conversation_make("nothing", persona=persona_make("Zoltan"))
         assert ("<span>Brenda" in page(staff, CONVERSATIONS, q=search)) is found
 
+    def test_search_takes_the_first_ten_words(self, staff: Client) -> None:
+        conversation_make("I lost my umbrella", persona=persona_make(lines=["I sell umbrellas."]))
+        for path in (CONVERSATIONS, PERSONAS):
+            assert "<span>Brenda" in page(staff, path, q="umbrella " * 10 + "parasol " * 1_200)
+            assert "<span>Brenda" not in page(staff, path, q="umbrella " * 9 + "parasol")
+
     def test_search_finds_a_conversation_by_its_id(self, staff: Client) -> None:
         conversation = conversation_make("hello", persona=persona_make("Wanted"))
         conversation_make("hello", persona=persona_make("Other"))
@@ -461,11 +467,32 @@ class TestPersonas:
         assert (changed.digest, changed.source) == (persona.digest, "catalogue")
         assert not changed.is_active
 
+    def test_a_page_opened_before_a_change_undoes_nothing(self, staff: Client) -> None:
+        persona = persona_make()
+        path = reverse("admin:conversations_persona_change", args=[persona.pk])
+        opened = opened_as(page(staff, path))
+        Persona.objects.update(is_active=False, name="Berta")
+        response = staff.post(path, self.fields(opened_as=opened))
+        text = unescape(response.content.decode())
+        assert "Nothing was saved: this was changed elsewhere" in text
+        assert "Active is now: no" in text
+        assert "Name is now: Berta" in text
+        assert "Lines is now" not in text
+        assert "I sell hats." in text  # what was typed is still there
+        assert staff.post(path, self.fields(opened_as="[1]")).status_code == 200
+        persona.refresh_from_db()
+        assert (persona.name, persona.is_active) == ("Berta", False)
+        again = opened_as(page(staff, path))
+        assert staff.post(path, self.fields(opened_as=again)).status_code == 302
+        persona.refresh_from_db()
+        assert (persona.name, persona.is_active) == ("Otto", True)
+
     @pytest.mark.parametrize(
         ("lines", "message"),
         [
             ("", "This field is required."),
             (" \n\t\n", "Write at least one line"),
+            ("\u200b\n", "Write at least one line"),
             ("I sell hats.\n\n" + "x" * 201, "Line 3 has 201 characters; at most 200"),
             ("\n".join(f"I am {n}." for n in range(13)), "There are 13 lines; at most 12"),
             ("I sell hats.\ni sell  hats.", "Line 2 says the same as line 1."),
@@ -532,6 +559,12 @@ class TestPersonas:
         path = reverse("admin:conversations_persona_delete", args=[persona.pk])
         assert staff.post(path, {"post": "yes"}).status_code == 302
         assert not Persona.objects.exists()
+
+
+def opened_as(text: str) -> str:
+    """What a page with a form carries along of the row as it was."""
+    [value] = re.findall(r'<input type="hidden" name="opened_as" value="([^"]*)"', text)
+    return unescape(value)
 
 
 def failed_at(conversation: Conversation, moment: datetime) -> None:

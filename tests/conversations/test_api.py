@@ -12,9 +12,11 @@ from urllib.parse import quote
 import pytest
 from django.contrib.auth.models import User
 from django.http import StreamingHttpResponse
+from django.shortcuts import get_object_or_404
 from django.test import AsyncClient
 from rest_framework.authtoken.models import Token
 
+from conversations.api.base import ApiView
 from conversations.models import Channel, Conversation, Message, Persona, Role
 from conversations.services import limits
 from conversations.services.conversations import conversation_start
@@ -364,6 +366,42 @@ async def test_a_conversation_deleted_while_a_reply_is_waited_for_is_not_found(
         (404, "not_found")
     ] * 2
     assert not await Conversation.objects.aexists()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("PATCH", ""), ("POST", "reveal/"), ("PUT", "messages/{reply}/feedback/"), ("DELETE", "")],
+)
+async def test_what_is_deleted_just_before_it_is_changed_is_not_found(
+    program: Program,
+    conversation: Conversation,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    path: str,
+) -> None:
+    _, exchange = await program.send(
+        "POST", f"conversations/{conversation.pk}/messages/", {"text": "Hi"}
+    )
+    found = ApiView.conversation
+
+    def found_and_deleted(view: ApiView) -> Conversation:
+        conversation = found(view)
+        Conversation.objects.filter(pk=conversation.pk).delete()
+        return conversation
+
+    def message_and_deleted(view: ApiView, **conditions: Any) -> Message:
+        message = get_object_or_404(Message, pk=exchange["reply"]["id"])
+        found_and_deleted(view)
+        return message
+
+    monkeypatch.setattr(ApiView, "conversation", found_and_deleted)
+    monkeypatch.setattr(ApiView, "message", message_and_deleted)
+    address = f"conversations/{conversation.pk}/{path}".format(reply=exchange["reply"]["id"])
+    response = await program.raw(method, address, {"title": "The bus", "feedback": 1})
+    if method == "DELETE":
+        assert response.status_code == 204
+    else:
+        assert (response.status_code, response.json()["code"]) == (404, "not_found")
 
 
 async def test_a_title_that_cannot_be_kept_starts_no_conversation(program: Program) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -57,6 +59,46 @@ def test_every_answer_fits_the_schema(server: Server, token: str, tmp_path: Path
         check=False,
     )
     assert result.returncode == 0, result.stdout[-6000:]
+
+
+def test_what_may_be_null_is_said_as_openapi_3_1_does(server: Server) -> None:
+    accepted = {"Accept": "application/vnd.oai.openapi+json"}
+    schema = httpx.get(f"{server.url}/api/schema/", headers=accepted)
+    assert "nullable" not in schema.text
+    page = schema.json()["components"]["schemas"]["PaginatedConversationList"]["properties"]
+    assert page["next"]["type"] == page["previous"]["type"] == ["string", "null"]
+
+
+@pytest.mark.parametrize("path", ["/api/schema/", "/static/conversations/chat.css"])
+def test_head_says_how_long_the_answer_is_and_sends_none_of_it(server: Server, path: str) -> None:
+    length = len(httpx.get(f"{server.url}{path}", headers={"Accept-Encoding": "identity"}).content)
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
+        connection.request("HEAD", path)
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (200, b"")
+        assert response.headers["Content-Length"] == str(length)
+        assert answers(connection)
+
+
+def test_head_of_an_event_stream_ends_at_once(server: Server, token: str) -> None:
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=f"{server.url}/api/v1/conversations/", headers=headers) as client:
+        path = f"{client.post('', json={}).json()['id']}/messages/"
+        reply = client.post(path, json={"text": "Hello"}, timeout=60).json()["reply"]
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
+        connection.request(
+            "HEAD", f"/api/v1/conversations/{path}{reply['id']}/events/", headers=headers
+        )
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (200, b"")
+        assert response.headers["Content-Type"].startswith("text/event-stream")
+        assert answers(connection)
+
+
+def answers(connection: HTTPConnection) -> bool:
+    """Whether the next thing on a connection is the answer to the next request."""
+    connection.request("GET", "/healthz")
+    return connection.getresponse().status == 200
 
 
 def test_the_schema_generates_without_warnings() -> None:

@@ -250,6 +250,51 @@ class TestImport:
         ]
         assert Persona.objects.count() == 2
 
+    def test_a_conversation_of_any_length_comes_back_whole(
+        self, persona: Persona, tmp_path: Path
+    ) -> None:
+        texts = ["😀" * 1_000_000, "hello there ."]
+        conversation_make(persona, *texts, "bye")
+        export(tmp_path / "long.jsonl.gz")
+        Conversation.objects.all().delete()
+        assert import_(tmp_path / "long.jsonl.gz")["added"] == 1
+        said = Message.objects.order_by("id").values_list("text", flat=True)
+        assert list(said) == [*texts, "bye"]
+
+    def test_a_line_without_end_is_not_read_to_its_end(self, tmp_path: Path) -> None:
+        path = tmp_path / "disk"
+        with path.open("wb") as stream:
+            stream.truncate(100_000_000_000)  # takes no room
+        with pytest.raises(CommandError, match="line 1: not JSON"):
+            import_(path)
+
+    @pytest.mark.parametrize("address", ["a@b.c", "a.io"])
+    def test_a_character_whose_lines_are_longer_masked_comes_back(
+        self, persona: Persona, tmp_path: Path, address: str
+    ) -> None:
+        persona.lines = [" ".join([address] * 40)[:200].strip(), f"{address} ".ljust(200, "x")]
+        persona_save(persona=persona)
+        conversation_make(persona, "hi", "hello")
+        [dialogue] = export(tmp_path / "x.jsonl")
+        assert all(len(line) > 200 for line in dialogue["personas"][1])
+        assert import_(tmp_path / "x.jsonl")["already_there"] == 1
+        Conversation.objects.all().delete()
+        assert import_(tmp_path / "x.jsonl")["added"] == 1
+
+    def test_texts_without_a_word_are_not_exported(self, persona: Persona, tmp_path: Path) -> None:
+        conversation_make(persona, "hi", " ", "hello?", "\x1b", "bye", "see \x1byou .")
+        [dialogue] = export(tmp_path / "x.jsonl")
+        assert dialogue["turns"] == ["hi\nhello?\nbye", "see you ."]
+        assert import_(tmp_path / "x.jsonl")["already_there"] == 1
+
+    def test_a_number_told_in_two_texts_is_masked_and_known_again(
+        self, persona: Persona, tmp_path: Path
+    ) -> None:
+        conversation_make(persona, "call 555", "", "123 4567", "I will .")
+        [dialogue] = export(tmp_path / "x.jsonl")
+        assert dialogue["turns"] == ["call [phone]", "I will ."]
+        assert import_(tmp_path / "x.jsonl")["already_there"] == 1
+
     def test_control_characters_and_surrogates_are_left_out(self, tmp_path: Path) -> None:
         import_(self.file(tmp_path, self.dialogue("a\0b\x1b[31m\ud800\nc\t", "ok")))
         assert Message.objects.filter(text="ab[31m\nc\t").exists()

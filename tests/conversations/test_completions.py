@@ -68,6 +68,21 @@ async def test_models_are_listed(headers: dict[str, str]) -> None:
     assert response.json()["data"][0]["object"] == "model"
     anonymous = await AsyncClient().get("/v1/models")
     assert (anonymous.status_code, anonymous.json()["error"]["code"]) == (401, "not_authenticated")
+    assert anonymous["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("accepted", ["text/event-stream", "application/json", "text/html"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_body_says_whether_it_streams_whatever_is_accepted(
+    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch, accepted: str, stream: bool
+) -> None:
+    fake = FakeEngine()
+    fake.play("Hello")
+    monkeypatch.setattr("conversations.api.completions.engine", lambda: fake)
+    accepting = headers | {"Accept": accepted}
+    response = await complete(accepting, messages=HELLO, stream=stream)
+    kind = "text/event-stream; charset=utf-8" if stream else "application/json"
+    assert (response.status_code, response["Content-Type"]) == (200, kind)
 
 
 @pytest.mark.parametrize(
@@ -223,3 +238,19 @@ async def test_without_characters_there_is_an_error_that_clients_can_read(
 async def test_enormous_bodies_are_refused_in_json(headers: dict[str, str]) -> None:
     response = await complete(headers, messages=HELLO, model="m" * 1_000_001)
     assert (response.status_code, response.json()["error"]["code"]) == (413, "too_long")
+
+
+async def test_a_model_and_what_there_is_not(headers: dict[str, str]) -> None:
+    client = AsyncClient()
+    [model] = json.loads((await client.get("/v1/models", headers=headers)).content)["data"]
+    found = await client.get(f"/v1/models/{model['id']}", headers=headers)
+    assert (found.status_code, json.loads(found.content)) == (200, model)
+    for path, says in (
+        ("/v1/models/gpt-5", "There is no model gpt-5"),
+        ("/v1/embeddings", "There is nothing at this address"),
+    ):
+        missing = await client.get(path, headers=headers)
+        assert missing.status_code == 404
+        error = json.loads(missing.content)["error"]
+        assert error["code"] == "not_found"
+        assert says in error["message"]

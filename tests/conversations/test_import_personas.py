@@ -136,6 +136,12 @@ def test_a_file_cut_off_in_the_middle_adds_nothing(tmp_path: Path) -> None:
     assert not Persona.objects.exists()
 
 
+def personachat(number: bytes) -> bytes:
+    """A document with a character, and something in it that nobody looks at."""
+    good = b'{"personality": ["I sing."]}'
+    return b'{"train": [%s, {"personality": ["I like tea."], "n": %s}]}' % (good, number)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -147,6 +153,10 @@ def test_a_file_cut_off_in_the_middle_adds_nothing(tmp_path: Path) -> None:
         ("1 your persona: i paint .\n".encode("utf-16"), "is UTF-16"),
         (b'{"personas": [[], []], "turns": []}\n', "no characters found"),
         (b"\x1f\x8bnot really gzip", "not a whole gzip file"),
+        (personachat(b"1" * 5_000), r"integer overflow.*I like tea"),
+        (personachat(b"1e99999999999999999999"), r"overflow.*I like tea"),
+        (personachat(b"[" * 100_000 + b"]" * 100_000), r"train\[1\] is nested more than 100 deep"),
+        (b'{"personality":' + b"[" * 100_000, "it is nested more than 100 deep"),
     ],
 )
 def test_files_that_cannot_be_read(content: bytes, message: str, tmp_path: Path) -> None:
@@ -156,6 +166,39 @@ def test_files_that_cannot_be_read(content: bytes, message: str, tmp_path: Path)
         load(file)
     assert "\n" not in str(caught.value)
     assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (
+            b'{"personas": [["I like tea."]]}\n{"personas": %s}'
+            % (b"[" * 200_000 + b"]" * 200_000),
+            "line 2: is nested too deeply to be read.",
+        ),
+        (
+            b"1 your persona: i like tea .\n%s your persona: i am tall ." % (b"1" * 5_000),
+            "line 2: begins with a number of 5,000 digits.",
+        ),
+    ],
+)
+def test_a_line_that_nothing_can_be_made_of_is_left_out(
+    content: bytes, problem: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(content)
+    assert load(file)["problems"] == [problem]
+    assert all_lines() == {("I like tea.",)}
+    with pytest.raises(CommandError) as caught:
+        load(file, "--max-errors", 0)
+    assert str(file) in str(caught.value)
+    assert problem in str(caught.value)
+
+
+def test_what_is_not_looked_at_may_be_deep(tmp_path: Path) -> None:
+    file = tmp_path / "deep.json"
+    file.write_bytes(personachat(b"[" * 90 + b"]" * 90))
+    assert load(file)["added"] == 2
 
 
 def test_a_missing_file_and_a_directory(tmp_path: Path) -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
 from conversations.models import Channel, Conversation, Message, Persona, Role, Status
 from conversations.services.database import db_now
+from conversations.services.errors import ConversationGone
 from conversations.services.events import ReplyEnded, ReplyEvent, ReplyStarted, ReplyToken
 from conversations.services.messages import Exchange, message_send
 from conversations.services.replies import (
     ReplyUnknown,
     conversation_delete,
+    feedback_give,
     replies_interrupt,
     replies_recover,
     reply_begin,
@@ -138,6 +143,42 @@ async def test_a_deleted_conversation_ends_its_reply(
     assert ended.status in {Status.STOPPED, Status.INTERRUPTED}
     assert fake_engine.calls[0].left.is_set()
     assert not await Message.objects.aexists()
+
+
+def test_a_conversation_is_deleted_while_a_message_arrives(conversation: Conversation) -> None:
+    message_send(conversation=conversation, text="Hello", client_id=uuid4())
+    refusals: list[Exception] = []
+
+    def write() -> None:
+        try:
+            message_send(conversation=conversation, text="Me too!", client_id=uuid4())
+        except ConversationGone as error:
+            refusals.append(error)
+        finally:
+            connection.close()
+
+    writer = threading.Thread(target=write)
+
+    def arrive(execute: Any, sql: str, *rest: Any) -> Any:
+        """When it is known what is to go, and nothing has gone yet."""
+        if sql.startswith("DELETE") and writer.ident is None:
+            writer.start()
+            writer.join(0.5)
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(arrive):
+        conversation_delete(conversation=conversation)
+    writer.join()
+    assert len(refusals) == 1
+    assert not Conversation.objects.exists()
+    assert not Message.objects.exists()
+
+
+def test_a_reply_that_has_just_been_deleted_cannot_be_judged(conversation: Conversation) -> None:
+    exchange = message_send(conversation=conversation, text="Hello", client_id=uuid4())
+    exchange.message.delete()
+    with pytest.raises(ReplyUnknown):
+        feedback_give(reply=exchange.reply, feedback=1)
 
 
 async def test_a_reply_written_by_another_process_is_awaited(

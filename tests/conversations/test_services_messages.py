@@ -222,6 +222,17 @@ def test_the_character_is_revealed_once(conversation: Conversation) -> None:
     assert conversation.revealed_at == first
 
 
+def test_a_conversation_that_has_just_been_deleted_is_not_changed(
+    conversation: Conversation,
+) -> None:
+    Conversation.objects.filter(pk=conversation.pk).delete()
+    with pytest.raises(ConversationGone):
+        conversation_rename(conversation=conversation, title="The bus")
+    with pytest.raises(ConversationGone):
+        persona_reveal(conversation=conversation)
+    assert (conversation.title, conversation.revealed_at) == ("", None)
+
+
 def test_nobody_owns_conversations_without_an_owner(persona: Persona) -> None:
     conversation_start(channel=Channel.SMS, owner=Owner())
     assert not conversations_of_owner(owner=Owner()).exists()

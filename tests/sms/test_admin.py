@@ -7,6 +7,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import escape
 
 from sms.models import Answer, Contact, DeliveryEvent, InboundMessage, State, Thread
 from tests.sms.payloads import OURS, PERSON
@@ -105,6 +106,21 @@ def test_a_number_can_be_blocked_before_it_texts(admin_client: Client) -> None:
     )
     assert Contact.objects.get().is_blocked
     assert LogEntry.objects.get().object_repr == "+1••••••••23"
+
+
+def test_a_page_opened_before_a_number_was_blocked_does_not_unblock_it(
+    admin_client: Client,
+) -> None:
+    contact = Contact.objects.create(number=PERSON)
+    path = f"/admin/sms/contact/{contact.pk}/change/"
+    form = admin_client.get(path).context["adminform"].form
+    opened = form["opened_as"].value()
+    assert f'name="opened_as" value="{escape(opened)}"' in admin_client.get(path).content.decode()
+    Contact.objects.update(is_blocked=True)
+    stale = admin_client.post(path, {"note": "nice", "opened_as": opened} | NO_THREADS)
+    assert "Blocked is now: yes" in stale.content.decode()
+    contact.refresh_from_db()
+    assert (contact.is_blocked, contact.note) == (True, "")
 
 
 NO_THREADS = {"threads-TOTAL_FORMS": "0", "threads-INITIAL_FORMS": "0"}

@@ -51,6 +51,24 @@ async def test_an_opt_out_told_by_a_report_is_respected(phone: Phone, answer: An
     assert await phone.says(sms("hello?")) is None
 
 
+async def test_a_report_of_an_opt_out_told_again_does_not_undo_start(
+    phone: Phone, answer: Answer
+) -> None:
+    await phone.report(status(SID, "failed", "21610"), answer.pk)
+    await phone.says(sms("START"))
+    await phone.report(status(SID, "failed", "21610"), answer.pk)
+    assert (await Thread.objects.aget()).opted_out_at is None
+    assert await phone.says(sms("hello?"))
+
+
+async def test_an_opt_out_told_before_its_answer_is_known_is_respected(
+    phone: Phone, answer: Answer
+) -> None:
+    await phone.report(status(SID, "failed", "21610"))
+    await phone.report(status(SID, "queued"), answer.pk)
+    assert (await Thread.objects.aget()).opted_out_at
+
+
 async def test_a_report_finds_its_answer_by_sid(phone: Phone, answer: Answer) -> None:
     await phone.report(status(SID, "queued"), answer.pk)
     await phone.report(status(SID, "delivered"))

@@ -1,0 +1,14 @@
+"""Addresses of the OpenAI-compatible surface."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, path, re_path
+
+from conversations.api.completions import ChatCompletions, ModelDetail, ModelList, Nowhere
+
+urlpatterns: list[URLPattern] = [
+    path("models", ModelList.as_view()),
+    path("models/<str:model>", ModelDetail.as_view()),
+    path("chat/completions", ChatCompletions.as_view()),
+    re_path(r"", Nowhere.as_view()),
+]
