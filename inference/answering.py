@@ -57,9 +57,7 @@ _PLEASURE = "Nice to meet you"
 _GREETING = re.compile(r"^(?:(?:hi|hello|hey|yo|oh|well|ok|okay)\b[, ]*)+", re.IGNORECASE)
 # A small model may go on otherwise: "No, I have a dog." What is longer is not said again.
 _SAID_AGAIN = 5
-_CHOICE = re.compile(
-    r"^(?:\W*\w+){0,6}?\W*(?:are|do|did|is|would|which|what)\b.* or \w", re.IGNORECASE
-)
+_CHOICE = re.compile(r"\b(?:are|do|did|is|would|which|what)\b.* or \w", re.IGNORECASE)
 _OPEN = re.compile(
     r"^\W*(?:(?:and|so|but|ok|oh|well)\b\W*)*(?:what|where|when|who|which|how|why)\b", re.IGNORECASE
 )
@@ -101,12 +99,17 @@ class Answers:
     def to(self, turns: Sequence[Turn], persona: Sequence[str], room: int) -> Answer | None:
         """The answer to the last turn; None where the persona does not have it, or it takes more
         than `room` tokens."""
-        turns = [replace(turn, text=with_capital(turn.text, self._names)) for turn in turns]
-        text, unsaid = self._answer(turns, persona) if turns else ("", ())
+        read = [self._read(turn) for turn in turns]
+        text, unsaid = self._answer(read, persona) if read else ("", ())
         begins = self._encode(text) if text else ()
         if len(begins) > room or not (begins or unsaid):
             return None
         return Answer(begins, [token for token in unsaid if token not in begins])
+
+    def _read(self, turn: Turn) -> Turn:
+        if turn.speaker == "bot":
+            return turn
+        return replace(turn, text=with_capital(turn.text, self._names))
 
     def _answer(self, turns: Sequence[Turn], persona: Sequence[str]) -> tuple[str, Sequence[int]]:
         """The text that a reply begins with, and what its first sentence does without."""
@@ -166,7 +169,7 @@ def _to_person(told: str) -> str:
 
 def _yes_or_no(asked: str, yes: bool, line: str, said: Sequence[str]) -> str:
     """The word, and the line that it follows from: "Yes, I have two dogs." Where there is no line,
-    what is denied."""
+    what is affirmed or denied."""
     if asks_which(asked):
         return line if yes else f"None. {line}".strip()
     word = "Yes" if yes else "No"
