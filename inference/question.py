@@ -36,7 +36,7 @@ _SHORTHAND = {
 _TYPED = re.compile(rf"\b(?:{'|'.join(_SHORTHAND)})\b(?!')", re.IGNORECASE)
 _ARE = re.compile(r"\br(?= (?:u|ur|ya|you|your)\b)", re.IGNORECASE)
 # A hundred commas say no more than three, and take a pattern long to leave behind.
-_RUNS = re.compile(r"([\W_])\1{3,}")
+_RUNS = re.compile(r"([\W_]{2})[\W_]+([\W_])")
 # What is said after a question and asks for nothing.
 _FILLERS = re.compile(
     r"(?:[ ,]+(?:then|exactly|again|though|tho|anyway|please|pls|plz|by the way|btw|lol|lmao"
@@ -82,7 +82,7 @@ def plain(text: str) -> str:
 
 def closing(message: str) -> str:
     """The end of a message in plain words, without what asks for nothing."""
-    text = _RUNS.sub(r"\1\1\1", plain(message[-QUESTION_CHARACTERS:]))
+    text = _RUNS.sub(r"\1\2", plain(message[-QUESTION_CHARACTERS:]))
     return _FILLERS.sub("", text)
 
 

@@ -1,14 +1,16 @@
-"""How many requests Django answers at once."""
+"""How many requests Django answers at once, and what is left of the answer to HEAD."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncGenerator, Callable
 
 import pytest
 from asgiref.sync import ThreadSensitiveContext
-from django.http import HttpRequest, HttpResponse
-from django.test import RequestFactory
+from asgiref.testing import ApplicationCommunicator
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.test import AsyncRequestFactory, RequestFactory
 
 from chatbot_site.handler import READING_AT_ONCE, SiteHandler
 
@@ -52,3 +54,34 @@ async def test_pages_take_turns_and_hold_up_nothing_else(monkeypatch: pytest.Mon
     crossing.open.set()
     assert await asyncio.gather(*tasks) == [200] * len(tasks)
     assert crossing.inside == len(tasks)
+
+
+def long_page(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(b"x" * 200_000, headers={"Content-Length": "200000"})
+
+
+def download(request: HttpRequest) -> StreamingHttpResponse:
+    async def pieces() -> AsyncGenerator[bytes]:
+        while True:
+            yield b"x"
+
+    return StreamingHttpResponse(pieces(), headers={"Content-Length": "200000"})
+
+
+@pytest.mark.parametrize("view", [long_page, download])
+async def test_head_has_no_body_however_long_it_would_be(
+    monkeypatch: pytest.MonkeyPatch, view: Callable[[HttpRequest], HttpResponseBase]
+) -> None:
+    handler = SiteHandler()
+    monkeypatch.setattr(handler._synchronous, "get_response", view)
+    asked = AsyncRequestFactory().head("/").scope
+    server = ApplicationCommunicator(handler, asked)
+    await server.send_input({"type": "http.request"})
+    start = await server.receive_output()
+    assert (b"Content-Length", b"200000") in start["headers"]
+    more = True
+    while more:
+        piece = await server.receive_output()
+        assert not piece.get("body")
+        more = piece.get("more_body", False)
+    await server.wait()

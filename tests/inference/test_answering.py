@@ -654,7 +654,7 @@ def test_whoever_builds_robots_may_speak_of_robots(renderer: PromptRenderer) -> 
 
 
 @pytest.mark.parametrize(
-    "message", ["a" * 1000, "or " * 300, "," * 1000, "what " * 200, "\n" * 500]
+    "message", ["a" * 1000, "or " * 300, "," * 1000, ", " * 500, "what " * 200, "\n" * 500]
 )
 def test_a_message_of_nothing_is_read_at_once(renderer: PromptRenderer, message: str) -> None:
     """Patterns that try all ways to divide such a text would be at it for years."""
