@@ -35,7 +35,12 @@ from conversations.services.conversations import (
     persona_reveal,
 )
 from conversations.services.database import db_release
-from conversations.services.errors import NoCharacter, RateLimited, ServiceError
+from conversations.services.errors import (
+    ConversationGone,
+    NoCharacter,
+    RateLimited,
+    ServiceError,
+)
 from conversations.services.limits import conversation_limit
 from conversations.services.owners import client_address, owner_from_request
 from conversations.services.replies import (
@@ -162,7 +167,10 @@ async def conversation_send(request: HttpRequest, conversation_id: UUID) -> Http
 @require_POST
 def conversation_reveal(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
     """Show the character: as JSON to the page's script, else by way of the page."""
-    persona = persona_reveal(conversation=_own(request, conversation_id))
+    try:
+        persona = persona_reveal(conversation=_own(request, conversation_id))
+    except ConversationGone as error:
+        raise Http404 from error
     if not request.accepts("text/html"):
         return JsonResponse(
             {

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from conversations.services.persona_edits import MAX_LINE_LENGTH, MAX_LINES
-from conversations.services.texts import text_clean
+from conversations.services.texts import is_visible, text_clean
 
 _SPACED_MARK = re.compile(r"\s+([.,!?;:])(?=\s|$|[.,!?;:])")
 _LONE_I = re.compile(r"\bi\b(?=$|[\s,.!?;]|')")
@@ -36,7 +36,7 @@ def persona_tidy(*, lines: Sequence[str]) -> list[str]:
 def _sentence(line: str) -> str:
     line = _SPACED_MARK.sub(r"\1", " ".join(text_clean(text=line).split()))
     line = _LONE_I.sub("I", line)
-    if not line:
+    if not is_visible(text=line):
         return ""
     end = "." if line[-1].isalnum() else ""
     return line[0].upper() + line[1:] + end

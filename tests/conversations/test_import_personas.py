@@ -106,6 +106,14 @@ def test_control_characters_and_lone_surrogates_do_not_reach_the_database(tmp_pa
     assert all_lines() == {("I like tea.", "Odd half.", "Café ☕ and عربى.")}
 
 
+def test_lines_in_which_nothing_can_be_seen_are_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "invisible.jsonl"
+    personas = [["\u200b", "I fix clocks."], ["\u200b", " \u202e\u00ad"]]
+    file.write_text(json.dumps({"personas": personas}), encoding="utf-8")
+    assert load(file)["problems"] == ["line 1: a character without lines."]
+    assert all_lines() == {("I fix clocks.",)}
+
+
 def test_a_character_too_long_to_speak_from_is_left_out(tmp_path: Path) -> None:
     file = tmp_path / "long.jsonl"
     personas = [["I fix clocks."], [f"Line {number}." for number in range(40)], ["x" * 899]]

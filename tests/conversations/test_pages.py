@@ -166,6 +166,20 @@ def test_the_character_is_in_no_page_before_it_is_revealed(
     assert "Hello!" in client.get("/conversations/?q=zephyrine").text
 
 
+def test_a_character_is_not_found_when_its_conversation_has_just_been_deleted(
+    client: Client, persona: Persona, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation = start(client)
+
+    def found_and_deleted(**_: object) -> Conversation:
+        Conversation.objects.all().delete()
+        return conversation
+
+    monkeypatch.setattr("conversations.views.conversation_for_owner", found_and_deleted)
+    response = client.post(reverse("conversation-reveal", args=[conversation.pk]))
+    assert response.status_code == 404
+
+
 def test_texts_are_escaped_in_the_html(client: Client, persona: Persona) -> None:
     conversation = start(client)
     add(conversation, Role.USER, "<script>alert('user')</script>")
