@@ -9,12 +9,10 @@ from collections.abc import AsyncGenerator, Sequence
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatbot_site.settings")
-django.setup()
-
-from conversations.services import engine as engine_module  # noqa: E402 - needs the set-up above
-from inference.events import Delta, EngineStats  # noqa: E402
-from inference.params import SamplingParams  # noqa: E402
-from inference.prompt import Turn  # noqa: E402
+from conversations.services import engine as engine_module
+from inference.events import Delta, EngineStats
+from inference.params import SamplingParams
+from inference.prompt import Turn
 
 
 class SlowEngine:
@@ -42,6 +40,9 @@ class SlowEngine:
 
 
 engine_module.engine = SlowEngine  # type: ignore[assignment]
+
+# Only now: what is imported with the applications takes the engine as it is then.
+django.setup()
 
 from chatbot_site.asgi import application  # noqa: E402
 

@@ -12,12 +12,10 @@ import django
 import numpy as np
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatbot_site.settings")
-django.setup()
-
-from conversations.services import engine as engine_module  # noqa: E402 - needs the set-up above
-from inference.bundle import Bundle  # noqa: E402
-from inference.engine import Engine  # noqa: E402
-from inference.runner import Runner, TopK  # noqa: E402
+from conversations.services import engine as engine_module
+from inference.bundle import Bundle
+from inference.engine import Engine
+from inference.runner import Runner, TopK
 
 SECONDS_PER_TOKEN = 0.03
 
@@ -44,6 +42,9 @@ class LongWindedRunner(Runner):
 
 _engine = Engine(engine_module.engine_config(), runner_factory=LongWindedRunner)
 engine_module.engine = lambda: _engine  # type: ignore[assignment]
+
+# Only now: what is imported with the applications takes the engine as it is then.
+django.setup()
 
 from chatbot_site.asgi import application  # noqa: E402
 
