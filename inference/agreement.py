@@ -11,8 +11,8 @@ from inference.errors import BundleError
 from inference.prompt import PromptRenderer, Turn
 from inference.runner import Runner, TopK
 
-_PERSONA = ("i have a dog.", "i work in a bakery.")
-_TURNS = (Turn("person", "hello! how are you today?"),)
+PERSONA = ("i have a dog.", "i work in a bakery.")
+TURNS = (Turn("person", "hello! how are you today?"),)
 # Of the tokens that either finds best: the share that both do, and how their logits go together
 # (Pearson's r). 8 and 16 bits leave more than 0.9 and 0.99, even of random weights.
 _SAME_TOKENS = 0.8
@@ -21,7 +21,7 @@ _SAME_LOGITS = 0.97
 
 def check_agreement(runner: Runner, bundle: Bundle, *, threads: int) -> None:
     """Compare a runner, whose slots it uses, with the processor's. Raises BundleError."""
-    ids = PromptRenderer.from_bundle(bundle).render(_PERSONA, _TURNS, reserve=1).ids
+    ids = PromptRenderer.from_bundle(bundle).render(PERSONA, TURNS, reserve=1).ids
     slots = min(2, runner.slots)
     reference = Runner(bundle, slots=slots, threads=threads)
     try:

@@ -33,15 +33,13 @@ def is_about_others(question: str) -> bool:
 def name_of_other(question: str, persona: Sequence[str], said: Sequence[str]) -> str:
     """The sentence that says what those are called who were spoken of last; empty where it is not
     asked for, or no line that was `said` has a name."""
-    if not _ASKS_NAME.search(question):
+    asked = _OTHERS.search(question)
+    if asked is None or not _ASKS_NAME.search(question):
         return ""
+    whose = _POSSESSIVE.get(asked[0].lower().removesuffix("'s"), "Its")
     for text in reversed(said):
         for line in persona:
             named = _NAMED.search(line)
             if named and was_said(line, [text]):
-                word = _OTHERS.search(question)
-                whose = (
-                    _POSSESSIVE.get(word[0].lower().removesuffix("'s"), "Its") if word else "Its"
-                )
                 return f"{whose} name is {named['name'] or named['of']}."
     return ""

@@ -98,8 +98,9 @@ def nearest_line(
     near = {line: nearness(wanted, content_words(line)) for line in lines}
     nearest = max(near, key=near.__getitem__, default=None)
     needed = NEAR_FAVORITE if _FAVORITE.search(asked) else NEAR
-    is_near = nearest is not None and near[nearest] >= needed
-    return nearest if is_near and nearest in _not_said(persona, said) else None
+    if nearest is None or near[nearest] < needed or was_said(nearest, said):
+        return None
+    return nearest
 
 
 def _not_said(persona: Sequence[str], said: Sequence[str]) -> list[str]:

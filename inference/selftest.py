@@ -8,15 +8,14 @@ from time import perf_counter
 
 import numpy as np
 
+from inference.agreement import PERSONA, TURNS
 from inference.bundle import Bundle, load_bundle
 from inference.device import open_runner
 from inference.errors import BundleError
 from inference.model import check_tokenizer
-from inference.prompt import Prompt, PromptRenderer, Turn
+from inference.prompt import Prompt, PromptRenderer
 from inference.runner import Runner
 
-_PERSONA = ("i have a dog.", "i work in a bakery.")
-_TURNS = (Turn("person", "hello! how are you today?"),)
 _STEPS = 12
 # In logits. Kernels may add in another order when several tokens are run at once, and a difference
 # in the last bit can tip the rounding of a key or value that is kept in 8 bits.
@@ -43,7 +42,7 @@ def selftest(path: Path, *, threads: int, device: str = "cpu") -> SelfTest:
     bundle = load_bundle(path)
     renderer = PromptRenderer.from_bundle(bundle)
     check_tokenizer(bundle, renderer)
-    prompt = renderer.render(_PERSONA, _TURNS, reserve=_STEPS)
+    prompt = renderer.render(PERSONA, TURNS, reserve=_STEPS)
     start = perf_counter()
     runner = open_runner(bundle, slots=2, threads=threads, device=device)
     load_seconds = perf_counter() - start
