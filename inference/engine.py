@@ -15,7 +15,6 @@ from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from inference.answering import NO_ANSWER, Answer
 from inference.bundle import Bundle
 from inference.casing import CaseRestorer, names_in
 from inference.contest import Contest
@@ -25,8 +24,9 @@ from inference.errors import EngineStopped
 from inference.events import Delta, EngineStats, Event, Finished, Queued, Totals
 from inference.model import Model, RunnerFactory, load_model
 from inference.params import EngineConfig, SamplingParams
+from inference.persona.answering import NO_ANSWER, Answer
+from inference.persona.remembered import remembered
 from inference.prompt import Prompt, Turn
-from inference.remembered import remembered
 from inference.repetition import Echo
 from inference.request import Request
 from inference.rerank import Judge

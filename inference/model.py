@@ -8,11 +8,11 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from inference.answering import Answers
 from inference.bundle import Bundle, load_bundle
 from inference.cores import usable_cores
 from inference.errors import BundleError
 from inference.params import EngineConfig, SamplingParams
+from inference.persona.answering import Answers
 from inference.prompt import PromptRenderer
 from inference.spelling import Lexicon
 from inference.vocabulary import Vocabulary
@@ -63,7 +63,7 @@ class Model:
 
 def load_model(config: EngineConfig, runner_factory: RunnerFactory | None) -> Model:
     """Check and load the bundle; by default onto ONNX Runtime. Raises BundleError."""
-    from inference.meanings import Meanings
+    from inference.persona.meanings import Meanings
 
     began = monotonic()
     bundle = load_bundle(config.bundle_dir)

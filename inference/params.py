@@ -30,9 +30,8 @@ class SamplingParams:
     repetition_penalty: divides the logits of content the character has just used, measured as
         `sampling.py` says; above 1 it also makes no statement twice. 1 is off.
     copying: how often a reply that has begun to say what its prompt says goes on as the prompt does
-        (`copying.py`), from 0, never, to 1, always; what the persona answers is begun
-        a little more often with its answer (`answering.py`). Above 0 the most probable token is
-        copied, too.
+        (`copying.py`), from 0, never, to 1, always; what the persona answers is begun a little more
+        often with its answer (`persona/answering.py`). Above 0 the most probable token is too.
     seed: the same seed, prompt and bundle draw the same reply; None draws a new one each time.
     candidates: replies that are written at once, of which the best is given (`rerank.py`). Above 1
         nothing is heard of a reply before it is whole, and it takes as many of the engine's places.

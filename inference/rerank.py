@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from inference.facts import facts_answered, facts_known
+from inference.persona.facts import facts_answered, facts_known
+from inference.persona.words import content, words
 from inference.prompt import Turn, straight, texts_of
 from inference.repetition import RECENT_TURNS
-from inference.words import content, words
 
 # What a nat of mean log-likelihood counts beside the second head: some makes more answers true,
 # much makes replies alike (figures in docs/training.md).

@@ -17,7 +17,7 @@ import pytest
 from conversations.catalogue import Bank, Character, characters, load_bank
 from conversations.catalogue.bank import CATEGORIES
 from conversations.catalogue.names import load_palette
-from inference.facts import true_answer
+from inference.persona.facts import true_answer
 from tests.conversations.contradictions import CONTRADICTIONS
 
 PACKAGE = Path(__file__).parents[2] / "conversations" / "catalogue"

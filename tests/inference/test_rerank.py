@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from inference.facts import facts_answered
+from inference.persona.facts import facts_answered
+from inference.persona.statements import facts_in
 from inference.prompt import Turn
 from inference.rerank import Candidate, Judge
-from inference.statements import facts_in
 
 PERSONA = ["I have two dogs, Rex and Ida.", "I live in Dublin.", "My favorite color is green."]
 TURNS = [

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from inference.words import turned
+from inference.persona.words import turned
 
 RULES_FILE = Path(__file__).with_name("rules.toml")
 _LONG_FORMS = (("i'm ", "i am "), ("i've ", "i have "), ("i'd ", "i would "))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from inference.kinds import AGE, HOBBY, HOME, JOB, NAME, ORIGIN, Kind
-from inference.names import name_told
+from inference.persona.kinds import AGE, HOBBY, HOME, JOB, NAME, ORIGIN, Kind
+from inference.persona.names import name_told
+from inference.persona.question import closing, own_clauses
 from inference.prompt import Turn, straight, texts_of
-from inference.question import closing, own_clauses
 
 _ASKS_BACK = re.compile(
     r"(?:^|[\s,.!?;-])(?:(?:and|what about|how about) (?:you|yours|yourself)|yours|wbu|hbu"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from inference.answering import Answers
 from inference.bundle import MEANINGS_FILE, Bundle
 from inference.errors import BundleError
-from inference.meanings import Meanings
+from inference.persona.answering import Answers
+from inference.persona.meanings import Meanings
+from inference.persona.retrieval import nearest_line
 from inference.prompt import PromptRenderer, Turn
-from inference.retrieval import nearest_line
 from inference.vocabulary import Vocabulary
 
 PERSONA = [

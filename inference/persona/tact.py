@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from inference.names import name_told
+from inference.persona.names import name_told
 from inference.prompt import Turn, straight, texts_of
 
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")

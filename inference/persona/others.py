@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from inference.retrieval import was_said
+from inference.persona.retrieval import was_said
 
 _POSSESSIVE = {"he": "His", "his": "His", "him": "His", "she": "Her", "her": "Her", "hers": "Her"}
 _OTHERS = re.compile(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from inference.kinds import AGE, CHILDHOOD, HOBBY, HOME, JOB, ORIGIN
-from inference.names import name_told
+from inference.persona.kinds import AGE, CHILDHOOD, HOBBY, HOME, JOB, ORIGIN
+from inference.persona.names import name_told
+from inference.persona.question import ASPECTS, own_clauses, plain, question_at_end
+from inference.persona.words import content
 from inference.prompt import Turn, texts_of
-from inference.question import ASPECTS, own_clauses, plain, question_at_end
-from inference.words import content
 
 # So many turns of the person's, and so much of each, are looked through.
 REMEMBERED_TURNS, REMEMBERED_LENGTH = 20, 1000

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from inference.answering import Answers
 from inference.engine import Delta, Engine
-from inference.facts import true_answer
 from inference.params import SamplingParams
+from inference.persona.answering import Answers
+from inference.persona.facts import true_answer
+from inference.persona.remembered import told_by_person
+from inference.persona.retrieval import line_asked_for
 from inference.prompt import PromptRenderer, Speaker, Turn
-from inference.remembered import told_by_person
-from inference.retrieval import line_asked_for
 from inference.vocabulary import Vocabulary
 
 PERSONA = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from inference.persona.words import content
 from inference.prompt import straight
-from inference.words import content
 
 # A question is at the end of a message, and no longer.
 QUESTION_CHARACTERS = 200

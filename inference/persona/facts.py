@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from inference.kinds import IS_TRADE, JOB, RELATIVES
-from inference.question import closing
-from inference.statements import (
+from inference.persona.kinds import IS_TRADE, JOB, RELATIVES
+from inference.persona.question import closing
+from inference.persona.statements import (
     ENDS,
     Fact,
     facts_in,

@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from inference.kinds import DREAM, FAMILY, HOBBY, HOME, IDENTITY, JOB, NAME, ORIGIN
-from inference.question import ASPECTS, any_question_at_end, question_at_end
-from inference.remembered import is_about_the_person
-from inference.words import content, content_words
+from inference.persona.kinds import DREAM, FAMILY, HOBBY, HOME, IDENTITY, JOB, NAME, ORIGIN
+from inference.persona.question import ASPECTS, any_question_at_end, question_at_end
+from inference.persona.remembered import is_about_the_person
+from inference.persona.words import content, content_words
 
 _FAVORITE = re.compile(r"\bfavorite\b")
 _ANYTHING = re.compile(r"\babout you(?:rself)?\W*$|\bwhat else\W*$|\btell me more\W*$")

@@ -16,22 +16,22 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from inference.asking_back import question_behind
-from inference.facts import asked_fact, asks_which, true_answer
-from inference.names import asks_for_own_name, name_told, own_name, with_capital
-from inference.others import is_about_others, name_of_other
+from inference.persona.asking_back import question_behind
+from inference.persona.facts import asked_fact, asks_which, true_answer
+from inference.persona.names import asks_for_own_name, name_told, own_name, with_capital
+from inference.persona.others import is_about_others, name_of_other
+from inference.persona.question import closing, question_in
+from inference.persona.remembered import remembered, told_by_person
+from inference.persona.retrieval import line_asked_for, nearest_line, was_said
+from inference.persona.statements import ENDS
+from inference.persona.tact import KINDS, out_of_place
+from inference.persona.words import turned
 from inference.prompt import PromptRenderer, Turn, texts_of
-from inference.question import closing, question_in
-from inference.remembered import remembered, told_by_person
 from inference.repetition import RECENT_TURNS
-from inference.retrieval import line_asked_for, nearest_line, was_said
-from inference.statements import ENDS
-from inference.tact import KINDS, out_of_place
 from inference.vocabulary import Vocabulary
-from inference.words import turned
 
 if TYPE_CHECKING:
-    from inference.meanings import Meanings
+    from inference.persona.meanings import Meanings
 
 _WHAT_IT_IS = "I am a computer program that plays a character."
 _KIND = (

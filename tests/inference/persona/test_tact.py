@@ -6,8 +6,7 @@ import pytest
 
 from inference.engine import Delta, Engine
 from inference.params import SamplingParams
-from inference.prompt import Turn
-from inference.tact import (
+from inference.persona.tact import (
     CHEERFUL,
     GREETING,
     LEAVING,
@@ -19,6 +18,7 @@ from inference.tact import (
     SORRY,
     out_of_place,
 )
+from inference.prompt import Turn
 
 BAD = [
     "My dog died yesterday.",
