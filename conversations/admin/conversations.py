@@ -28,10 +28,12 @@ from conversations.admin.changelist import (
     ConversationChangeList,
     search_conversations,
 )
-from conversations.admin.deleting import PreparedDeletion, replies_stop_among
+from conversations.admin.deleting import PreparedDeletion
 from conversations.admin.filters import FailedFilter, FeedbackFilter, LastActivityFilter
 from conversations.admin.transcript import transcript_page
 from conversations.models import Conversation, Message
+from conversations.services.database import db_wait
+from conversations.services.replies import replies_stop
 from conversations.services.retention import conversations_delete
 from conversations.services.transfer_out import dialogue_lines
 
@@ -163,7 +165,7 @@ class ConversationAdmin(PreparedDeletion):
 
     def deletion_prepare(self, rows: Iterable[Conversation]) -> None:
         pks = [conversation.pk for conversation in rows]
-        replies_stop_among(messages=Message.objects.filter(conversation__in=pks))
+        db_wait(replies_stop, among=Message.objects.filter(conversation__in=pks))
 
     def delete_model(self, request: HttpRequest, obj: Conversation) -> None:
         conversations_delete(conversations=Conversation.objects.filter(pk=obj.pk))

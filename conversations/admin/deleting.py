@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin import actions
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-
-from conversations.models import UNFINISHED, Message
-from conversations.services.database import db_wait
-from conversations.services.replies import ReplyUnknown, reply_stop
 
 # The page that asks whether one is sure sends each row back as a field of its form, and Django
 # takes 1,000 fields.
@@ -66,12 +61,3 @@ class PreparedDeletion(admin.ModelAdmin):  # type: ignore[type-arg]
     def _may_delete(self, request: HttpRequest, row: Any) -> bool:
         _, _, lacking, protected = self.get_deleted_objects([row], request)
         return self.has_delete_permission(request, row) and not lacking and not protected
-
-
-def replies_stop_among(*, messages: QuerySet[Message]) -> None:
-    """Stop those of these messages that are being written or wait for it."""
-    unfinished = messages.filter(status__in=UNFINISHED)
-    # The newest first: where an earlier one stops the next would begin.
-    for reply_id in unfinished.order_by("-id").values_list("id", flat=True):
-        with suppress(ReplyUnknown):  # somebody else has just deleted it
-            db_wait(reply_stop, reply_id=reply_id)

@@ -12,8 +12,10 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 
-from conversations.admin.deleting import PreparedDeletion, replies_stop_among
+from conversations.admin.deleting import PreparedDeletion
 from conversations.models import Message
+from conversations.services.database import db_wait
+from conversations.services.replies import replies_stop
 from conversations.services.retention import message_delete
 
 
@@ -59,7 +61,7 @@ class MessageAdmin(PreparedDeletion):
     def deletion_prepare(self, rows: Iterable[Message]) -> None:
         pks = [message.pk for message in rows]
         affected = Message.objects.filter(Q(pk__in=pks) | Q(reply_to__in=pks))
-        replies_stop_among(messages=affected)
+        db_wait(replies_stop, among=affected)
 
     def delete_model(self, request: HttpRequest, obj: Message) -> None:
         message_delete(message=obj)

@@ -12,8 +12,10 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from rest_framework.authtoken.models import Token
 
-from conversations.admin.deleting import PreparedDeletion, replies_stop_among
+from conversations.admin.deleting import PreparedDeletion
 from conversations.models import Conversation, Message
+from conversations.services.database import db_wait
+from conversations.services.replies import replies_stop
 from conversations.services.retention import conversations_delete
 
 admin.site.unregister(User)
@@ -24,7 +26,7 @@ class AccountAdmin(PreparedDeletion, UserAdmin):  # type: ignore[type-arg]
     def deletion_prepare(self, rows: Iterable[User]) -> None:
         """Their conversations go first, in batches, so that others can write meanwhile."""
         conversations = Conversation.objects.filter(user__in=[user.pk for user in rows])
-        replies_stop_among(messages=Message.objects.filter(conversation__in=conversations))
+        db_wait(replies_stop, among=Message.objects.filter(conversation__in=conversations))
         conversations_delete(conversations=conversations)
 
     def get_deleted_objects(

@@ -7,7 +7,7 @@ A reply belongs to the server. `reply_begin` puts it to work and whoever likes f
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -95,7 +95,7 @@ async def conversation_renew(
     if room := rooms.get(conversation.pk):
         room.announce(event)
     rooms.relay.announce(conversation.pk, event)
-    await replies_stop(conversation_id=conversation.pk)
+    await replies_stop(among=conversation.messages.all())
     return successor
 
 
@@ -163,10 +163,13 @@ async def reply_stop(*, reply_id: int) -> None:
     room.rooms.tidy(room)
 
 
-async def replies_stop(*, conversation_id: UUID) -> None:
-    """Stop every reply of a conversation that is waiting or running."""
-    for reply_id in await db_read(_unfinished, conversation_id):
-        await reply_stop(reply_id=reply_id)
+async def replies_stop(*, among: QuerySet[Message]) -> None:
+    """Stop those of some messages that are being written or wait for it."""
+    # The newest first: where an earlier one stops the next would begin.
+    unfinished = among.filter(status__in=UNFINISHED).order_by("-id")
+    for reply_id in await db_read(list, unfinished.values_list("id", flat=True)):
+        with suppress(ReplyUnknown):  # somebody has just deleted it
+            await reply_stop(reply_id=reply_id)
 
 
 def feedback_give(*, reply: Message, feedback: int | None) -> None:
@@ -181,7 +184,7 @@ def feedback_give(*, reply: Message, feedback: int | None) -> None:
 
 def conversation_delete(*, conversation: Conversation) -> None:
     """Delete a conversation with everything said in it; what is being written there stops."""
-    db_wait(replies_stop, conversation_id=conversation.pk)
+    db_wait(replies_stop, among=conversation.messages.all())
     conversations_delete(conversations=Conversation.objects.filter(pk=conversation.pk))
 
 
@@ -222,11 +225,6 @@ def _room_and_log(reply: Message) -> tuple[Room, LiveReply]:
     """Of a reply that is not finished."""
     room = Rooms.here().open(reply.conversation_id)
     return room, room.reply(reply.pk, reply.reply_to.client_id if reply.reply_to else None)
-
-
-def _unfinished(conversation_id: UUID) -> list[int]:
-    rows = Message.objects.filter(conversation_id=conversation_id, status__in=UNFINISHED)
-    return list(rows.order_by("-id").values_list("id", flat=True))
 
 
 def _interrupt(replies: QuerySet[Message]) -> int:
