@@ -110,6 +110,21 @@ class ContactAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         count = len(changed)
         self.message_user(request, f"{word} {count} number{'' if count == 1 else 's'}.")
 
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
+        """Numbers: the list that Django makes would name every text."""
+        contacts = list(objs)
+        texts = {
+            "received text": InboundMessage.objects.filter(thread__contact__in=contacts).count(),
+            "answer": Answer.objects.filter(thread__contact__in=contacts).count(),
+        }
+        shown = {f"{name}s": number for name, number in texts.items() if number}
+        may = request.user.has_perms(["sms.delete_inboundmessage", "sms.delete_answer"])
+        lacking = set() if may else {name for name, number in texts.items() if number}
+        named = [contact.masked for contact in contacts]
+        return named, {"phone numbers": len(contacts), **shown}, lacking, []
+
     # The number in full, on request and on record
 
     def get_urls(self) -> list[URLPattern]:

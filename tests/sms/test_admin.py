@@ -62,6 +62,25 @@ def test_numbers_are_masked_on_every_page(admin_client: Client, answer: Answer) 
         assert "5550123" not in page.content.decode()
 
 
+def test_what_goes_with_a_number_is_counted_before_it_is_deleted(
+    client: Client, answer: Answer
+) -> None:
+    contact = Contact.objects.get()
+    user = staff(client, "view_contact", "delete_contact")
+    path = f"/admin/sms/contact/{contact.pk}/delete/"
+    assert "Cannot delete phone number" in client.get(path).content.decode()
+    assert client.post(path, {"post": "yes"}).status_code == 403
+    for name in ("delete_inboundmessage", "delete_answer"):
+        user.user_permissions.add(Permission.objects.get(codename=name))
+    page = client.get(path).content.decode()
+    for counted in ("Phone numbers: 1", "Received texts: 1", "Answers: 1"):
+        assert counted in page
+    assert "SMin" not in page
+    assert client.post(path, {"post": "yes"}).status_code == 302
+    assert not InboundMessage.objects.exists()
+    assert not DeliveryEvent.objects.exists()
+
+
 def test_a_number_is_revealed_to_whom_may_see_it_and_on_record(
     client: Client, answer: Answer
 ) -> None:
