@@ -104,6 +104,13 @@ def frail_server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         yield server
 
 
+def add_staff(server: Server, name: str, password: str) -> None:
+    """Give somebody an account with which everything may be read."""
+    command = [sys.executable, "manage.py", "createsuperuser", "--no-input", "--username", name]
+    secret = environment(server.database, DJANGO_SUPERUSER_PASSWORD=password)
+    subprocess.run([*command, "--email", ""], cwd=ROOT, env=secret, check=True)
+
+
 @pytest.fixture
 def new_person(browser: Browser, server: Server) -> Iterator[NewPerson]:
     """Makes people, each with a browser of their own; options are those of a browser context."""

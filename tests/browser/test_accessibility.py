@@ -176,3 +176,36 @@ def test_the_box_stays_above_an_on_screen_keyboard(new_person: NewPerson) -> Non
     person.page.set_viewport_size({"width": 390, "height": 420})
     expect(person.box).to_be_in_viewport(ratio=1)
     expect(person.bubbles().last).to_be_in_viewport()
+
+
+def test_forced_colours_show_where_a_dialog_ends(new_person: NewPerson) -> None:
+    person = new_person(forced_colors="active", viewport={"width": 390, "height": 844})
+    border = "e => getComputedStyle(e).borderTopStyle"
+    person.start()
+    person.ask("Hello!")
+    for name, sheet in (("Chats", "#chats"), ("Someone new Who am I talking to?", "#character")):
+        person.page.get_by_role("button", name=name).click()
+        assert person.page.locator(sheet).evaluate(border) == "solid"
+        person.page.keyboard.press("Escape")
+    person.visit("/conversations/")
+    person.page.get_by_role("button", name="Delete Hello!").click()
+    assert person.page.get_by_role("dialog").evaluate(border) == "solid"
+
+
+def test_the_drawer_has_a_button_that_closes_it(new_person: NewPerson) -> None:
+    person = new_person(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    person.start()
+    drawer = person.page.get_by_role("navigation", name="Chats")
+    person.page.get_by_role("button", name="Chats").tap()
+    drawer.get_by_role("button", name="Close").tap()
+    expect(drawer).to_be_hidden()
+    person.page.set_viewport_size({"width": 1280, "height": 800})
+    expect(drawer.get_by_role("link", name="New chat")).to_be_visible()
+    expect(drawer.get_by_role("button", name="Close")).to_be_hidden()
+
+
+def test_every_way_to_begin_is_in_view_on_a_phone(new_person: NewPerson) -> None:
+    person = new_person(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    person.start()
+    expect(person.page.locator(".opener").last).to_be_in_viewport(ratio=1)
+    expect(person.page.get_by_role("heading", name="Somebody is here.")).to_be_in_viewport()

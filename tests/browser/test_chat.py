@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import WebSocket, expect
 
 from tests.browser.chat import Person
-from tests.browser.conftest import NewPerson
+from tests.browser.conftest import NewPerson, add_staff
 from tests.servers import Server
 
 
@@ -304,3 +304,65 @@ def test_a_printed_conversation_is_whole_and_nothing_else(person: Person) -> Non
     tall = "document.documentElement.scrollHeight >= document.getElementById('column').offsetHeight"
     assert person.page.evaluate(tall)
     assert person.page.locator("#scroller").evaluate("s => s.scrollHeight <= s.clientHeight + 1")
+
+
+def test_a_conversation_is_printed_dark_on_light(new_person: NewPerson) -> None:
+    person = new_person(color_scheme="dark")
+    person.start()
+    person.ask("Hello!")
+    ink = "getComputedStyle(document.documentElement).getPropertyValue('--ink')"
+    dark = person.page.evaluate(ink)
+    person.page.emulate_media(media="print")
+    printed = person.page.evaluate(ink)
+    person.page.emulate_media(media="screen", color_scheme="light")
+
+    assert printed == person.page.evaluate(ink) != dark
+
+
+def test_what_is_copied_is_what_was_said(person: Person) -> None:
+    person.start()
+    reply = person.ask("Hello!")
+    expect(person.bubbles("user", "saved")).to_have_count(1)
+    copied = person.page.evaluate(
+        "() => { getSelection().selectAllChildren(document.getElementById('log'));"
+        " return getSelection().toString(); }"
+    )
+    assert copied.rstrip().split("\n") == ["You:", "Hello!", "", "The character:", reply]
+
+
+def test_stop_is_offered_only_while_it_can_be_done(
+    new_person: NewPerson, slow_server: Server
+) -> None:
+    person = new_person(slow_server.url)
+    person.tolerate("WebSocket|ERR_INTERNET_DISCONNECTED")
+    person.start()
+    person.say("Tell me everything you know.")
+    stop = person.page.get_by_role("button", name="Stop the reply")
+    expect(stop).to_be_visible()
+    person.context.set_offline(True)
+    expect(stop).to_be_hidden()
+    person.context.set_offline(False)
+    expect(stop).to_be_visible()
+    stop.click()
+    expect(person.bubbles(status="stopped")).to_have_count(1)
+
+
+def test_staff_see_what_is_said_while_they_read(new_person: NewPerson, slow_server: Server) -> None:
+    person, staff = new_person(slow_server.url), new_person(slow_server.url)
+    add_staff(slow_server, "reader", "a password for tests")
+    staff.visit("/sign-in/")
+    staff.page.get_by_label("Username").fill("reader")
+    staff.page.get_by_label("Password").fill("a password for tests")
+    staff.page.get_by_role("button", name="Sign in").click()
+    expect(staff.page.get_by_role("button", name="Sign out")).to_be_visible()
+    path = person.start()
+    staff.visit(path)
+    expect(staff.page.locator("#chat[data-live]")).to_be_visible()
+    person.say("Tell me everything you know.")
+
+    expect(staff.bubbles("user")).to_have_text("Tell me everything you know.")
+    expect(staff.bubbles(status="streaming")).to_have_text(re.compile("."))
+    person.page.keyboard.press("Escape")
+    expect(staff.bubbles(status="stopped")).to_have_text(person.bubbles().inner_text())
+    chats = staff.page.get_by_role("navigation", name="Chats")
+    expect(chats.get_by_role("listitem")).to_have_count(0)

@@ -66,3 +66,14 @@ def test_a_conversation_without_javascript(new_person: NewPerson) -> None:
     person.page.get_by_role("button", name="Delete Hi!").click()
     person.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(person.page.get_by_text("No conversations yet.")).to_be_visible()
+
+
+def test_without_javascript_nothing_is_promised_that_needs_it(
+    new_person: NewPerson, person: Person
+) -> None:
+    hint = "Enter sends, Shift + Enter starts a new line"
+    simple = new_person(java_script_enabled=False)
+    simple.start()
+    expect(simple.page.get_by_text(hint)).to_be_hidden()
+    person.start()
+    expect(person.page.get_by_text(hint)).to_be_visible()

@@ -428,3 +428,41 @@ class TestWithoutJavaScript:
         successor = Conversation.objects.exclude(pk=conversation.pk).get()
         assert response["Location"] == f"/c/{successor.pk}/"
         assert self.said() == []
+
+
+def test_who_accepts_no_cookies_is_told_that_one_is_needed(persona: Persona) -> None:
+    needed = "allow cookies for this site"
+    refuses = Client()
+    address = refuses.get("/")["Location"]
+    refuses.cookies.clear()
+    response = refuses.get(address)
+
+    assert response.status_code == 404
+    assert needed in response.text
+    assert needed not in refuses.get("/nowhere/").text
+    stranger = Client()
+    start(stranger)
+    assert needed not in stranger.get(address).text
+
+
+def test_every_page_has_an_icon_and_says_what_the_site_is(client: Client, persona: Persona) -> None:
+    text = page(client, start(client)).text
+    described = re.search(r'<meta name="description" content="([^"]+)">', text)
+    touch = re.search(r'<link rel="apple-touch-icon" href="([^"]+)">', text)
+
+    assert described
+    assert f'<meta property="og:description" content="{described[1]}">' in text
+    assert persona.name not in text
+    assert touch
+    # For what has no link to an icon: the admin, the API's documentation, Safari.
+    response = client.get("/favicon.ico")
+    assert (response.status_code, response["Location"]) == (302, touch[1])
+
+
+def test_nothing_is_to_be_searched_before_anything_was_said(
+    client: Client, persona: Persona
+) -> None:
+    assert 'role="search"' not in client.get("/conversations/").text
+    assert 'role="search"' in client.get("/conversations/?q=soup").text
+    add(start(client), Role.USER, "I like soup.")
+    assert 'role="search"' in client.get("/conversations/").text

@@ -19,6 +19,8 @@ export class Composer extends EventTarget {
     this.form.addEventListener("submit", (event) => this.#submit(event));
     this.box.addEventListener("keydown", (event) => this.#key(event));
     this.box.addEventListener("input", () => this.#changed());
+    // Without this script Enter does no such thing.
+    /** @type {HTMLElement} */ (document.getElementById("hint")).hidden = false;
     this.#restore();
   }
 

@@ -38,11 +38,14 @@ export class Conversation extends EventTarget {
     });
   }
 
-  /** @param {Partial<Message>[]} messages what the page came with */
-  load(messages) {
+  /**
+   * @param {Partial<Message>[]} messages what the page came with
+   * @param {import("./outbox.js").Unsent[]} unsent what is to be sent again
+   */
+  load(messages, unsent) {
     for (const message of messages) this.transcript.add(message);
     this.transcript.link();
-    for (const { clientId, text } of this.outbox.all()) {
+    for (const { clientId, text } of unsent) {
       if (this.transcript.byClientId(clientId)) this.outbox.remove(clientId);
       else this.transcript.add({ text, status: "waiting", clientId });
     }
@@ -87,8 +90,9 @@ export class Conversation extends EventTarget {
     return this.transcript.messages.some(({ role, id }) => role === "user" && id === null);
   }
 
-  /** @returns {Message | undefined} the reply that Stop would stop */
+  /** @returns {Message | undefined} the reply that Stop would stop; none without a connection */
   get stoppable() {
+    if (!this.#synced) return undefined;
     return this.transcript.messages.find((message) => isOpen(message) && message.id !== null);
   }
 

@@ -9,44 +9,38 @@ import { Outbox } from "./outbox.js";
 import { listConversation } from "./recent.js";
 import { Scroll } from "./scroll.js";
 import { Status } from "./status.js";
-import { Transcript } from "./transcript.js";
 import { View } from "./view.js";
 
 const page = /** @type {HTMLElement} */ (document.getElementById("chat"));
 const { conversation: id = "", socket = "", readOnly } = page.dataset;
 
+const connection = new Connection(socket, location.pathname);
+const outbox = new Outbox(id);
+const conversation = new Conversation(connection, outbox);
 const scroll = new Scroll();
+const status = new Status(() => connection.open());
+
 if (readOnly === undefined) chat();
-else show();
+else read();
+connection.open();
 
 /** A page to read only. */
-function show() {
-  const view = new View({ onRetry: () => {}, onEdit: () => {} });
-  const transcript = new Transcript();
-  for (const { values, element } of view.read()) view.adopt(transcript.add(values), element);
-  view.arrange(transcript.messages);
-  begin(transcript.messages);
-}
-
-/**
- * Show the end of what there is, or what the address names. An empty chat begins at its heading.
- * @param {import("./transcript.js").Message[]} messages
- */
-function begin(messages) {
-  if (messages.length && !document.querySelector(":target")) scroll.toEnd();
+function read() {
+  follow(new View(), []);
+  on(connection, "state", (state) => {
+    if (state.state === "gone") location.reload();
+    else status.connection(state);
+  });
 }
 
 function chat() {
-  const connection = new Connection(socket, location.pathname);
-  const conversation = new Conversation(connection, new Outbox(id));
   const composer = new Composer(id);
-  const status = new Status(() => connection.open());
   const view = new View({
-    onRetry: (message) => {
+    retry: (message) => {
       conversation.retry(message);
       composer.focus(); // the button is gone
     },
-    onEdit: (message) => {
+    edit: (message) => {
       conversation.discard(message);
       composer.edit(message.text);
     },
@@ -54,19 +48,16 @@ function chat() {
   const card = new CharacterCard(id, (name) => view.nameSpeaker(name));
   const stop = /** @type {HTMLButtonElement} */ (document.getElementById("stop"));
 
-  const came = view.read();
-  conversation.load(came.map(({ values }) => values));
-  const elements = new Map(came.map(({ values, element }) => [values.id, element]));
-
   on(connection, "state", (state) => {
     // The page says what became of the conversation; what is unsent would be lost with this one.
     if (state.state === "gone" && !conversation.unsent && composer.isEmpty) location.reload();
     else status.connection(state);
   });
-  on(conversation, "live", ({ live }) => page.toggleAttribute("data-live", live));
-  on(conversation, "list", () => arrange());
-  on(conversation, "message", ({ message }) => view.update(message));
-  on(conversation, "text", ({ message, chunk }) => view.append(message, chunk));
+  on(conversation, "live", offerStop);
+  on(conversation, "list", () => {
+    offerStop();
+    enlist();
+  });
   on(conversation, "hold", ({ until }) => status.hold(until));
   on(conversation, "notice", ({ text }) => status.notice(text));
   on(conversation, "mishap", ({ text }) => status.announce(text));
@@ -78,25 +69,16 @@ function chat() {
     if (event.key !== "Escape" || event.isComposing || document.querySelector(":popover-open")) return;
     stopReply();
   });
-
-  conversation.transcript.messages.forEach((message) => {
-    const element = message.id === null ? undefined : elements.get(message.id);
-    if (element) view.adopt(message, element);
-  });
-  let shown = conversation.transcript.messages.length;
-  arrange();
-  begin(conversation.transcript.messages);
+  follow(view, outbox.all());
   composer.focus();
-  connection.open();
 
-  function arrange() {
-    const { messages } = conversation.transcript;
-    view.arrange(messages);
+  function offerStop() {
     stop.hidden = !conversation.stoppable;
-    const first = messages.find((message) => message.role === "user");
+  }
+
+  function enlist() {
+    const first = conversation.transcript.messages.find((message) => message.role === "user");
     if (first) listConversation(id, first.text);
-    if (messages.length > shown) scroll.arrived();
-    shown = messages.length;
   }
 
   function stopReply() {
@@ -113,5 +95,35 @@ function chat() {
     else if (command === "/reset") conversation.reset() || location.assign("/");
     else conversation.submit(text);
     if (command !== "/who") scroll.toEnd();
+  }
+}
+
+/**
+ * Show the conversation as the page came with it, and what becomes of it.
+ * @param {View} view
+ * @param {import("./outbox.js").Unsent[]} unsent
+ */
+function follow(view, unsent) {
+  const came = view.read();
+  const elements = new Map(came.map(({ values, element }) => [values.id, element]));
+  conversation.load(came.map(({ values }) => values), unsent);
+  for (const message of conversation.transcript.messages) {
+    const element = message.id === null ? undefined : elements.get(message.id);
+    if (element) view.adopt(message, element);
+  }
+  let shown = conversation.transcript.messages.length;
+  on(conversation, "live", ({ live }) => page.toggleAttribute("data-live", live));
+  on(conversation, "message", ({ message }) => view.update(message));
+  on(conversation, "text", ({ message, chunk }) => view.append(message, chunk));
+  on(conversation, "list", () => arrange());
+  arrange();
+  // At the end of what there is, or at what the address names. An empty chat begins at its heading.
+  if (shown && !document.querySelector(":target")) scroll.toEnd();
+
+  function arrange() {
+    const { messages } = conversation.transcript;
+    view.arrange(messages);
+    if (messages.length > shown) scroll.arrived();
+    shown = messages.length;
   }
 }

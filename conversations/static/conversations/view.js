@@ -28,15 +28,15 @@ export class View {
   #speaker = "The character";
 
   /**
-   * @param {object} options
-   * @param {(message: Message) => void} options.onRetry
-   * @param {(message: Message) => void} options.onEdit
+   * @param {object} [actions] what may be done with a message; nothing by whoever only reads
+   * @param {(message: Message) => void} [actions.retry]
+   * @param {(message: Message) => void} [actions.edit]
    */
-  constructor({ onRetry, onEdit }) {
+  constructor(actions = {}) {
+    this.actions = actions;
     this.log = element("log");
     this.tail = element("tail");
     this.greeting = element("greeting");
-    this.actions = { retry: onRetry, edit: onEdit };
   }
 
   /** @returns {{element: HTMLElement, values: Partial<Message>}[]} what the page came with */
@@ -99,8 +99,9 @@ export class View {
     const time = /** @type {HTMLTimeElement} */ (part(element, "time"));
     if (message.time) showClock(time, message.time);
     setText(part(element, ".state"), stateOf(message));
-    part(element, "[data-action=retry]").hidden = !isRetriable(message);
-    part(element, "[data-action=edit]").hidden = message.status !== "refused";
+    const { retry, edit } = this.actions;
+    part(element, "[data-action=retry]").hidden = !retry || !isRetriable(message);
+    part(element, "[data-action=edit]").hidden = !edit || message.status !== "refused";
   }
 
   /**
