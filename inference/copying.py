@@ -18,6 +18,9 @@ from inference.vocabulary import Part, Vocabulary
 
 Context = tuple[int, ...]
 
+# Whoever has said so many tokens of a line is telling it: half of it would be untrue.
+_TOLD_FROM = 5
+
 # A full stop after one of these ends no sentence.
 _ABBREVIATIONS = frozenset(["mr", "mrs", "ms", "dr", "st"])
 
@@ -38,10 +41,11 @@ class Copying:
     """Which tokens of a prompt go on with what a reply has said so far.
 
     A sentence or clause that has begun as a line of the persona does, with two tokens or more of
-    which one is content, goes on as the line does, with a probability of `share`. A word that the
-    reply has begun goes on as the persona or the person has it, and a quarter as often otherwise.
-    What the character itself has said does not count: it may have been misspelt. `begins` is what
-    the reply had better begin with: a twentieth as often not, and what is begun is said to its end.
+    which one is content, goes on as the line does, with a probability of `share`; from five tokens
+    on otherwise a twentieth as often. A word that the reply has begun goes on as the persona or the
+    person has it, and a quarter as often otherwise. What the character itself has said does not
+    count: it may have been misspelt. `begins` is what the reply had better begin with: a twentieth
+    as often not, and what is begun is said to its end.
     """
 
     def __init__(
@@ -82,8 +86,14 @@ class Copying:
             return Copies(self._begins[:1], 1.0)
         words = self._of_words.get(self._word)
         if tokens := self._of_lines.get(self._clause):
-            return Copies(tokens, self._surely if words else self._share)
+            return Copies(tokens, self._share_of_line(is_word=words is not None))
         return Copies(words, self._surely, len(self._word) == 1) if words else NO_COPIES
+
+    def _share_of_line(self, *, is_word: bool) -> float:
+        """How often a line goes on that a sentence has begun as; `is_word` within a word."""
+        if len(self._clause) >= _TOLD_FROM:
+            return self._certainly
+        return self._surely if is_word else self._share
 
     def _learn(self, prompt: Iterable[int], vocabulary: Vocabulary, special: SpecialTokens) -> None:
         speaker = special.end

@@ -11,16 +11,18 @@ leaves open they leave to the model. Who asks whether they talk with a machine i
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from inference.persona.asking_back import question_behind
 from inference.persona.facts import asked_fact, asks_which, true_answer
-from inference.persona.names import asks_for_own_name, name_told, own_name, with_capital
+from inference.persona.follow_up import asks_what_was_said, asks_why, doubts_a_line
+from inference.persona.kinds import NAME
+from inference.persona.names import NAMED, asks_for_own_name, name_told, own_name, with_capital
 from inference.persona.others import is_about_others, name_of_other
-from inference.persona.question import closing, question_in
+from inference.persona.question import any_question_at_end, closing, questions_in
 from inference.persona.remembered import remembered, told_by_person
 from inference.persona.retrieval import line_asked_for, nearest_line, was_said
 from inference.persona.statements import ENDS
@@ -52,6 +54,7 @@ _PROPOSES = re.compile(
     re.IGNORECASE,
 )
 _DECLINES = "No, let us talk about something else."
+_REASON = "Because"
 _NAME_UNTOLD = "You have not told me your name."
 _PLEASURE = "Nice to meet you"
 _GREETING = re.compile(r"^(?:(?:hi|hello|hey|yo|oh|well|ok|okay)\b[, ]*)+", re.IGNORECASE)
@@ -94,14 +97,17 @@ class Answers:
         self._affirming = _tokens(vocabulary, _AFFIRMING)
         self._yes, self._no = _tokens(vocabulary, _YES), _tokens(vocabulary, _NO)
         self._of_self = _tokens(vocabulary, _SPEAKING_OF_SELF)
+        self._of_names, self._spared = _tokens(vocabulary, {"name", "names"}), vocabulary.spared
         self._of_kind = {words: _tokens(vocabulary, words) for words in KINDS}
 
     def to(self, turns: Sequence[Turn], persona: Sequence[str], room: int) -> Answer | None:
         """The answer to the last turn; None where the persona does not have it, or it takes more
         than `room` tokens."""
         read = [self._read(turn) for turn in turns]
-        text, unsaid = self._answer(read, persona) if read else ("", ())
-        begins = self._encode(text) if text else ()
+        texts, unsaid = self._answer(read, persona) if read else ([], ())
+        begins = self._encode(" ".join(texts)) if texts else ()
+        while len(begins) > room and len(texts) > 1:
+            begins = self._encode(" ".join(texts := texts[:-1]))
         if len(begins) > room or not (begins or unsaid):
             return None
         return Answer(begins, [token for token in unsaid if token not in begins])
@@ -111,22 +117,49 @@ class Answers:
             return turn
         return replace(turn, text=with_capital(turn.text, self._names))
 
-    def _answer(self, turns: Sequence[Turn], persona: Sequence[str]) -> tuple[str, Sequence[int]]:
-        """The text that a reply begins with, and what its first sentence does without."""
+    def _answer(
+        self, turns: Sequence[Turn], persona: Sequence[str]
+    ) -> tuple[list[str], Sequence[int]]:
+        """The texts that a reply begins with, and what its first sentence does without."""
         message = closing(turns[-1].text)
-        asked = question_behind(turns) or question_in(turns[-1].text, own_name(persona))
+        back = question_behind(turns)
+        questions = [back] if back else questions_in(turns[-1].text, own_name(persona))
         said = texts_of("bot", turns)[-RECENT_TURNS:]
-        if _ASKS_WHAT_IT_IS.search(asked):
-            return _WHAT_IT_IS, ()
+        if _ASKS_WHAT_IT_IS.search(questions[-1]):
+            return [_WHAT_IT_IS], ()
         if _PROPOSES.search(message):
-            return _DECLINES, ()
+            return [_DECLINES], ()
+        if said and (followed := self._to_follow_up(message, persona, said)):
+            return followed
+        heard = remembered(turns[:-1])
+        answers = [self._answer_to(asked, persona, said, heard) for asked in questions]
+        unsaid = next((unsaid for text, unsaid in answers if text), answers[-1][1])
+        texts = list(dict.fromkeys(text for text, _ in answers if text))
+        if texts and unsaid:
+            return texts, unsaid
+        greeting = _greeting(message, texts_of("bot", turns))
+        return [greeting, *texts] if greeting else texts, unsaid
+
+    def _to_follow_up(
+        self, message: str, persona: Sequence[str], said: Sequence[str]
+    ) -> tuple[list[str], Sequence[int]] | None:
+        """What is said to a message that asks for nothing but what was just said."""
+        if asks_why(message):
+            return [_REASON], ()
+        if doubts_a_line(message, persona, said):
+            return ["Yes"], self._denying
+        return ([said[-1]], ()) if asks_what_was_said(message) else None
+
+    def _answer_to(
+        self, asked: str, persona: Sequence[str], said: Sequence[str], heard: Sequence[str]
+    ) -> tuple[str, Sequence[int]]:
+        """What answers one question, and what the sentence does without."""
         if is_about_others(asked):
             return name_of_other(asked, persona, said), self._of_self
         if answer := true_answer(asked, persona):
             return _yes_or_no(asked, *answer, said), self._denying if answer[0] else self._affirming
-        text = self._told(asked, persona, said, remembered(turns[:-1]))
-        greeting = _greeting(message, texts_of("bot", turns))
-        return f"{greeting} {text}".strip(), () if text else self._no_answer_to(asked)
+        text = self._told(asked, persona, said, heard)
+        return text, () if text else self._no_answer_to(asked)
 
     def _no_answer_to(self, question: str) -> Sequence[int]:
         """Yes to "what?", and either to "this or that?"."""
@@ -136,7 +169,20 @@ class Answers:
 
     def avoided(self, turns: Sequence[Turn], persona: Sequence[str]) -> Sequence[int]:
         """What no reply to the last turn should say."""
-        return [token for words in out_of_place(turns, persona) for token in self._of_kind[words]]
+        words = out_of_place(turns, persona)
+        avoided = [token for kind in words for token in self._of_kind[kind]]
+        return [*avoided, *self._name_unasked(turns, persona)]
+
+    def _name_unasked(self, turns: Sequence[Turn], persona: Sequence[str]) -> Sequence[int]:
+        """What the character is called, where something else is asked for: a small model names
+        itself for whoever it does not know."""
+        name, asked = own_name(persona), any_question_at_end(turns[-1].text) if turns else None
+        if not (name and asked) or NAMED.search(asked) or NAME.is_asked(asked):
+            return ()
+        if question_behind(turns) or "yourself" in asked:
+            return ()
+        first = self._encode(name)[0]
+        return [*self._of_names, *(() if first in self._spared else (first,))]
 
     def _told(
         self, message: str, persona: Sequence[str], said: Sequence[str], heard: Sequence[str]
@@ -189,7 +235,7 @@ def _in_full(fact: str, holds: bool) -> str:
     return " ".join([*says, *rest] if len(rest) <= _SAID_AGAIN else says[:1])
 
 
-def _tokens(vocabulary: Vocabulary, words: frozenset[str]) -> Sequence[int]:
+def _tokens(vocabulary: Vocabulary, words: Set[str]) -> Sequence[int]:
     return [
         token
         for token, piece in enumerate(vocabulary.pieces)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_NUMBER = (
+NUMBER = (
     r"(?:\d+|(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[ -]\w+)?"
     r"|ten|eleven|twelve|\w+teen)"
 )
@@ -101,7 +101,7 @@ JOB = Kind.of(
 AGE = Kind.of(
     "how old are you?",
     r"how old are you\b|what is your age\b",
-    rf"i(?: a|')m {_NUMBER}(?:,| years?\b| and\b|\W*$)|i (?:just )?turned {_NUMBER}\b",
+    rf"i(?: a|')m {NUMBER}(?:,| years?\b| and\b|\W*$)|i (?:just )?turned {NUMBER}\b",
 )
 _FROM = r"i(?: a|')m from\b"
 _LIVES = r"i (?:still )?live\b(?! with\b| for\b| alone\b)"

@@ -30,7 +30,8 @@ _AFTER_NAME = re.compile(
     re.IGNORECASE,
 )
 
-
+# Whether a text speaks of what somebody is called.
+NAMED = re.compile(r"\b(?:name|named|called)\b", re.IGNORECASE)
 _ASKS_FOR_IT = re.compile(
     r"\b(?:what(?:'s| is| was)|(?:know|remember|recall|guess|forg[eo]t|tell me|say)(?: what)?)"
     r" my name\b"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from inference.persona.names import NAMED
 from inference.persona.retrieval import was_said
 
 _POSSESSIVE = {"he": "His", "his": "His", "him": "His", "she": "Her", "her": "Her", "hers": "Her"}
@@ -16,7 +17,6 @@ _OF_US = re.compile(r"\b(?:you|your|yours|yourself|i|my|me|we|our|us)\b", re.IGN
 _ASKS = re.compile(
     r"\?|\b(?:what|where|when|who|how|why|is|does|do|did|was|are|can|has)\b", re.IGNORECASE
 )
-_ASKS_NAME = re.compile(r"\b(?:name|named|called)\b", re.IGNORECASE)
 _NAME = r"(?P<name>(?:Mrs?\. |Ms\. |Dr\. )?[^\W\d_a-z][\w'-]*)"
 _NAMED = re.compile(
     rf"\b(?:named|called) {_NAME}|^My (?:[a-z'-]+ )*[a-z-]+,? {_NAME.replace('name', 'of')}\b"
@@ -34,7 +34,7 @@ def name_of_other(question: str, persona: Sequence[str], said: Sequence[str]) ->
     """The sentence that says what those are called who were spoken of last; empty where it is not
     asked for, or no line that was `said` has a name."""
     asked = _OTHERS.search(question)
-    if asked is None or not _ASKS_NAME.search(question):
+    if asked is None or not NAMED.search(question):
         return ""
     whose = _POSSESSIVE.get(asked[0].lower().removesuffix("'s"), "Its")
     for text in reversed(said):

@@ -61,6 +61,14 @@ _ANY_QUESTION = re.compile(
     r"(?:what|where|when|who|whom|whose|which|how|why|do|does|did|are|is|was|were|have|has|can"
     r"|could|would|will|any|tell me)\b[^.!?]*\??\W*$"
 )
+# Of more in one message the last are answered.
+_QUESTIONS = 3
+# Where one question ends and another may begin.
+_BETWEEN = re.compile(
+    r"(?<=\?)\s+|,?\s+and\s+(?=(?:what|where|when|who|whom|which|how|why|do|does|did|are|is|have|can"
+    r"|any)\b)",
+    re.IGNORECASE,
+)
 _JOINT = re.compile(r"[.!?,;]+|\band (?=(?:i|my)\b)", re.IGNORECASE)
 _WHAT_IS = re.compile(r"\b(what|where|when|who|how)'?s\b")
 # What a question names of the thing that it is about; the line may say it in another word.
@@ -98,6 +106,13 @@ def question_in(message: str, name: str | None = None) -> str:
         address = rf"(?:, *|(?<!\bis)(?<!\bname)(?<!\byou) ){re.escape(name)}(?=\W*$)"
         text = re.sub(address, "", text, flags=re.IGNORECASE)
     return text
+
+
+def questions_in(message: str, name: str | None = None) -> list[str]:
+    """The questions that a message closes with, one or several: "how old are you and what do you
+    do?" are two."""
+    parts = _BETWEEN.split(question_in(message, name))
+    return [part for part in parts if part.strip()][-_QUESTIONS:] or [""]
 
 
 def own_clauses(text: str) -> list[str]:

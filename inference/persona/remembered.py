@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from inference.persona.kinds import AGE, CHILDHOOD, HOBBY, HOME, JOB, ORIGIN
-from inference.persona.names import name_told
+from inference.casing import names_in
+from inference.persona.kinds import AGE, CHILDHOOD, HOBBY, HOME, JOB, NUMBER, ORIGIN
+from inference.persona.names import NAMED, name_told
 from inference.persona.question import ASPECTS, own_clauses, plain, question_at_end
 from inference.persona.words import content
 from inference.prompt import Turn, texts_of
@@ -18,8 +19,16 @@ REMEMBERED_CHARACTERS = 100
 _OF_THE_PERSON = re.compile(r"\b(?:my|i)\b")
 _SENTENCE = re.compile(r"[^.!?\n]+")
 _ABOUT_SELF = re.compile(r"(?:\w+,? ){0,2}?(?:i|my|we|our)\b", re.IGNORECASE)
-_NAMED = re.compile(r"\b(?:name|named|called)\b", re.IGNORECASE)
 _ITS_NAME = re.compile(r"(?:his|her|its|their|the) names? (?:is|was|are|were)\b", re.IGNORECASE)
+_ASKS_AGE = re.compile(r"\bhow old\b")
+_AGE = re.compile(rf"\b(?:{NUMBER}|one|two|three|four|five|six|seven|eight|nine)\b", re.IGNORECASE)
+_THEY = re.compile(
+    r"(?:(?:and|but|well|yes),? )?(?:he|she|it|they|his|her|its|their)\b", re.IGNORECASE
+)
+# Speaks of somebody else from now on.
+_INTRODUCES = re.compile(r"\b(?:my|our|have|has|got)\b", re.IGNORECASE)
+# "I have two kids, Ben and Lucy", but not "I have two kids in Rome".
+_BY_NAME = re.compile(r"(?<!\bin)(?<!\bfrom)(?<!\bat)(?<!\bto)(?<!\bnear) [^\W\d_a-z][^\W\d_A-Z]")
 # Questions about oneself, as they would be put to somebody else.
 _PUT_TO_OTHERS = (
     (re.compile(r"\bam i\b|\bi am\b"), "are you"),
@@ -41,20 +50,26 @@ def is_about_the_person(question: str) -> bool:
 
 
 def told_by_person(question: str, said: Sequence[str]) -> str | None:
-    """What answers a question about the person of what they `said`: the last sentence that has all
-    words of some meaning in it, or is of the kind that is asked for. None where there is none."""
+    """What answers a question about the person, or about somebody whom they have named, of what
+    they `said`: the last sentence that has all words of some meaning in it, or is of the kind that
+    is asked for. None where there is none."""
     asked = question_at_end(question)
-    if asked is None or not is_about_the_person(asked):
+    if asked is None:
+        return None
+    wanted = content(asked) - ASPECTS
+    is_about_them = is_about_the_person(asked)
+    if not is_about_them and wanted.isdisjoint(names_in(said)):
         return None
     if told := _of_kind(asked, said):
         return told
-    wanted = content(asked) - ASPECTS
     sentences = [s.strip() for text in said for s in _SENTENCE.findall(text)]
     sentences = [sentence for sentence in sentences if len(sentence) <= REMEMBERED_CHARACTERS]
-    if _NAMED.search(asked):
-        return _named(wanted, sentences)
+    if NAMED.search(asked):
+        return _told_of(wanted, sentences, _names)
+    if _ASKS_AGE.search(asked):
+        return _told_of(wanted, sentences, _tells_age)
     told_all = [s for s in sentences if wanted and wanted <= content(s) and _ABOUT_SELF.match(s)]
-    return told_all[-1] if told_all else None
+    return told_all[-1] if told_all and is_about_them else None
 
 
 def _of_kind(asked: str, said: Sequence[str]) -> str | None:
@@ -68,19 +83,30 @@ def _of_kind(asked: str, said: Sequence[str]) -> str | None:
     return None
 
 
-def _named(wanted: set[str], sentences: Sequence[str]) -> str | None:
-    """The last sentence that names what is wanted, or what was spoken of before it; the person
-    themself where nothing is wanted."""
-    found, is_known = None, False
+def _told_of(
+    wanted: set[str], sentences: Sequence[str], tells: Callable[[str, set[str]], bool]
+) -> str | None:
+    """The last sentence that `tells` what is asked of what is wanted: one that speaks of it, or of
+    "him" while nobody else was spoken of."""
+    found, is_meant = None, False
     for sentence in sentences:
-        if _names(sentence, wanted) or (is_known and _ITS_NAME.match(sentence)):
+        is_of_it, goes_on = wanted <= content(sentence), _THEY.match(sentence) is not None
+        if (is_of_it or (is_meant and goes_on)) and tells(sentence, wanted):
             found = sentence
-        is_known = is_known or (bool(wanted) and wanted <= content(sentence))
+        if wanted and (is_of_it or (_INTRODUCES.search(sentence) and not goes_on)):
+            is_meant = is_of_it
     return found
 
 
 def _names(sentence: str, wanted: set[str]) -> bool:
+    """Whether it says what something is called; the person themself where nothing is wanted."""
     if not wanted:
         return name_told(sentence) is not None
-    says_so = _ABOUT_SELF.match(sentence) and _NAMED.search(sentence)
-    return bool(says_so) and wanted <= content(sentence)
+    if _ITS_NAME.match(sentence):
+        return True
+    says_so = NAMED.search(sentence) or _BY_NAME.search(sentence)
+    return bool(_ABOUT_SELF.match(sentence) and says_so)
+
+
+def _tells_age(sentence: str, wanted: set[str]) -> bool:
+    return bool(wanted) and _AGE.search(sentence) is not None

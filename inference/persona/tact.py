@@ -45,6 +45,8 @@ _CHEERFUL_WORDS = """
     best impressive
 """
 CHEERFUL = frozenset(_CHEERFUL_WORDS.split())
+# Who tells of trouble is not asked for a hobby next.
+SMALL_TALK = frozenset(["living", "hobby", "hobbies", "favorite", "weekend", "pets"])
 SORRY = frozenset(["sorry", "sad", "awful", "terrible", "sucks", "poor"])
 REGRET = frozenset(["sorry"])
 GREETING = frozenset(["hi", "hello", "hey"])
@@ -71,8 +73,10 @@ _TELLS_A_NAME = re.compile(r"\b(?:named|called|names? (?:is|are|was|were)|name's
 _ASKS = re.compile(
     r"\?|\b(?:you|yours?)\b|^\W*(?:what|who|how|where|when|why|do|does|is|are|can|guess)\b"
 )
-KINDS = (CHEERFUL, SORRY, REGRET, GREETING, LEAVING, MACHINE, REAL, NAME, NAMED)
+KINDS = (CHEERFUL, SMALL_TALK, SORRY, REGRET, GREETING, LEAVING, MACHINE, REAL, NAME, NAMED)
 _WORD = re.compile(r"\w+")
+# Bad news last for so many messages, as long as those go on telling.
+_NEWS_LASTS = 5
 
 
 def out_of_place(turns: Sequence[Turn], persona: Sequence[str] = ()) -> list[frozenset[str]]:
@@ -82,10 +86,10 @@ def out_of_place(turns: Sequence[Turn], persona: Sequence[str] = ()) -> list[fro
     robots may speak of robots.
     """
     message = straight(turns[-1].text.lower()) if turns else ""
-    *_, before, last = "", "", *(straight(text.lower()) for text in texts_of("person", turns))
-    lately = f"{before}\n{last}"
+    told = [straight(text.lower()) for text in texts_of("person", turns)]
+    lately = "\n".join(told[-2:])
     own = frozenset(_WORD.findall(" ".join(persona).lower()))
-    kinds = [_out_of_tune(message, before)]
+    kinds = _out_of_tune(told)
     if not (_BAD_NEWS.search(lately) or _TROUBLE.search(lately)):
         kinds.append(REGRET)
     if texts_of("bot", turns) and not _GREETS.search(message):
@@ -96,21 +100,24 @@ def out_of_place(turns: Sequence[Turn], persona: Sequence[str] = ()) -> list[fro
         kinds += [words for words in (MACHINE, REAL) if words.isdisjoint(own)]
     if turns and _is_told_a_name(turns[-1].text):
         kinds += [NAME, NAMED] if NAMED.isdisjoint(own) else [NAME]
-    return [words for words in kinds if words]
+    return kinds
 
 
-def _out_of_tune(message: str, before: str) -> frozenset[str]:
+def _out_of_tune(told: Sequence[str]) -> list[frozenset[str]]:
     """What does not go with news of the person's own, good or bad; nothing where there are neither.
 
-    Bad news last: what is said after them is about them, unless it is news itself.
+    Bad news last: what is said next is about them, unless it is news itself, and so is what follows
+    until something is asked.
     """
-    good, bad = _news(message)
-    if not (good or bad):
-        was_good, was_bad = _news(before)
-        bad = was_bad and not was_good
-    if bad == good:
-        return frozenset()
-    return CHEERFUL if bad else SORRY
+    for age, message in enumerate(reversed(told[-_NEWS_LASTS:])):
+        if age > 1 and any(_ASKS.search(later) for later in told[-age:]):
+            break
+        good, bad = _news(message)
+        if good != bad and (bad or not age):
+            return [CHEERFUL, SMALL_TALK] if bad else [SORRY]
+        if good or bad:
+            break
+    return []
 
 
 def _news(message: str) -> tuple[bool, bool]:

@@ -58,6 +58,15 @@ def test_a_word_is_surer_than_a_line(bundle: Bundle, renderer: PromptRenderer) -
     assert given.add(hats).share == pytest.approx(0.8)
 
 
+def test_a_line_that_is_half_told_is_told_to_its_end(
+    bundle: Bundle, renderer: PromptRenderer
+) -> None:
+    given = copying(bundle, renderer, [])
+    shares = [given.add(token).share for token in renderer.encode("I make hats by hand")]
+    assert shares[2] == pytest.approx(0.8)
+    assert shares[4] == pytest.approx(0.99)
+
+
 def test_only_from_the_start_of_a_word(bundle: Bundle, renderer: PromptRenderer) -> None:
     ids = tokens(renderer, " zephyrine")
     turns = [Turn("person", "I am Zephyrine!")]

@@ -528,6 +528,113 @@ def test_what_follows_from_a_line(line: str, question: str, answer: bool | None)
     assert true_answer(question, [line]) == (None if answer is None else (answer, line))
 
 
+@pytest.mark.parametrize(
+    ("message", "begins"),
+    [
+        ("how old are you and where do you live?", "i am forty-one. i live in naples."),
+        ("What's your name? And what do you do?", "my name is dzifa. i test video games."),
+        (
+            "where are you from and do you have kids?",
+            "i live in naples. yes, i have a son named theo.",
+        ),
+        ("where do you live and do you like it there?", "i live in naples."),
+        ("how was your day and how old are you?", "i am forty-one."),
+        (
+            "I'm Bob, where do you live and what do you do?",
+            "nice to meet you, bob! i live in naples. i test video games.",
+        ),
+        ("do you test video games and cook?", None),
+    ],
+)
+def test_of_several_questions_each_is_answered(
+    renderer: PromptRenderer, message: str, begins: str | None
+) -> None:
+    assert beginning(renderer, chat(message), FAMILY) == begins
+
+
+def test_of_several_answers_those_are_given_for_which_there_is_room(
+    renderer: PromptRenderer,
+) -> None:
+    answers = Answers(renderer, Vocabulary.of(renderer.tokenizer))
+    answer = answers.to(chat("how old are you and where do you live?"), FAMILY, 8)
+    assert answer is not None
+    assert renderer.tokenizer.decode(list(answer.begins)).strip() == "i am forty-one."
+
+
+@pytest.mark.parametrize(
+    ("message", "begins"),
+    [
+        ("why?", "because"),
+        ("oh ok, but why tho", "because"),
+        ("how come?", "because"),
+        ("why is the sky blue?", None),
+        ("really?", "yes"),
+        ("haha, are you serious??", "yes"),
+        ("you really do", None),
+        ("what?", "i test video games."),
+        ("what did you just say?", "i test video games."),
+        ("what did you say to him?", None),
+    ],
+)
+def test_what_was_just_said_can_be_asked_about(
+    renderer: PromptRenderer, message: str, begins: str | None
+) -> None:
+    assert beginning(renderer, chat("hi", "I test video games.", message), FAMILY) == begins
+
+
+def test_only_what_the_persona_says_is_affirmed_and_only_what_was_said_explained(
+    renderer: PromptRenderer,
+) -> None:
+    assert beginning(renderer, chat("hi", "It is late.", "really?"), FAMILY) is None
+    assert beginning(renderer, chat("why?"), FAMILY) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "without"),
+    [
+        ("who are you voting for?", True),
+        ("do you like music?", True),
+        ("what is your cat called?", False),
+        ("what's your name?", False),
+        ("tell me about yourself", False),
+        ("hello there", False),
+    ],
+)
+def test_nobody_names_themself_who_is_asked_for_something_else(
+    renderer: PromptRenderer, message: str, without: bool
+) -> None:
+    vocabulary = Vocabulary.of(renderer.tokenizer)
+    avoided = Answers(renderer, vocabulary).avoided(
+        chat("hi", "Hello!", message), ["My name is Ida."]
+    )
+    assert ({renderer.encode("Ida")[0], *renderer.encode("name")} <= set(avoided)) is without
+
+
+@pytest.mark.parametrize(
+    ("question", "begins"),
+    [
+        ("what are my kids called?", "you have two kids, ben and lucy."),
+        ("how old is Ben?", "ben is 6 and lucy is 4."),
+        ("how old is my dog?", "he is nine."),
+        ("where is Ben?", None),
+        ("how old is Tom?", None),
+        ("what is my sister's name?", None),
+    ],
+)
+def test_those_whom_the_person_named_are_remembered(
+    renderer: PromptRenderer, question: str, begins: str | None
+) -> None:
+    said = [
+        "I have two kids, Ben and Lucy",
+        "Ben is 6 and Lucy is 4.",
+        "my sister lives in Rome",
+        "we have a dog",
+        "he is nine",
+    ]
+    turns = [turn for text in said for turn in (Turn("person", text), Turn("bot", "I see."))]
+    assert beginning(renderer, [*turns, Turn("person", question)], FAMILY) == begins
+
+
 def test_whoever_tells_of_no_partner_is_single() -> None:
     assert true_answer("are you single?", ["I bake."]) == (True, "")
 

@@ -15,6 +15,7 @@ from inference.persona.tact import (
     NAMED,
     REAL,
     REGRET,
+    SMALL_TALK,
     SORRY,
     out_of_place,
 )
@@ -66,6 +67,11 @@ def test_what_is_out_of_tune_follows_from_the_news(message: str, words: frozense
         (["Are you sad?", "My friend moved away."], None),
         (["I got promoted!", "It took ten years."], None),
         (["I was sick on my birthday.", "It was on a Monday."], None),
+        (
+            ["My wife left me.", "We have two kids.", "They live with her.", "On weekends."],
+            CHEERFUL,
+        ),
+        (["I got promoted!", "It took ten years.", "My dog died.", "He was nine."], CHEERFUL),
     ],
 )
 def test_bad_news_last_for_another_message(
@@ -74,6 +80,11 @@ def test_bad_news_last_for_another_message(
     turns = [t for text in messages for t in (Turn("person", text), Turn("bot", "I see."))][:-1]
     found = [kind for kind in out_of_place(turns) if kind in (CHEERFUL, SORRY)]
     assert found == ([words] if words else [])
+
+
+def test_who_tells_of_trouble_is_not_asked_for_hobbies() -> None:
+    assert SMALL_TALK in out_of_place([Turn("person", "My dog died.")])
+    assert SMALL_TALK not in out_of_place([Turn("person", "I like dogs.")])
 
 
 @pytest.mark.parametrize(
