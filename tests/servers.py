@@ -150,9 +150,9 @@ class SlowServer(Server):
 
 
 @contextmanager
-def redis_server(directory: Path) -> Iterator[str]:
+def redis_server(directory: Path, port: int | None = None) -> Iterator[str]:
     """A Redis of our own, in memory only; yields its URL."""
-    port = _free_port()
+    port = port or free_port()
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)]
     process = subprocess.Popen(
         ["redis-server", *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -168,7 +168,7 @@ def redis_server(directory: Path) -> Iterator[str]:
         process.communicate(timeout=30)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

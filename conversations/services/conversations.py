@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from typing import Any
 
@@ -17,6 +18,8 @@ from conversations.services.errors import (
 )
 from conversations.services.owners import Owner
 from conversations.services.personas import persona_random
+
+logger = logging.getLogger(__name__)
 
 TITLE_MAX_LENGTH = 80
 
@@ -95,6 +98,7 @@ def _save(conversation: Conversation, persona: Persona) -> Conversation:
     try:
         conversation.save(force_insert=True)
     except Error as error:
+        logger.exception("a conversation cannot be saved")
         raise StorageUnavailable from error
     metrics.conversations_started.labels(channel=conversation.channel).inc()
     return conversation

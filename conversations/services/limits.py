@@ -24,6 +24,10 @@ from conversations.services.owners import Owner
 
 logger = logging.getLogger(__name__)
 
+# So long a message waits for a Redis that does not answer; then nobody asks it for a while, lest
+# each message waits in turn.
+REDIS_SECONDS = 1.0
+PAUSE_SECONDS = 5.0
 # How often windows in which nothing is left are forgotten.
 SWEEP_SECONDS = 60.0
 # Many people share one address behind a company's or a mobile carrier's gateway.
@@ -75,12 +79,16 @@ def _limits(rate: str) -> list[RateLimitItem]:
 
 
 def _hit(limit: RateLimitItem, action: str, key: str) -> None:
+    limiter = _limiter()
+    if time.monotonic() < limiter.rests_until:
+        return
     try:
-        if _limiter().hit(limit, action, key):
+        if limiter.hit(limit, action, key):
             return
-        reset_at = _limiter().get_window_stats(limit, action, key).reset_time
+        reset_at = limiter.get_window_stats(limit, action, key).reset_time
     except StorageError:
         # Better a chat without limits for a while than none.
+        limiter.rests_until = time.monotonic() + PAUSE_SECONDS
         logger.exception("rate limits cannot be counted; %s let through", action)
         return
     wait = max(1, math.ceil(reset_at - time.time()))
@@ -111,13 +119,22 @@ def _network(address: str) -> str:
     return str(parsed) if parsed.version == 4 else f"{int(parsed) >> 64:x}"
 
 
+class _Limiter(MovingWindowRateLimiter):
+    rests_until = 0.0
+
+
 @cache
-def _limiter() -> MovingWindowRateLimiter:
+def _limiter() -> _Limiter:
     if not settings.ENV.redis_url:
-        return MovingWindowRateLimiter(QuietMemory())
-    storage = storage_from_string(settings.ENV.redis_url, wrap_exceptions=True)
+        return _Limiter(QuietMemory())
+    storage = storage_from_string(
+        settings.ENV.redis_url,
+        wrap_exceptions=True,
+        socket_timeout=REDIS_SECONDS,
+        socket_connect_timeout=REDIS_SECONDS,
+    )
     assert isinstance(storage, Storage)  # noqa: S101 - the asynchronous ones have other schemes
-    return MovingWindowRateLimiter(storage)
+    return _Limiter(storage)
 
 
 class QuietMemory(MemoryStorage):

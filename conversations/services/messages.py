@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ from conversations.services.statements import (
     rows_update,
 )
 from conversations.services.texts import is_visible, text_clean
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ def message_send(
             # The same message arrived twice at once and the other copy won.
             exchange = _save(conversation, text, client_id, sampling or {})
     except Error as error:
+        logger.exception("a message of conversation %s cannot be saved", conversation.pk)
         raise StorageUnavailable from error
     if exchange.created:
         metrics.messages_received.labels(channel=conversation.channel).inc()

@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 # Several tokens travel together; nobody sees the difference of a few hundredths of a second.
 BATCH_SECONDS = 0.03
 RECONNECT_SECONDS = 1.0
+# A Redis that takes longer to be told something is as good as gone; a reply does not wait for it.
+TELL_SECONDS = 2.0
 
 
 class Relay:
@@ -46,7 +48,7 @@ class Relay:
         self._alone = isinstance(self._layer, InMemoryChannelLayer)
         self._rooms = rooms
         self._mailbox = ""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def join(self, conversation_id: UUID) -> None:
         """Hear what other processes tell about a conversation."""
@@ -55,7 +57,7 @@ class Relay:
         if not self._mailbox:
             self._mailbox = await self._layer.new_channel("chatbot")
             self._spawn(self._read())
-        await self._attempt(self._layer.group_add(_group(conversation_id), self._mailbox))
+        await self._attempt(self._add(conversation_id))
 
     def leave(self, conversation_id: UUID) -> None:
         if not self._alone:
@@ -116,7 +118,7 @@ class Relay:
                 message = await self._layer.receive(self._mailbox)
             except Exception:  # the layer's own errors: it is gone for a while
                 logger.exception("nothing can be heard from other processes")
-                await asyncio.sleep(RECONNECT_SECONDS)
+                await self._join_again()
                 continue
             room = self._rooms.get(UUID(message["conversation"]))
             if room and message["from"] != self._mailbox:
@@ -139,13 +141,32 @@ class Relay:
                     answer |= {"conversation": room.conversation_id.hex, "from": self._mailbox}
                     self._spawn(self._attempt(self._layer.send(message["from"], answer)))
 
-    async def _attempt(self, call: Coroutine[Any, Any, None]) -> None:
+    async def _join_again(self) -> None:
+        """A Redis that has been started anew knows nothing of who listens to what."""
+        left = self._rooms.ids()
+        while True:
+            await asyncio.sleep(RECONNECT_SECONDS)
+            while left and await self._attempt(self._add(left[-1])):
+                left.pop()
+            if not left:
+                return
+
+    def _add(self, conversation_id: UUID) -> Coroutine[Any, Any, None]:
+        added: Coroutine[Any, Any, None] = self._layer.group_add(
+            _group(conversation_id), self._mailbox
+        )
+        return added
+
+    async def _attempt(self, call: Coroutine[Any, Any, None]) -> bool:
         try:
-            await call
+            async with asyncio.timeout(TELL_SECONDS):
+                await call
         except Exception:  # whatever the layer raises: the people connected here are served on
             logger.exception("other processes cannot be reached")
+            return False
+        return True
 
-    def _spawn(self, call: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, call: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(call)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

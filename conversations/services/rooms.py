@@ -195,6 +195,10 @@ class Rooms:
     def get(self, conversation_id: UUID) -> Room | None:
         return self._rooms.get(conversation_id)
 
+    def ids(self) -> list[UUID]:
+        """The conversations of all rooms."""
+        return list(self._rooms)
+
     def live(self, reply_id: int) -> LiveReply | None:
         """The log of a reply that is under way, if this process has it."""
         return self.replies.get(reply_id)

@@ -6,12 +6,13 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.conversations.clients import joined, open_socket, say, until
-from tests.servers import Server, SlowServer, redis_server
+from tests.servers import Server, SlowServer, free_port, redis_server
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +183,37 @@ async def test_what_a_dead_process_left_is_settled_without_anybody_looking(
                 while statuses() != {"interrupted"}:
                     await asyncio.sleep(0.2)
             assert not [line for line in quick.log if "ERROR" in line], quick.log
+
+
+async def test_after_redis_has_been_started_anew_processes_hear_each_other_again(
+    server_template: Path, tmp_path: Path
+) -> None:
+    database, port = tmp_path / "db.sqlite3", free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    with ExitStack() as redis:
+        redis.enter_context(redis_server(tmp_path, port))
+        with (
+            Server(database, server_template, REDIS_URL=url) as one,
+            Server(database, REDIS_URL=url) as other,
+        ):
+            conversation, cookie = one.visit()
+            async with (
+                open_socket(one, conversation, cookie) as here,
+                open_socket(other, conversation, cookie) as there,
+            ):
+                await asyncio.gather(
+                    *(until(socket, "conversation.state") for socket in (here, there))
+                )
+                redis.close()
+                await say(here, "Does anybody hear me?")
+                await until(here, "reply.end")
+                redis.enter_context(redis_server(tmp_path, port))
+                async with asyncio.timeout(60):
+                    heard = asyncio.create_task(until(there, "reply.end"))
+                    while not heard.done():
+                        await say(here, "And now?")
+                        await until(here, "reply.end")
+                        await asyncio.wait([heard], timeout=1)
+            assert (await heard)[-1]["status"] == "complete"
+            lines = [line for line in one.log if "other processes cannot be reached" in line]
+            assert 1 <= len(lines) < 5

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.test import RequestFactory
+from limits.strategies import MovingWindowRateLimiter
 from pytest_django import Settings
 
 from conversations.models import Conversation, Message, Role
@@ -101,6 +103,25 @@ def test_limits_are_counted_in_redis_when_there_is_one(
     # Without its Redis the chat goes on.
     assert allowed(ada)
     assert "rate limits cannot be counted" in caplog.text
+
+
+def test_a_redis_that_does_not_answer_is_waited_for_once_and_then_left_alone(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "REDIS_SECONDS", 0.05)
+    asked = 0
+
+    def count(*_: object) -> bool:
+        nonlocal asked
+        asked += 1
+        return MovingWindowRateLimiter.hit(*_)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(limits._Limiter, "hit", count)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        settings.ENV = settings.ENV.model_copy(update={"redis_url": url})
+        assert all(allowed(Owner(browser_key="ada"), "203.0.113.7") for _ in range(20))
+    assert asked == 1
 
 
 async def test_one_message_too_many_is_not_saved(

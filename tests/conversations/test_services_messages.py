@@ -7,10 +7,11 @@ from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from conversations.models import Channel, Conversation, Message, Persona, Role, Status
 from conversations.selectors import conversation_turns, conversations_of_owner
+from conversations.services import messages
 from conversations.services.conversations import (
     conversation_rename,
     conversation_reset,
@@ -22,6 +23,7 @@ from conversations.services.errors import (
     ConversationInvalid,
     MessageInvalid,
     NoCharacter,
+    StorageUnavailable,
 )
 from conversations.services.messages import Exchange, message_send
 from conversations.services.owners import Owner
@@ -252,3 +254,21 @@ def test_the_oldest_turns_leave_many_at_a_time(conversation: Conversation) -> No
         assert len(turns) >= min(place, 32)
         starts.append(int(turns[0].text))
     assert sorted(set(starts)) == [0, 32, 64, 96]
+
+
+def test_why_nothing_can_be_saved_is_in_the_log_and_what_was_said_is_not(
+    persona: Persona, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    conversation = conversation_start(channel=Channel.WEB, owner=Owner())
+
+    def full(*_: object, **__: object) -> None:
+        raise OperationalError("database or disk is full")
+
+    monkeypatch.setattr(messages, "_save", full)
+    with pytest.raises(StorageUnavailable):
+        message_send(conversation=conversation, text="my secret", client_id=uuid4())
+    monkeypatch.setattr(Conversation, "save", full)
+    with pytest.raises(StorageUnavailable):
+        conversation_start(channel=Channel.WEB, owner=Owner())
+    assert caplog.text.count("OperationalError: database or disk is full") == 2
+    assert "my secret" not in caplog.text

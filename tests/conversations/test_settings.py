@@ -14,7 +14,7 @@ from django.core.checks import run_checks
 from pytest_django import Settings
 
 from chatbot_site.env import BASE_DIR, Env
-from chatbot_site.logs import LineFormatter
+from chatbot_site.logs import REPEAT_SECONDS, LineFormatter, Repeats
 from tests.conversations.processes import run
 
 SECRET = "0123456789abcdef" * 4
@@ -322,6 +322,45 @@ class TestLogs:
         assert "please" not in text.replace("contains (1", "")
         assert 'new row violates check constraint "x"' in text
         assert text.endswith("RuntimeError: not saved")
+
+    def test_a_fault_that_lasts_is_told_once_a_minute_with_how_often_it_came(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = 1_000.0
+        monkeypatch.setattr("chatbot_site.logs.time.monotonic", lambda: now)
+        written = [line for _ in range(500) if (line := self.written("Redis is away"))]
+        assert len(written) == 1
+        assert "Traceback" in written[0]
+        now += REPEAT_SECONDS
+        again = self.written("Redis is away")
+        assert "Redis is away" in again
+        assert "and 499 times since" in again
+        assert "Traceback" in again
+        assert "times since" not in self.written("Something else")
+
+    def test_where_only_ids_differ_each_line_is_written_its_traceback_once(self) -> None:
+        first, second = (self.written("reply %s failed", number) for number in (1, 2))
+        assert "reply 1 failed" in first
+        assert "Traceback" in first
+        assert second.endswith("reply 2 failed (OSError: no space)")
+        assert "Traceback" not in second
+
+    def test_what_is_no_fault_is_written_each_time(self) -> None:
+        lines = [self.written("ready", level=logging.INFO) for _ in range(3)]
+        assert all(lines)
+
+    @pytest.fixture(autouse=True)
+    def _repeats(self) -> None:
+        self.repeats = Repeats()
+
+    def written(self, message: str, *args: object, level: int = logging.ERROR) -> str:
+        """What the log shows of a record with an exception; nothing where it is left out."""
+        try:
+            raise OSError("no space\nDETAIL:  Failing row contains (private).")
+        except OSError:
+            info = sys.exc_info()
+        record = logging.LogRecord("a", level, "f", 1, message, args, info)
+        return LineFormatter().format(record) if self.repeats.filter(record) else ""
 
     def test_nothing_is_mailed(self) -> None:
         loggers = [
