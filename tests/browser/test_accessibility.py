@@ -9,7 +9,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from tests.browser.chat import Person
-from tests.browser.conftest import NewPerson
+from tests.browser.conftest import NewPerson, add_staff
+from tests.servers import Server
 
 # Every hue that a character's colour can give the page.
 HUES = range(0, 360, 15)
@@ -209,3 +210,17 @@ def test_every_way_to_begin_is_in_view_on_a_phone(new_person: NewPerson) -> None
     person.start()
     expect(person.page.locator(".opener").last).to_be_in_viewport(ratio=1)
     expect(person.page.get_by_role("heading", name="Somebody is here.")).to_be_in_viewport()
+
+
+def test_every_column_of_the_characters_is_in_view_on_a_laptop(
+    person: Person, server: Server
+) -> None:
+    add_staff(server, "librarian", "a password for tests")
+    person.visit("/sign-in/?next=/admin/conversations/persona/")
+    person.page.get_by_label("Username").fill("librarian")
+    person.page.get_by_label("Password").fill("a password for tests")
+    person.page.get_by_role("button", name="Sign in").click()
+    table = person.page.locator("#result_list")
+    expect(table).to_be_visible()
+    hidden = "e => e.parentElement.scrollWidth - e.parentElement.clientWidth"
+    assert table.evaluate(hidden) == 0
