@@ -10,6 +10,8 @@ from inference.vocabulary import Vocabulary
 RECENT_TURNS = 3
 # So many tokens before it make a token the same statement again.
 CONTEXT = 3
+# So many questions may begin alike.
+_ALIKE = 2
 
 
 class Echo:
@@ -45,7 +47,8 @@ class Echo:
 
 class Questions:
     """Which token would begin a question that was asked before: the fourth after the same three,
-    or the last of a shorter one."""
+    or the last of a shorter one. After two questions with the same three it is the second already:
+    "what do you do" and "what do you like" leave little to go on with but "what do you drive"."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._ends = vocabulary.ends
@@ -66,7 +69,11 @@ class Questions:
             return self._asked.get(self._opening, ())
         if end == "?" and len(self._opening) >= CONTEXT:
             *same, last = self._opening
-            self._asked.setdefault(tuple(same), []).append(last)
+            asked = self._asked.setdefault(tuple(same), [])
+            asked.append(last)
+            if len(asked) == _ALIKE:
+                first, second, *_ = same
+                self._asked.setdefault((first,), []).append(second)
         self._opening = ()
         return ()
 

@@ -91,7 +91,8 @@ JOB = Kind.of(
     r"|what (?:is|was) your (?:job|work|trade|profession|occupation)\b|what kind of work do you\b"
     r"|how do you (?:earn|make) (?:a living|money|your living|your money)|where do you work\W*$"
     r"|what (?:job|work) do you (?:do|have)\W*$|what do you work (?:as|in|with)\W*$"
-    r"|\babout your (?:job|work)\W*$|^do you (?:work|have a job)\W*$",
+    r"|(?:\b(?:what|how)|\btell me(?: a bit| more| something)?) about your (?:job|work)\W*$"
+    r"|^do you (?:work|have a job)\W*$",
     r".*\bfor a living\b",
     rf"i work\b|i(?: a|')m (?:an?|the) (?:[\w-]+ ){{0,3}}?(?:{_TRADE})\b",
     r"i(?: a|')m (?:retired|between jobs|learning to be|studying|in my \w+ year)\b",

@@ -19,6 +19,10 @@ from inference.persona.words import content, content_words
 _FAVORITE = re.compile(r"\bfavorite\b")
 _ANYTHING = re.compile(r"\babout you(?:rself)?\W*$|\bwhat else\W*$|\btell me more\W*$")
 _INTRODUCES = re.compile(r"\byourself\W*$|\b(?:tell|know|hear|learn)\b.*\babout you\W*$")
+# "Have you seen it?": no line knows what. But "do you like jam on it?" is about jam.
+_OF_THAT = re.compile(
+    r"\b(?!(?:on|in|of|for|with|to|about|at|from) )\w+ (?:it|that|this|them|there)\W*$"
+)
 _ASKS_AGAIN = re.compile(r"\bhow many\b|\b(?:name|named|called|again)\b", re.IGNORECASE)
 # Lines that answer one question each, and come near to many.
 _PLAIN = (NAME, HOME, ORIGIN)
@@ -87,7 +91,7 @@ def nearest_line(
     """The line whose words come nearest to those of a question, if they come near. None where it
     was `said` just now: the second nearest is no answer."""
     asked = any_question_at_end(question)
-    if asked is None or is_about_the_person(asked):
+    if asked is None or is_about_the_person(asked) or _OF_THAT.search(asked):
         return None
     if any(kind.is_asked(asked) for kind in IDENTITY):
         return None  # lines that answer those are told by how they begin

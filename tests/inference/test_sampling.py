@@ -118,6 +118,13 @@ def test_a_question_is_not_asked_twice() -> None:
     assert again(echo_of("you am ?"), "you")[-1] == ""  # "and you?"
 
 
+def test_no_third_question_begins_like_two_others() -> None:
+    asked = ("do you like any pets ?", "do you like pets ?")
+    assert again(echo_of(*asked), "do you") == ["you", ""]
+    assert again(echo_of(asked[0]), "do you") == ["", ""]
+    assert again(echo_of(*asked), "i do")[-1] == ""
+
+
 def test_what_is_blocked_cannot_come_until_it_is_unblocked() -> None:
     one = sampler()
     one.start(0, SamplingParams(temperature=0, repetition_penalty=1), ())

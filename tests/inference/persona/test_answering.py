@@ -402,6 +402,8 @@ def chat(*texts: str) -> list[Turn]:
         ("What do you do? I'm a teacher", "i test video games."),
         ("do you have a job?", "i test video games."),
         ("where do you work?", "i test video games."),
+        ("tell me more about your job", "i test video games."),
+        ("what do you like about your job?", None),
         ("can i ask your name?", "my name is dzifa."),
         ("you have kids?", "yes, i have a son named theo."),
         ("have you got kids", "yes, i have a son named theo."),

@@ -52,6 +52,8 @@ def test_words_that_are_used_alike_are_near(meanings: Meanings) -> None:
         ("what is your favorite color?", None),
         ("do you know my nurse?", None),
         ("I saw a good film.", None),
+        ("have you played it?", None),
+        ("have you played it on a trumpet?", "I play the trumpet in the rain."),
     ],
 )
 def test_the_nearest_line_answers(meanings: Meanings, question: str, line: str | None) -> None:
