@@ -7,19 +7,22 @@ for each mistake, before anything else starts.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from dotenv.parser import parse_stream
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
+ENV_FILE = BASE_DIR / ".env"
 # A wrong value of one of these is not repeated on the screen or in a log.
 CONFIDENTIAL = ("SECRET", "TOKEN", "DATABASE_URL", "REDIS_URL")
 
@@ -48,7 +51,7 @@ class Env(BaseSettings):
     """What can be set from outside, with the value used when nothing is set."""
 
     model_config = SettingsConfigDict(
-        env_file=BASE_DIR / ".env", extra="ignore", env_ignore_empty=True, frozen=True
+        env_file=ENV_FILE, extra="ignore", env_ignore_empty=True, frozen=True
     )
 
     # The site
@@ -104,7 +107,7 @@ class Env(BaseSettings):
     reply_timeout: float = Field(60, ge=1, le=600, validation_alias="CHATBOT_REPLY_TIMEOUT")
 
     # Text messages
-    twilio_account_sid: str = Field("", pattern=r"^(AC\w+)?$")
+    twilio_account_sid: str = ""
     twilio_auth_token: str = ""
     twilio_api_base: str = ""
     sms_number: str = Field("", validation_alias="CHATBOT_SMS_NUMBER")
@@ -152,6 +155,25 @@ class Env(BaseSettings):
             raise ValueError(msg)
         return value
 
+    @field_validator("host")
+    @classmethod
+    def _host(cls, value: str) -> str:
+        try:
+            ipaddress.ip_address(value)
+        except ValueError:
+            if "/" in value or ":" in value:
+                msg = "write an address only, for example 0.0.0.0; the port is set with PORT"
+                raise ValueError(msg) from None
+        return value
+
+    @field_validator("twilio_account_sid")
+    @classmethod
+    def _account(cls, value: str) -> str:
+        if value and not re.fullmatch(r"AC\w+", value):
+            msg = "write the account's SID, AC… on the front page of Twilio's console"
+            raise ValueError(msg)
+        return value
+
     @field_validator("sms_number")
     @classmethod
     def _sms_number(cls, value: str) -> str:
@@ -176,14 +198,11 @@ class Env(BaseSettings):
         if urlsplit(value).scheme not in {"sqlite", "postgres", "postgresql"}:
             msg = "write sqlite:///PATH or postgres://USER:PASSWORD@HOST:PORT/NAME"
             raise ValueError(msg)
+        if urlsplit(value).scheme == "sqlite":
+            return _sqlite_url(value)
         _check_port(value)
-        name = unquote(urlsplit(value).path.removeprefix("/"))
-        if not name:
+        if not urlsplit(value).path.removeprefix("/"):
             msg = "the database's name is missing after the host"
-            raise ValueError(msg)
-        folder = Path(name).parent
-        if urlsplit(value).scheme == "sqlite" and folder != VAR_DIR and not folder.is_dir():
-            msg = f"there is no directory {folder} for the database to be in"
             raise ValueError(msg)
         return value
 
@@ -195,6 +214,9 @@ class Env(BaseSettings):
             raise ValueError(msg)
         if value.startswith("redis"):
             _check_port(value)
+            if not re.fullmatch(r"(/\d*)?", urlsplit(value).path):
+                msg = "what follows the host is the database's number: redis://HOST:PORT/0"
+                raise ValueError(msg)
         return value
 
     @field_validator("secret_key", "metrics_token")
@@ -224,15 +246,38 @@ class Env(BaseSettings):
 
     @classmethod
     def unknown_names(cls) -> dict[str, str]:
-        """Variables that look like ours and are not, each with the name that was probably meant."""
-        dotenv = DotEnvSettingsSource(cls, env_file=BASE_DIR / ".env").env_vars
-        given = {name.upper() for name in (*os.environ, *dotenv)}
+        """Variables that look like ours and are not, each with the name that was probably meant.
+
+        In `.env` that is also what is nearly a name without our prefix.
+        """
+        dotenv = DotEnvSettingsSource(cls, env_file=ENV_FILE).env_vars
+        in_file = {name.upper() for name in dotenv}
+        given = in_file.union(name.upper() for name in os.environ)
         names = cls.names()
-        return {
+        unknown = {
             name: next(iter(difflib.get_close_matches(name, names, n=1)), "")
-            for name in sorted(given.difference(names))
+            for name in given.difference(names)
             if name.startswith("CHATBOT_")
         }
+        for name in in_file.difference(names, unknown):
+            if meant := difflib.get_close_matches(name, names, n=1, cutoff=0.85):
+                unknown[name] = meant[0]
+        return dict(sorted(unknown.items()))
+
+
+def _sqlite_url(value: str) -> str:
+    """With an absolute path: commands are started from anywhere."""
+    parts = urlsplit(value)
+    name = unquote(parts.path.removeprefix("/"))
+    if parts.netloc or not name:
+        msg = "write sqlite:///PATH, for an absolute path sqlite:////PATH"
+        raise ValueError(msg)
+    path = BASE_DIR / name
+    if path.parent != VAR_DIR and not path.parent.is_dir():
+        msg = f"there is no directory {path.parent} for the database to be in"
+        raise ValueError(msg)
+    options = f"?{parts.query}" if parts.query else ""
+    return f"sqlite:///{quote(str(path))}{options}"
 
 
 def _check_port(address: str) -> None:
@@ -246,6 +291,8 @@ def _check_port(address: str) -> None:
 
 def _is_origin(value: str) -> bool:
     parts = urlsplit(value)
+    if parts.username is not None:
+        return False
     _ = parts.port  # raises ValueError when it is not a port
     return parts.scheme in {"http", "https"} and value == f"{parts.scheme}://{parts.netloc}" != (
         f"{parts.scheme}://"
@@ -255,7 +302,13 @@ def _is_origin(value: str) -> bool:
 def read_env() -> Env:
     """Read the environment; on a wrong value print what is wrong and exit with status 2."""
     try:
-        return Env()
+        if not (damaged := _damaged_lines()):
+            return Env()
+        for number in damaged:
+            sys.stderr.write(
+                f"{ENV_FILE} line {number} cannot be understood: write NAME=value, and quotes in "
+                "pairs or not at all\n"
+            )
     except ValidationError as error:
         for mistake in error.errors(include_url=False):
             if mistake["type"] == "default_factory_not_called":
@@ -266,5 +319,22 @@ def read_env() -> Env:
             given = "" if secret else f" (given: {mistake['input']!r})"
             sys.stderr.write(f"Setting {name} is wrong: {reason}{given}\n")
     except (OSError, UnicodeDecodeError) as error:
-        sys.stderr.write(f"{BASE_DIR / '.env'} cannot be read: {error}\n")
+        sys.stderr.write(f"{ENV_FILE} cannot be read: {error}\n")
     sys.exit(2)
+
+
+def _damaged_lines() -> list[int]:
+    """Lines of `.env` that would be passed over with what they set."""
+    if not ENV_FILE.exists():
+        return []
+    with ENV_FILE.open(encoding="utf-8") as file:
+        return [binding.original.line for binding in parse_stream(file) if binding.error]
+
+
+def make_var_dir() -> None:
+    """Where this installation keeps what it makes, chats among it: for its owner only."""
+    try:
+        VAR_DIR.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        sys.stderr.write(f"{VAR_DIR} cannot be made: {error.strerror}\n")
+        sys.exit(2)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import dj_database_url
 from csp.constants import NONE, SELF
 
-from chatbot_site.env import VAR_DIR, Env, read_env
+from chatbot_site.env import VAR_DIR, Env, make_var_dir, read_env
 from chatbot_site.local_key import local_secret_key
 
 ENV = read_env()
@@ -74,7 +74,7 @@ TEMPLATES = [
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES: dict[str, Any] = {"default": dj_database_url.parse(ENV.database_url)}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    VAR_DIR.mkdir(exist_ok=True)
+    make_var_dir()
     # Write-ahead logging lets readers go on beside the writer; an immediate transaction takes the
     # write lock at once and waits for it, where a deferred one fails when it comes to write.
     DATABASES["default"]["OPTIONS"] = {

@@ -12,6 +12,9 @@ from django.core.checks import CheckMessage, Info, Tags, Warning, register  # no
 from inference.bundle import load_bundle
 from inference.errors import BundleError
 
+# A tag of its own, for what `serve` looks at before it starts.
+SETTINGS = "settings"
+
 
 @register
 def check_bundle(**_: Any) -> list[CheckMessage]:
@@ -29,7 +32,7 @@ def check_bundle(**_: Any) -> list[CheckMessage]:
     return []
 
 
-@register
+@register(SETTINGS)
 def check_setting_names(**_: Any) -> list[CheckMessage]:
     """No environment variable looks like a setting of ours without being one."""
     return [

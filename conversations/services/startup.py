@@ -38,6 +38,11 @@ def server_start() -> None:
         db_now(Message.objects.exists)
     except Error as error:
         _refuse(f"The database is not ready ({error}); run `manage.py migrate`.")
+    if settings.ENV.device == "cuda":  # asked for by name: nothing else will do
+        try:
+            engine().load()
+        except BundleError as error:
+            _refuse(f"The model cannot be served: {error}")
     _recover()
     if settings.ENV.redis_url:
         Thread(target=_recover_again, name="recover", daemon=True).start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -101,6 +102,42 @@ def test_without_its_tables_the_server_says_so_and_ends(tmp_path: Path) -> None:
 def serve_once(database: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "daphne", "-p", "0", "chatbot_site.asgi:application"],
+        cwd=ROOT,
+        env=environment(database, **variables),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_port_that_is_taken_is_said_with_what_to_do_before_anything_is_served(
+    server_template: Path, tmp_path: Path
+) -> None:
+    database = Path(shutil.copy(server_template, tmp_path / "db.sqlite3"))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        ended = serve(database, PORT=port, CHATBOT_TEMPRATURE="1")
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert f"CommandError: Nobody can listen on port {port} of 127.0.0.1: " in ended.stderr
+    assert "PORT sets another port" in ended.stderr
+    # Names that are misspelt are told as the site starts, not only to whoever asks for it.
+    assert "Did you mean CHATBOT_TEMPERATURE?" in ended.stderr
+
+
+def test_a_gpu_that_is_asked_for_by_name_and_does_not_work_ends_the_server(
+    server_template: Path,
+) -> None:
+    ended = serve_once(server_template, CHATBOT_DEVICE="cuda", CUDA_VISIBLE_DEVICES="")
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("The model cannot be served: ")
+    assert "Traceback" not in ended.stderr
+
+
+def serve(database: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", "serve"],
         cwd=ROOT,
         env=environment(database, **variables),
         check=False,

@@ -76,6 +76,13 @@ class TestWrongValues:
             ("DATABASE_URL", "postgres://u:geheim#1@h/n", "#, / and @ in a password"),
             ("REDIS_URL", "redis://:geheim/1@h/0", "#, / and @ in a password"),
             ("REDIS_URL", "http://localhost", "write redis://"),
+            ("REDIS_URL", "redis://localhost/cache", "the database's number"),
+            ("DATABASE_URL", "sqlite://:memory:", "write sqlite:///PATH"),
+            ("DATABASE_URL", "sqlite://", "write sqlite:///PATH"),
+            ("PUBLIC_URL", "https://me:pw@chat.example.org", "scheme and host only"),
+            ("CHATBOT_HOST", "0.0.0.0:8000", "write an address only"),
+            ("CHATBOT_HOST", "http://0.0.0.0", "write an address only"),
+            ("TWILIO_ACCOUNT_SID", "SK123", "write the account's SID"),
             ("CHATBOT_SMS_IDLE_MINUTES", "inf", "must be less than or equal to 525600"),
             ("CHATBOT_MESSAGE_RATE", "lots", "30/minute"),
             ("CHATBOT_TEMPERATURE", "-1", "must be greater than or equal to 0"),
@@ -148,6 +155,17 @@ class TestWrongValues:
         assert len(result.stderr.splitlines()) == 1
         assert "hunter2" not in result.stderr
 
+    @pytest.mark.parametrize("content", [b"this is no database, whatever its name", None])
+    def test_a_file_that_is_no_database_is_one_line(
+        self, tmp_path: Path, content: bytes | None
+    ) -> None:
+        path = tmp_path / "db.sqlite3"
+        path.write_bytes(content) if content else path.mkdir()
+        result = run("manage.py", "serve", DATABASE_URL=f"sqlite:///{path}")
+        assert result.returncode == 1
+        assert result.stderr.startswith("CommandError: The database cannot be used: ")
+        assert len(result.stderr.splitlines()) == 1
+
     def test_misspelt_names_are_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CHATBOT_TEMPRATURE", "1")
         monkeypatch.setenv("CHATBOT_FLAVOUR_OF_THE_DAY", "1")
@@ -180,6 +198,30 @@ class TestFile:
         (site / ".env").write_text("PORT=many\n")
         assert self.port(site).startswith("Setting PORT is wrong")
 
+    def test_a_line_that_cannot_be_understood_is_named_and_not_repeated(self, site: Path) -> None:
+        (site / ".env").write_text('PORT=8123\nhunter2 hunter3\nSECRET_KEY="hunter4\n')
+        lines = self.port(site).splitlines()
+        assert [line.split(" cannot be understood: write NAME=value")[0] for line in lines] == [
+            f"{site}/.env line 2",
+            f"{site}/.env line 3",
+        ]
+        assert "hunter" not in "".join(lines)
+
+    def test_misspelt_names_in_it_are_noticed_without_a_prefix_too(self, site: Path) -> None:
+        (site / ".env").write_text("DATABSE_URL=x\nCHATBOT_TOPK=1\nPATH_OF_OTHERS=/x\n")
+        code = "from chatbot_site.env import Env; print(Env.unknown_names())"
+        result = run("-c", f"import sys; sys.path.insert(0, {str(site)!r}); {code}")
+        assert result.stdout.strip() == (
+            "{'CHATBOT_TOPK': 'CHATBOT_TOP_K', 'DATABSE_URL': 'DATABASE_URL'}"
+        )
+
+    def test_no_secret_stands_in_the_example(self) -> None:
+        text = (BASE_DIR / ".env.example").read_text(encoding="utf-8")
+        secrets = re.findall(r"^# ?(\w*(?:SECRET|TOKEN)\w*)=(.*)$", text, re.MULTILINE)
+        values = {name: value for name, value in secrets if name != "CHATBOT_MAX_TOKENS"}
+        assert set(values) == {"SECRET_KEY", "CHATBOT_METRICS_TOKEN", "TWILIO_AUTH_TOKEN"}
+        assert set(values.values()) == {""}
+
     def test_a_file_that_cannot_be_read_is_one_line(self, site: Path) -> None:
         (site / ".env").write_bytes(b"PORT=\xff\xfe\n")
         message = self.port(site)
@@ -206,6 +248,17 @@ class TestDefaults:
             DATABASE_URL=f"sqlite:///{tmp_path}/db.sqlite3",
         )
         assert result.stdout.split() == ["wal", "20000", "1", "1"], result.stderr
+
+    def test_a_relative_path_to_sqlite_does_not_depend_on_where_one_stands(
+        self, tmp_path: Path
+    ) -> None:
+        assert evaluate(
+            "s.DATABASES['default']['NAME']", DATABASE_URL="sqlite:///my%20chats.db"
+        ) == (str(BASE_DIR / "my chats.db"))
+        absolute = f"sqlite:///{tmp_path}/db%25.sqlite3"
+        assert evaluate("s.DATABASES['default']['NAME']", DATABASE_URL=absolute) == (
+            f"{tmp_path}/db%.sqlite3"
+        )
 
     def test_one_process_needs_no_redis(self) -> None:
         assert evaluate("s.CHANNEL_LAYERS['default']['BACKEND']").endswith("InMemoryChannelLayer")
