@@ -12,6 +12,7 @@ import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -52,20 +53,34 @@ def average_checkpoints(paths: Sequence[Path], out: Path, *, temperature: float 
     if CHOICE_WEIGHT in weights:
         # The second head reads what the norm gives, too, and is to score as before.
         weights[CHOICE_WEIGHT] = weights[CHOICE_WEIGHT] * np.float32(temperature)
+    end = read_vocabulary(last.path).special_tokens.end
     try:
-        out.mkdir(parents=True)
-        end = read_vocabulary(last.path).special_tokens.end
-        write_checkpoint(out, last.config, weights, end=end)
-        for name in FILES:
-            if (last.path / name).exists() and not (out / name).exists():
-                shutil.copy(last.path / name, out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+            fresh = Path(temporary) / out.name
+            fresh.mkdir()
+            write_checkpoint(fresh, last.config, weights, end=end)
+            for name in FILES:
+                if (last.path / name).exists() and not (fresh / name).exists():
+                    shutil.copy(last.path / name, fresh)
+            fresh.rename(out)
     except OSError as error:
-        raise ExportError(f"{out}: cannot be written ({error.strerror}).") from error
+        raise ExportError(f"{out}: cannot be written ({error.strerror or error}).") from error
 
 
 def _check_fits(checkpoint: Checkpoint, other: Checkpoint) -> None:
+    """Raises ExportError where their shapes differ, or a row of their tables is not one token."""
+    words, others = (
+        read_vocabulary(each.path).tokenizer.get_vocab(with_added_tokens=True)
+        for each in (checkpoint, other)
+    )
     if checkpoint.config != other.config:
         raise ExportError(
             f"{checkpoint.path / CONFIG_FILE}: another shape than that of {other.path}; "
+            "only checkpoints of one model have a mean."
+        )
+    if words != others:
+        raise ExportError(
+            f"{checkpoint.path}: its tokenizer has other tokens than that of {other.path}; "
             "only checkpoints of one model have a mean."
         )

@@ -114,6 +114,7 @@ def write_checkpoint(
     `weights` have the names that `read_checkpoint` gives; `end` is the token that ends a text.
     Raises OSError.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     heads = (CHOICE_WEIGHT, HEAD_WEIGHT)
@@ -121,7 +122,11 @@ def write_checkpoint(
         name if name in heads else f"transformer.{name}": np.ascontiguousarray(values)
         for name, values in weights.items()
     }
-    save_file(named, directory / WEIGHTS_FILE, metadata={"format": "pt"})
+    try:
+        save_file(named, directory / WEIGHTS_FILE, metadata={"format": "pt"})
+    except SafetensorError as error:
+        # Its own kind, for a full disk too, without the number that says so.
+        raise OSError(None, str(error)) from error
     text = json.dumps(_config_json(config, end, tied=HEAD_WEIGHT not in weights), indent=1)
     (directory / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
 

@@ -7,7 +7,6 @@ that serves people.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +89,10 @@ def perplexity(scorer: Scorer, dialogues: Sequence[Dialogue]) -> dict[str, float
     tokens, words = sum(item.tokens for item in scored), sum(item.words for item in scored)
     if not words:
         raise DataError("Every reply is longer than half of what the model can read.")
-    return {"ppl_token": math.exp(nats / tokens), "ppl_word": math.exp(nats / words)}
+    return {
+        "ppl_token": metrics.perplexity(nats, tokens),
+        "ppl_word": metrics.perplexity(nats, words),
+    }
 
 
 def hits(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import string
 from collections import Counter
@@ -34,6 +35,12 @@ def spoken_words(text: str) -> list[str]:
 def tokens(text: str) -> list[str]:
     """Words and punctuation marks in lower case, as a word-level model would generate them."""
     return _TOKEN.findall(text.lower())
+
+
+def perplexity(nats: float, count: int) -> float:
+    """exp of the mean, or of the largest mean whose exp is a number: where words have no white
+    space between them, a word may be a whole turn."""
+    return math.exp(min(nats / count, 700.0))
 
 
 def count_words(texts: Iterable[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,10 +12,16 @@ from typing import Any
 
 from training.config import TrainConfig, TrainError
 from training.report import RunReport
-from training.state import read_meta, undo_half_save
-from training.train import LAST, Trainer, prepare
+from training.state import LAST, read_meta, undo_half_saves
+from training.train import Trainer, prepare
 
 PATHS = ("out", "validation")
+LOCK_FILE = ".lock"
+# What a run that goes on cannot change: what it is made of, and what its optimizer counts.
+SETTLED = (
+    *("checkpoint", "size", "positions", "vocabulary", "natural_case"),
+    *("optimizer", "accumulation"),
+)
 
 
 def run_training(
@@ -31,12 +38,25 @@ def run_training(
     by SIGINT (Ctrl-C) or SIGTERM, which end it after the update in hand, with the evaluation and
     the copy that are due then, and save it. Raises TrainError, DataError or ExportError.
     """
-    undo_half_save(out / LAST)
-    if resume and not (out / LAST).exists():
-        raise TrainError(f"{out}: holds no run to go on with; without --resume one is started.")
-    before = read_meta(out / LAST).get("run", {}) if resume else {}
-    run = config_from({**before, **given, "out": out})
-    report = RunReport(out, quiet=quiet)
+    if resume and not out.is_dir():
+        raise _no_run(out)
+    if not resume:
+        # What is wrong with the options is told before a directory is made.
+        config_from({**given, "out": out})
+    with _alone_in(out):
+        undo_half_saves(out)
+        run = _resumed(out, given) if resume else config_from({**given, "out": out})
+        return _trained(run, resume=resume, quiet=quiet, make_characters=make_characters)
+
+
+def _trained(
+    run: TrainConfig,
+    *,
+    resume: bool,
+    quiet: bool,
+    make_characters: Callable[[int], Sequence[Sequence[str]]],
+) -> dict[str, Any]:
+    report = RunReport(run.out, quiet=quiet)
     characters = make_characters(run.characters) if run.grammar and run.characters else ()
     trainer = prepare(run, resume=resume, report=report, characters=characters)
     try:
@@ -44,6 +64,8 @@ def run_training(
             state = trainer.train()
     except MemoryError as error:
         raise _out_of_memory(run) from error
+    except OSError as error:
+        raise _cannot_write(error.filename or run.out, error) from error
     except Exception as error:
         if type(error).__name__ == "ResourceExhaustedError":
             raise _out_of_memory(run) from error
@@ -52,13 +74,57 @@ def run_training(
         report.close()
     best = min(state.history, key=lambda item: item["ppl_token"], default={})
     return {
-        "out": str(out),
+        "out": str(run.out),
         "steps": state.step,
         "tokens": state.tokens,
         "seconds": round(state.seconds),
         "best": best,
         "stopped": trainer.stopping and not trainer.is_finished(),
     }
+
+
+def _resumed(out: Path, given: Mapping[str, Any]) -> TrainConfig:
+    """The options of the run in `out`, with what is given in their place. Raises TrainError."""
+    if not (out / LAST).exists():
+        raise _no_run(out)
+    before = {**read_meta(out / LAST).get("run", {}), "out": out}
+    run, earlier = config_from({**before, **given, "out": out}), config_from({**before})
+    for name in SETTLED:
+        if getattr(run, name) != getattr(earlier, name):
+            raise TrainError(
+                f"{out}: a run that goes on keeps its {name}, which is "
+                f"{getattr(earlier, name) or 'not given'}; to change it, start another run: "
+                f"--checkpoint {out / LAST} and another --out."
+            )
+    return run
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """The run's directory, which is made where there is none, without another process that trains
+    there. Raises TrainError."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = (out / LOCK_FILE).open("w")
+    except OSError as error:
+        raise _cannot_write(out, error) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TrainError(
+                f"{out}: another process is training here; stop it, or choose another --out."
+            ) from error
+        yield
+
+
+def _no_run(out: Path) -> TrainError:
+    return TrainError(f"{out}: holds no run to go on with; without --resume one is started.")
+
+
+def _cannot_write(path: str | Path, error: OSError) -> TrainError:
+    reason = error.strerror or str(error)
+    return TrainError(f"{path}: cannot be written ({reason}); free space or choose another --out.")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,9 @@ from training.vocabulary import END_TOKEN, ROLE_TOKENS
 
 # Radford et al. 2019: weights from N(0, 0.02), residual projections scaled down by depth.
 DEVIATION = 0.02
+# A piece of a word that is longer is of no use as a token, and takes the square of its length.
+LONGEST_WORD = 200
+_PIECE = re.compile(rf"\s*\S{{1,{LONGEST_WORD}}}")
 # The first ids of a new vocabulary.
 SPECIAL_TOKENS = (END_TOKEN, *ROLE_TOKENS.values())
 
@@ -103,6 +106,15 @@ def _start(
     return random.normal(0, deviation, shape).astype(np.float32)
 
 
+def _pieces(texts: Iterable[str]) -> Iterator[str]:
+    """The texts, those with an endless word cut within it."""
+    for text in texts:
+        if len(text) > LONGEST_WORD and max(map(len, text.split())) > LONGEST_WORD:
+            yield from _PIECE.findall(text)
+        else:
+            yield text
+
+
 def _write_tokenizer(path: Path, size: Size, texts: Iterable[str]) -> int:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -119,6 +131,6 @@ def _write_tokenizer(path: Path, size: Size, texts: Iterable[str]) -> int:
     ids = {role: SPECIAL_TOKENS.index(token) for role, token in ROLE_TOKENS.items()}
     special = SpecialTokens(**ids, end=SPECIAL_TOKENS.index(END_TOKEN))
     renderer = PromptRenderer(tokenizer, special, lowercase=size.lowercase)
-    tokenizer.train_from_iterator(map(renderer.normalize, texts), trainer)
+    tokenizer.train_from_iterator(_pieces(map(renderer.normalize, texts)), trainer)
     tokenizer.save(str(path))
     return int(tokenizer.get_vocab_size(with_added_tokens=True))

@@ -16,12 +16,9 @@ from training.scratch import Size, write_new_checkpoint
 START = "start"
 
 
-def starting_point(
-    run: TrainConfig, *, resume: bool, characters: Sequence[Sequence[str]] = ()
-) -> Path:
+def starting_point(run: TrainConfig, *, characters: Sequence[Sequence[str]] = ()) -> Path:
     """The checkpoint directory that a run starts from; one of stated size is written to
-    `out`/start first, which alone needs the data, unless a run that is resumed has it.
-    `characters` are personas for grammar dialogues.
+    `out`/start first, which alone needs the data. `characters` are personas for grammar dialogues.
 
     Raises ExportError, TrainError and DataError.
     """
@@ -34,8 +31,6 @@ def starting_point(
         vocabulary=run.vocabulary,
         lowercase=not run.natural_case,
     )
-    if resume and directory.exists():
-        return directory
     fresh = directory.with_name(f".{START}.new")
     for old in (fresh, directory):
         shutil.rmtree(old, ignore_errors=True)

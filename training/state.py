@@ -1,7 +1,7 @@
 """Checkpoints of a run: weights in Hugging Face's layout, and what an exact resume needs beside.
 
 A checkpoint directory is written beside its place and renamed into it, so that a kill at any
-moment leaves the old one or the new one, if need be under the name that `undo_half_save` knows.
+moment leaves the old one or the new one, if need be under the name that `undo_half_saves` knows.
 """
 
 from __future__ import annotations
@@ -12,17 +12,22 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from keras import ops
 
 from inference.bundle import TOKENIZER_FILE
-from training.checkpoint import CHOICE_WEIGHT, FACTS_FILE, WEIGHTS_FILE, write_checkpoint
+from training.checkpoint import CHOICE_WEIGHT, FACTS_FILE, write_checkpoint
 from training.config import TrainError
-from training.model import DialogueModel, load_weights, read_weights
+from training.model import DialogueModel, read_weights
 from training.vocabulary import Vocabulary
 
 STATE_FILE, OPTIMIZER_FILE, META_FILE = "state.json", "optimizer.npz", "meta.json"
+# Checkpoints in a run's directory: to go on from, the best, and copies that stay.
+LAST, BEST, KEPT = "last", "best", "steps"
+# What the names of dropout's random states begin with.
+RANDOM = "random_"
 
 
 @dataclasses.dataclass(slots=True)
@@ -76,16 +81,18 @@ def save_model(
         fresh.rename(directory)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
+        shutil.rmtree(fresh, ignore_errors=True)
         raise TrainError(
-            f"{directory}: the checkpoint cannot be written ({error.strerror}); "
+            f"{directory}: the checkpoint cannot be written ({error.strerror or error}); "
             "free space or choose another --out, then run again with --resume."
         ) from error
 
 
-def undo_half_save(directory: Path) -> None:
+def undo_half_saves(out: Path) -> None:
     """Put back what a save had moved away when it was killed, if it got no further."""
-    if not directory.exists() and _replaced(directory).exists():
-        _replaced(directory).rename(directory)
+    for directory in (out / LAST, out / BEST):
+        if not directory.exists() and _replaced(directory).exists():
+            _replaced(directory).rename(directory)
 
 
 def _replaced(directory: Path) -> Path:
@@ -93,18 +100,28 @@ def _replaced(directory: Path) -> Path:
 
 
 def load_state(directory: Path, model: DialogueModel, optimizer: Any) -> RunState:
-    """Put a checkpoint's weights, optimizer and random state in place; what was saved with them."""
-    from safetensors.numpy import load_file
+    """Put optimizer and random state beside the weights, which are in place; where the run was.
 
+    Raises TrainError where the files are damaged, or of an optimizer that keeps other numbers.
+    """
     try:
         state = RunState(**json.loads((directory / STATE_FILE).read_text(encoding="utf-8")))
-        weights = load_file(directory / WEIGHTS_FILE)
-        load_weights(model, {name.removeprefix("transformer."): w for name, w in weights.items()})
-        with np.load(directory / OPTIMIZER_FILE) as saved:
-            for name, variable in _variables(model, optimizer).items():
-                variable.assign(saved[name])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        # A file that numpy opened would stay open where it is damaged.
+        with (directory / OPTIMIZER_FILE).open("rb") as stream, np.load(stream) as file:
+            saved = dict(file)
+    except (OSError, EOFError, ValueError, TypeError, BadZipFile) as error:
         raise TrainError(f"{directory}: cannot go on from here ({error}).") from error
+    for name, variable in _variables(model, optimizer).items():
+        # Without dropout there was no random state; it begins anew.
+        if name.startswith(RANDOM) and name not in saved:
+            continue
+        if name not in saved or saved[name].shape != tuple(variable.shape):
+            raise TrainError(
+                f"{directory}: was saved with another precision or other tasks; leave --precision, "
+                f"--candidates, --choice-share and --choice-coef as they were, or start another "
+                f"run from it: --checkpoint {directory}."
+            )
+        variable.assign(saved[name])
     return state
 
 
@@ -136,4 +153,4 @@ def _variables(model: DialogueModel, optimizer: Any) -> dict[str, Any]:
     """What the weights do not hold: the optimizer's moments and the state of dropout."""
     seeds = [variable for variable in model.non_trainable_variables if "seed" in variable.path]
     named = {f"optimizer_{i}": variable for i, variable in enumerate(optimizer.variables)}
-    return named | {f"random_{i}": variable for i, variable in enumerate(seeds)}
+    return named | {f"{RANDOM}{i}": variable for i, variable in enumerate(seeds)}

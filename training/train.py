@@ -23,14 +23,13 @@ from training.data.stream import Stream
 from training.hub import checkpoint_name
 from training.model import load_weights, read_for_keras
 from training.objective import Trainee, build_optimizer, learning_rate
-from training.report import RunReport
+from training.report import RunReport, draw_losses
 from training.samples import sample_replies
 from training.start import starting_point
-from training.state import RunState, load_state, save_model
+from training.state import BEST, KEPT, LAST, RunState, load_state, save_model
 from training.validate import Validation
 from training.vocabulary import Vocabulary, is_lower_case, read_vocabulary
 
-LAST, BEST, KEPT = "last", "best", "steps"
 # Mean losses are reported over this many updates.
 REPORT_STEPS = 10
 
@@ -73,9 +72,12 @@ class Trainer:
             if time.monotonic() - saved > 60 * self.run.save_minutes:
                 self.save(LAST)
                 saved = time.monotonic()
+        if self.losses:
+            self._report_losses()
         if self.state.step % self.run.evaluate_steps:
             self._evaluate()
         if self.validation is None:
+            draw_losses(self.run.out)
             self.save(BEST)
         # Last, as it says that all is done.
         self.save(LAST)
@@ -134,6 +136,7 @@ class Trainer:
         step = self.state.step
         if step % REPORT_STEPS == 0:
             self._report_losses()
+            self.losses.clear()
         if step % self.run.evaluate_steps == 0:
             self._evaluate()
         if self.run.keep_steps and step % self.run.keep_steps == 0:
@@ -142,7 +145,6 @@ class Trainer:
     def _report_losses(self) -> None:
         names = self.losses[0].keys()
         means = {name: float(np.mean([step[name] for step in self.losses])) for name in names}
-        self.losses.clear()
         self.report.losses(self.state, means, self.progress)
 
     def _evaluate(self) -> None:
@@ -151,6 +153,8 @@ class Trainer:
             return
         figures = self.validation.figures(self.model)
         nats = math.log(figures["ppl_token"])
+        if not math.isfinite(nats):
+            raise self._not_a_number()
         improved = self.state.best is None or nats < self.state.best
         self.state.stale = 0 if improved else self.state.stale + 1
         self.state.history.append({"step": self.state.step, **figures})
@@ -205,7 +209,7 @@ def prepare(
     keras.mixed_precision.set_global_policy(run.precision)
 
     # The data last: a wrong checkpoint is told before two hundred megabytes are read.
-    directory = starting_point(run, resume=resume, characters=characters)
+    directory = run.out / LAST if resume else starting_point(run, characters=characters)
     vocabulary = read_vocabulary(directory)
     checkpoint = read_for_keras(directory, vocabulary)
     n_ctx = checkpoint.config.n_ctx

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from training.data.packing import Batch, pack
 from training.data.readers import VALID, read_reported
 from training.data.stream import encode
 from training.data.tokens import TokenDialogue
-from training.metrics import count_words
+from training.metrics import count_words, perplexity
 from training.objective import Trainee
 
 
@@ -70,8 +69,8 @@ class Validation:
             nats, tokens = nats + float(logs["lm"]) * count, tokens + count
             chosen, choices = chosen + float(logs.get("chosen", 0)) * groups, choices + groups
         figures = {
-            "ppl_token": math.exp(min(nats / tokens, 50.0)),
-            "ppl_word": math.exp(min(nats / self.words, 50.0)),
+            "ppl_token": perplexity(nats, int(tokens)),
+            "ppl_word": perplexity(nats, self.words),
         }
         return figures | ({"chosen": chosen / choices} if choices else {})
 

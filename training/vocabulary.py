@@ -113,6 +113,8 @@ def _with_mean_rows(table: FloatArray, start: int, stop: int) -> FloatArray:
 def _read_tokenizer(directory: Path) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+    if not directory.is_dir():
+        raise ExportError(f"{directory}: no such checkpoint directory.")
     path = directory / "tokenizer.json"
     vocab, merges = directory / "vocab.json", directory / "merges.txt"
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from inference.bundle import load_bundle
@@ -114,3 +115,28 @@ def test_what_has_no_mean_is_one_line(checkpoints: list[Path], tmp_path: Path) -
     assert not (tmp_path / "mean").exists()
     with pytest.raises(CommandError, match="exists already"):
         average(checkpoints, checkpoints[0])
+
+
+def test_checkpoints_with_other_tokens_have_no_mean(
+    checkpoints: list[Path], tmp_path: Path
+) -> None:
+    path = checkpoints[0] / "tokenizer.json"
+    known = json.loads(path.read_text())
+    vocabulary = known["model"]["vocab"]
+    vocabulary["!"], vocabulary["#"] = vocabulary["#"], vocabulary["!"]
+    path.write_text(json.dumps(known))
+    with pytest.raises(CommandError, match="first: its tokenizer has other tokens than"):
+        average(checkpoints, tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
+
+
+def test_a_mean_that_cannot_be_written_leaves_nothing(
+    checkpoints: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    with pytest.raises(CommandError, match=r"mean: cannot be written .*No space left"):
+        average(checkpoints, tmp_path / "mean")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second"]

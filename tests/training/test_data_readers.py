@@ -206,3 +206,29 @@ def test_files_that_cannot_be_used(tmp_path: Path, name: str, content: bytes, re
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file"):
         list(read_dialogues(tmp_path / "a.jsonl"))
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.jsonl", json.dumps(dialogue_row()) + "\r\n" + json.dumps(dialogue_row()) + "\r\n"),
+        ("a.json", json.dumps(HUGGING_FACE)),
+        ("list.json", json.dumps(HUGGING_FACE["train"])),
+        ("a.txt", PARLAI),
+    ],
+)
+def test_a_byte_order_mark_is_no_damage(
+    tmp_path: Path, name: str, text: str, *, zipped: bool
+) -> None:
+    """As Windows writes text."""
+    plain, marked = tmp_path / name, tmp_path / f"marked.{name}"
+    plain.write_bytes(text.encode())
+    data = text.encode("utf-8-sig")
+    if zipped:
+        marked = marked.with_name(f"{marked.name}.gz")
+        data = gzip.compress(data)
+    marked.write_bytes(data)
+    damage = Damage("marked")
+    assert list(read_dialogues(marked, damage)) == list(read_dialogues(plain))
+    assert not damage.lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -377,3 +378,9 @@ def test_the_gate_fails_for_a_worse_bundle(
     monkeypatch.setattr("training.evaluation.worse", lambda ours, live: ["f1 is 0"])
     with pytest.raises(CommandError, match="Worse than the live bundle: f1 is 0"):
         evaluate("--bundle", bundle, *options)
+
+
+def test_perplexity_of_words_without_white_space_between_them() -> None:
+    """A whole Chinese turn is one word; exp of its nats is more than a number holds."""
+    assert metrics.perplexity(6.0, 3) == pytest.approx(math.exp(2))
+    assert json.loads(json.dumps(metrics.perplexity(100_000.0, 1))) > 1e300

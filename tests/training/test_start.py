@@ -25,6 +25,7 @@ from tests.training.tiny import (
 )
 from training.checkpoint import read_checkpoint
 from training.hub import checkpoint_directory
+from training.scratch import Size, write_new_checkpoint
 from training.vocabulary import is_lower_case, read_vocabulary
 
 SMALL: dict[str, Any] = {
@@ -184,3 +185,12 @@ def test_a_tokenizer_is_made_of_text_as_prompts_have_it(tmp_path: Path) -> None:
 def test_a_checkpoint_and_a_size_are_one_too_many(data: tuple[str, float], tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="Give either checkpoint"):
         call_command("train", data=[data], out=tmp_path / "run", **SMALL)
+
+
+def test_a_word_without_end_is_cut_for_a_new_vocabulary(tmp_path: Path) -> None:
+    """Merging takes the square of a word's length: a few hundred thousand signs would take days."""
+    size = Size.parse("1x16x2", positions=64, vocabulary=400, lowercase=True)
+    texts = [f"hello there, my friend {'y' * 400_000}", "hello there"] * 2
+    write_new_checkpoint(tmp_path / "start", size, texts, seed=0)
+    tokenizer = read_vocabulary(tmp_path / "start").tokenizer
+    assert tokenizer.encode(" hello there").tokens == ["Ġhello", "Ġthere"]

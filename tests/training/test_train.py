@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 keras = pytest.importorskip("keras")
 
+from safetensors import SafetensorError  # noqa: E402
 from safetensors.numpy import load_file, save_file  # noqa: E402
 
 from tests.training.tiny import (  # noqa: E402
@@ -32,6 +33,7 @@ from training.objective import learning_rate  # noqa: E402
 from training.report import RunReport  # noqa: E402
 from training.run import config_from, run_training  # noqa: E402
 from training.train import prepare  # noqa: E402
+from training.validate import Validation  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -65,18 +67,21 @@ def test_a_run_learns_both_tasks(options: dict[str, Any], tmp_path: Path) -> Non
     assert "**Do you have any pets?**" in (tmp_path / "run" / "samples.md").read_text()
 
 
+def test_a_short_run_without_validation_shows_its_losses(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    run_training(out, {**options, "steps": 3}, resume=False, quiet=True)
+    assert [entry["step"] for entry in log(out)] == [3]
+    assert log(out)[0]["lm"] > 0
+    assert (out / "loss.png").exists()
+
+
 def test_muon_learns_what_the_person_says_too(options: dict[str, Any], tmp_path: Path) -> None:
     given = {**options, "steps": 40, "optimizer": "muon", "person_coef": 0.5, "candidates": 1}
     run_training(tmp_path / "run", given, resume=False, quiet=True)
     losses = [entry["lm"] for entry in log(tmp_path / "run") if "lm" in entry]
     assert losses[-1] < 0.5 * losses[0]
-
-
-@pytest.fixture
-def full_precision_after() -> Iterator[None]:
-    """A run's precision is Keras' global policy, which would meet the tests that follow."""
-    yield
-    keras.mixed_precision.set_global_policy("float32")
 
 
 @pytest.mark.usefixtures("full_precision_after")
@@ -257,6 +262,50 @@ def test_a_loss_that_is_not_a_number_says_what_to_change(
             resume=False,
             quiet=True,
         )
+
+
+def test_a_validation_that_is_not_a_number_is_no_best(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = {"ppl_token": math.nan, "ppl_word": math.nan}
+    monkeypatch.setattr(Validation, "figures", lambda self, model: figures)
+    validation = tiny_dialogues(tmp_path / "held_out.jsonl", 12)
+    given = {**options, "validation": validation}
+    with pytest.raises(TrainError, match=r"not a number at step 4: .*last holds the state"):
+        run_training(tmp_path / "run", given, resume=False, quiet=True)
+    assert not (tmp_path / "run" / "best").exists()
+
+
+def test_a_directory_that_cannot_be_written_is_told_first(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainError, match=r"file: cannot be written \(.*choose another --out"):
+        run_training(tmp_path / "file", options, resume=False, quiet=True)
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_checkpoint(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    with pytest.raises(TrainError, match=r"last: the checkpoint cannot be written .*No space left"):
+        run_training(tmp_path / "run", options, resume=False, quiet=True)
+    assert not (tmp_path / "run" / ".last.new").exists()
+
+
+def test_a_log_that_cannot_be_written_is_one_line(options: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "run" / "log.jsonl").mkdir(parents=True)
+    with pytest.raises(TrainError, match=r"log\.jsonl: cannot be written"):
+        run_training(tmp_path / "run", options, resume=False, quiet=True)
+
+
+def test_a_checkpoint_that_is_not_there(options: dict[str, Any], tmp_path: Path) -> None:
+    given = {**options, "checkpoint": tmp_path / "nowhere"}
+    with pytest.raises(ExportError, match="nowhere: no such checkpoint directory"):
+        run_training(tmp_path / "run", given, resume=False, quiet=True)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -155,3 +157,83 @@ def test_a_run_is_not_overwritten(options: dict[str, Any], tmp_path: Path) -> No
     run_training(tmp_path / "run", {**options, "steps": 1}, resume=False, quiet=True)
     with pytest.raises(TrainError, match="--resume"):
         run_training(tmp_path / "run", {**options, "steps": 1}, resume=False, quiet=True)
+
+
+def test_a_best_whose_save_was_killed_is_found_again(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    run_training(out, {**options, "steps": 2}, resume=False, quiet=True)
+    (out / "best").rename(out / ".best.old")
+    run_training(out, {}, resume=True, quiet=True)
+    assert (out / "best" / "model.safetensors").exists()
+
+
+def test_a_run_goes_on_without_what_it_started_from(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    run_training(tmp_path / "whole", options, resume=False, quiet=True)
+    run_training(tmp_path / "cut", {**options, "steps": 4}, resume=False, quiet=True)
+    shutil.rmtree(options["checkpoint"])
+    result = run_training(tmp_path / "cut", {"steps": 8}, resume=True, quiet=True)
+    assert result["steps"] == 8
+    facts = json.loads((tmp_path / "cut" / "last" / "chatbot.json").read_text())
+    assert facts["source"]["trained_from"] == "gpt2"
+    shapes = [
+        {name: array.shape for name, array in saved_weights(tmp_path / name / "last").items()}
+        for name in ("whole", "cut")
+    ]
+    assert shapes[0] == shapes[1]
+    # Its tokenizer is still the same, so that nothing is tokenised twice.
+    assert len(list((tmp_path / "tokens").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"accumulation": 2}, "keeps its accumulation, which is 1; .*--checkpoint"),
+        ({"optimizer": "muon"}, "keeps its optimizer, which is adamw"),
+        ({"checkpoint": "elsewhere"}, "keeps its checkpoint"),
+        ({"checkpoint": "", "size": "1x16x2"}, "keeps its checkpoint"),
+        ({"precision": "mixed_float16"}, "another precision or other tasks"),
+    ],
+)
+@pytest.mark.usefixtures("full_precision_after")
+def test_what_a_run_that_goes_on_cannot_change(
+    options: dict[str, Any], tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    run_training(tmp_path / "run", {**options, "steps": 1}, resume=False, quiet=True)
+    with pytest.raises(TrainError, match=reason):
+        run_training(tmp_path / "run", {"steps": 2, **changes}, resume=True, quiet=True)
+
+
+def test_tasks_that_are_added_need_another_run(options: dict[str, Any], tmp_path: Path) -> None:
+    given = {**options, "steps": 1, "candidates": 1}
+    run_training(tmp_path / "run", given, resume=False, quiet=True)
+    with pytest.raises(TrainError, match="leave --precision, --candidates"):
+        run_training(tmp_path / "run", {"steps": 2, "candidates": 2}, resume=True, quiet=True)
+
+
+def test_dropout_may_begin_later(options: dict[str, Any], tmp_path: Path) -> None:
+    given = {**options, "steps": 1, "dropout": 0.0}
+    run_training(tmp_path / "run", given, resume=False, quiet=True)
+    changes = {"steps": 2, "dropout": 0.1}
+    assert run_training(tmp_path / "run", changes, resume=True, quiet=True)["steps"] == 2
+
+
+def test_a_damaged_state_is_named(options: dict[str, Any], tmp_path: Path) -> None:
+    run_training(tmp_path / "run", {**options, "steps": 1}, resume=False, quiet=True)
+    path = tmp_path / "run" / "last" / "optimizer.npz"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(TrainError, match="last: cannot go on from here"):
+        run_training(tmp_path / "run", {"steps": 2}, resume=True, quiet=True)
+
+
+def test_two_processes_do_not_share_a_directory(options: dict[str, Any], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    with (out / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(TrainError, match="another process is training here"):
+            run_training(out, options, resume=False, quiet=True)
+    assert run_training(out, {**options, "steps": 1}, resume=False, quiet=True)["steps"] == 1

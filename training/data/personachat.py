@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TextIO
@@ -27,6 +28,8 @@ def read_hugging_face(stream: TextIO, damage: Damage, split: str = "train") -> I
     """
     is_list = stream.read(256).lstrip().startswith("[")
     stream.seek(0)
+    if stream.buffer.read(len(BOM_UTF8)) != BOM_UTF8:
+        stream.buffer.seek(0)
     number = 0
     try:
         items = ijson.items(stream.buffer, "item" if is_list else f"{split}.item")

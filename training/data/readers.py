@@ -93,12 +93,13 @@ def data_file(path: str | Path) -> Path:
 
 @contextmanager
 def _open(path: Path) -> Iterator[TextIO]:
-    """The file as text; bytes that are no UTF-8 become what `is_utf8` finds, line by line."""
+    """The file as text, without a byte order mark; bytes that are no UTF-8 become what `is_utf8`
+    finds, line by line."""
     if path.suffix == ".gz":
-        with gzip.open(path, "rt", encoding="utf-8", errors="surrogateescape") as stream:
+        with gzip.open(path, "rt", encoding="utf-8-sig", errors="surrogateescape") as stream:
             yield stream
     else:
-        with path.open(encoding="utf-8", errors="surrogateescape") as stream:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as stream:
             yield stream
 
 

@@ -28,7 +28,7 @@ from training.data.readers import data_file, read_dialogues
 
 # Counts changes of what is written here, of what readers make of a file, of the renderer's encoding
 # and of derived personas.
-FORMAT = 4
+FORMAT = 5
 DAMAGE_FILE = "damage.txt"
 
 
