@@ -1,10 +1,11 @@
-"""What "and you?" asks for."""
+"""What "and you?" asks for, and "what kind?"."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
+from inference.persona.facts import asked_fact
 from inference.persona.kinds import AGE, HOBBY, HOME, JOB, NAME, ORIGIN, Kind
 from inference.persona.names import name_told
 from inference.persona.question import closing, own_clauses
@@ -13,6 +14,11 @@ from inference.prompt import Turn, straight, texts_of
 _ASKS_BACK = re.compile(
     r"(?:^|[\s,.!?;-])(?:(?:and|what about|how about) (?:you|yours|yourself)|yours|wbu|hbu"
     r"|(?:^|(?<=[,.!?;-]) *)you)\s*[?!.]*\s*$",
+    re.IGNORECASE,
+)
+_ASKS_WHICH = re.compile(
+    r"^\W*(?:(?:and|oh|nice|cool|ok|lol|haha)\b\W*)*"
+    r"(?:what|which) (?:kinds?|sorts?|types?|ones?)(?: of(?: them)?)?\W*$",
     re.IGNORECASE,
 )
 _QUESTION = re.compile(r"[^.!?]+\?\W*$")
@@ -32,8 +38,11 @@ _HANDED_BACK = (
 
 def question_behind(turns: Sequence[Turn]) -> str | None:
     """The question that the last turn hands back with "and you?": what the person has told of
-    themself, or what the character has just asked. None where it hands none back."""
+    themself, or what the character has just asked; or that "what kind?" goes on with. None where it
+    does neither."""
     message = closing(turns[-1].text) if turns else ""
+    if _ASKS_WHICH.match(message):
+        return _which_of_those(turns)
     back = _ASKS_BACK.search(message)
     if back is None:
         return None
@@ -47,6 +56,16 @@ def question_behind(turns: Sequence[Turn]) -> str | None:
         or _said_by(told)
         or (_answered_by(closing(person[0]), (*_PLAIN, *_ANSWERS)) if person else None)
     )
+
+
+def _which_of_those(turns: Sequence[Turn]) -> str | None:
+    """ "What music do you like?" of "do you like music?"."""
+    before = texts_of("person", turns[:-1])[-1:]
+    verb, _, what = (
+        (asked_fact(before[0]) or "" if before else "").removeprefix("do ").partition(" ")
+    )
+    what = what.removeprefix("any ").removeprefix("an ").removeprefix("a ")
+    return f"what {what} do you {verb}?" if what and verb != "am" else None
 
 
 def _answered_by(text: str, kinds: Sequence[Kind]) -> str | None:

@@ -39,7 +39,7 @@ _QUESTION = re.compile(
 )
 _WHICH = re.compile(
     rf"{_BEGINS}(?:what|which|how many)(?: (?:kinds?|sorts?|types?) of)? (?P<what>[^.!?]+?)"
-    r" (?:do you (?:have|own|keep)|have you got)\W*$"
+    r" (?:do you (?:have|own|keep|(?P<play>play))|have you got)\W*$"
 )
 _ANSWER = re.compile(r"^\W*(?:well |oh |um )?(?P<word>yes|yeah|yep|yup|no|nope|nah)\b")
 # What follows from a sentence beside what it says.
@@ -153,7 +153,7 @@ def asked_fact(question: str) -> str | None:
     are some."""
     text = spelled_out(closing(question))
     if found := _WHICH.search(text):
-        return f"have {found['what']}"
+        return f"{found['play'] or 'have'} {found['what']}"
     found = _QUESTION.search(text)
     if found is None:
         return None

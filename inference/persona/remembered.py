@@ -6,9 +6,16 @@ import re
 from collections.abc import Callable, Sequence
 
 from inference.casing import names_in
+from inference.persona.facts import true_answer
 from inference.persona.kinds import AGE, CHILDHOOD, HOBBY, HOME, JOB, NUMBER, ORIGIN
 from inference.persona.names import NAMED, name_told
-from inference.persona.question import ASPECTS, own_clauses, plain, question_at_end
+from inference.persona.question import (
+    ASPECTS,
+    any_question_at_end,
+    own_clauses,
+    plain,
+    question_at_end,
+)
 from inference.persona.words import content
 from inference.prompt import Turn, texts_of
 
@@ -54,6 +61,10 @@ def told_by_person(question: str, said: Sequence[str]) -> str | None:
     they `said`: the last sentence that has all words of some meaning in it, or is of the kind that
     is asked for. None where there is none."""
     asked = question_at_end(question)
+    sentences = [s.strip() for text in said for s in _SENTENCE.findall(text)]
+    sentences = [sentence for sentence in sentences if len(sentence) <= REMEMBERED_CHARACTERS]
+    if told := _stated(any_question_at_end(question) or "", sentences):
+        return told
     if asked is None:
         return None
     wanted = content(asked) - ASPECTS
@@ -62,8 +73,6 @@ def told_by_person(question: str, said: Sequence[str]) -> str | None:
         return None
     if told := _of_kind(asked, said):
         return told
-    sentences = [s.strip() for text in said for s in _SENTENCE.findall(text)]
-    sentences = [sentence for sentence in sentences if len(sentence) <= REMEMBERED_CHARACTERS]
     if NAMED.search(asked):
         return _told_of(wanted, sentences, _names)
     if _ASKS_AGE.search(asked):
@@ -72,10 +81,24 @@ def told_by_person(question: str, said: Sequence[str]) -> str | None:
     return told_all[-1] if told_all and is_about_them else None
 
 
-def _of_kind(asked: str, said: Sequence[str]) -> str | None:
-    """How old they are, where they live and what they do, where that is asked for."""
+def _stated(asked: str, sentences: Sequence[str]) -> str | None:
+    """The last sentence from which it follows whether something is so of the person, or which one
+    they have: "what pet do I have?", "am I married?"."""
+    if not is_about_the_person(asked):
+        return None
+    answer = true_answer(_put_to_others(asked), sentences[::-1])
+    return answer[1] or None if answer else None
+
+
+def _put_to_others(asked: str) -> str:
     for pattern, words in _PUT_TO_OTHERS:
         asked = pattern.sub(words, asked)
+    return asked
+
+
+def _of_kind(asked: str, said: Sequence[str]) -> str | None:
+    """How old they are, where they live and what they do, where that is asked for."""
+    asked = _put_to_others(asked)
     for kind in (AGE, HOME, ORIGIN, CHILDHOOD, JOB, HOBBY):
         if kind.is_asked(asked):
             newest_first = [clause for text in reversed(said) for clause in own_clauses(text)]

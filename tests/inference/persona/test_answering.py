@@ -288,6 +288,27 @@ async def test_a_name_may_be_told_without_a_capital(
     assert told.startswith(expected)
 
 
+@pytest.mark.parametrize(
+    ("before", "message", "begins"),
+    [
+        (
+            ["do you have any pets?", "Yes, I do."],
+            "what kind?",
+            "my snake, susan, likes to sit in my hat.",
+        ),
+        (["do you play an instrument?", "I do."], "oh nice, which one", "i play the banjo."),
+        (["do you play an instrument?", "I do."], "what kind of music is it?", None),
+        (["are you happy?", "I am."], "what kind?", None),
+        ([], "what kind?", None),
+    ],
+)
+def test_what_kind_is_asked_of_what_was_asked_before(
+    renderer: PromptRenderer, before: list[str], message: str, begins: str | None
+) -> None:
+    persona = [*FAMILY, "I play the banjo."]
+    assert beginning(renderer, chat(*before, message), persona) == begins
+
+
 def test_nobody_is_greeted_twice_in_the_same_words(renderer: PromptRenderer) -> None:
     turns = [
         Turn("person", "Hi!"),
@@ -618,6 +639,10 @@ def test_nobody_names_themself_who_is_asked_for_something_else(
         ("what are my kids called?", "you have two kids, ben and lucy."),
         ("how old is Ben?", "ben is 6 and lucy is 4."),
         ("how old is my dog?", "he is nine."),
+        ("do I have kids?", "you have two kids, ben and lucy."),
+        ("what pet do I have?", "you have a dog."),
+        ("do I have a job?", None),
+        ("do you have kids?", "yes, i have a son named theo."),
         ("where is Ben?", None),
         ("how old is Tom?", None),
         ("what is my sister's name?", None),
@@ -630,7 +655,7 @@ def test_those_whom_the_person_named_are_remembered(
         "I have two kids, Ben and Lucy",
         "Ben is 6 and Lucy is 4.",
         "my sister lives in Rome",
-        "we have a dog",
+        "i have a dog",
         "he is nine",
     ]
     turns = [turn for text in said for turn in (Turn("person", text), Turn("bot", "I see."))]
