@@ -70,6 +70,20 @@ def test_axe_finds_nothing(everyone: Person) -> None:
     assert violations(person) == []
 
 
+def test_a_card_that_is_too_long_for_the_window_scrolls_by_keyboard(everyone: Person) -> None:
+    person = everyone
+    person.page.set_viewport_size({"width": 1280, "height": 320})
+    person.start()
+    person.ask("Hello!")
+    person.page.get_by_role("button", name="Lift the veil").click()
+    card = person.page.get_by_role("complementary")
+    expect(card.get_by_role("heading", level=3)).to_be_visible()
+    assert card.evaluate("e => e.scrollHeight > e.clientHeight")
+    assert violations(person) == []
+    person.page.keyboard.press("End")
+    expect(card.get_by_role("listitem").last).to_be_in_viewport(ratio=1)
+
+
 def test_text_is_readable_in_every_hue(everyone: Person) -> None:
     person = everyone
     person.start()
