@@ -93,10 +93,15 @@ def _hit(limit: RateLimitItem, action: str, key: str) -> None:
         return
     wait = max(1, math.ceil(reset_at - time.time()))
     raise RateLimited(
-        f"That was a lot of {_WHAT[action]} in a short time. Please wait {wait} "
-        f"second{'' if wait == 1 else 's'}.",
+        f"That was a lot of {_WHAT[action]} in a short time. Please wait {_span(wait)}.",
         retry_after=wait,
     )
+
+
+def _span(seconds: int) -> str:
+    """So long, as one says it."""
+    number, unit = (seconds, "second") if seconds < 100 else (math.ceil(seconds / 60), "minute")
+    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def address_parsed(address: str) -> IPv4Address | IPv6Address | None:

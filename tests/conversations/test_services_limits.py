@@ -52,6 +52,11 @@ def test_whoever_is_over_the_limit_is_told_how_long_to_wait() -> None:
     assert refusal.value.retry_after
     assert 3500 < refusal.value.retry_after <= 3600
     assert "conversations" in refusal.value.detail
+    assert refusal.value.detail.endswith("Please wait 60 minutes.")
+    allowed(ada)
+    allowed(ada)
+    with pytest.raises(RateLimited, match=r"Please wait \d+ seconds?\."):
+        message_limit(owner=ada, address="")
 
 
 def test_in_memory_a_window_moves_and_an_empty_one_is_forgotten(
