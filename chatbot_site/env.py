@@ -59,6 +59,7 @@ class Env(BaseSettings):
     port: int = Field(8000, ge=1, le=65535)
     debug: bool = False
     secret_key: str = ""
+    secret_key_fallbacks: CommaSeparated = []
     allowed_hosts: CommaSeparated = []
     csrf_trusted_origins: CommaSeparated = []
     public_url: str = ""
@@ -121,7 +122,7 @@ class Env(BaseSettings):
     sms_global_rate: Rate = Field("300/minute", validation_alias="CHATBOT_SMS_GLOBAL_RATE")
     sms_daily_cap: int = Field(200, ge=1, validation_alias="CHATBOT_SMS_DAILY_CAP")
 
-    @field_validator("allowed_hosts", "csrf_trusted_origins", mode="before")
+    @field_validator("allowed_hosts", "csrf_trusted_origins", "secret_key_fallbacks", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -18,6 +18,7 @@ UNKNOWN_SETTINGS = Env.unknown_names()
 
 DEBUG = ENV.debug
 SECRET_KEY = ENV.secret_key or local_secret_key()
+SECRET_KEY_FALLBACKS = ENV.secret_key_fallbacks
 PUBLIC_URL = ENV.public_url
 _public_host = urlsplit(PUBLIC_URL).hostname
 ALLOWED_HOSTS = ENV.allowed_hosts or ["localhost", "127.0.0.1", "[::1]"]

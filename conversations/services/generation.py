@@ -199,7 +199,6 @@ async def reply_generate(outcome: Outcome, claim: Claim) -> None:
     finally:
         live.cancel = None
         outcome.ended = monotonic()
-    _count(outcome)
 
 
 async def _write(outcome: Outcome, claim: Claim) -> None:
@@ -225,7 +224,8 @@ async def _write(outcome: Outcome, claim: Claim) -> None:
                     outcome.finished = event
 
 
-def _count(outcome: Outcome) -> None:
+def reply_count(outcome: Outcome) -> None:
+    """Count a reply in the metrics, once it is stored or is known not to be."""
     metrics.replies_ended.labels(status=outcome.status).inc()
     metrics.reply_seconds.observe(outcome.ended - outcome.began)
     if outcome.first_token is not None:

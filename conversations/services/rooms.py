@@ -23,6 +23,7 @@ from conversations.services.generation import (
     Elsewhere,
     Outcome,
     reply_claim,
+    reply_count,
     reply_generate,
     reply_look,
     reply_store,
@@ -129,12 +130,14 @@ class Room:
         await reply_generate(outcome, claim)
         try:
             await db_write(reply_store, outcome)
+            reply_count(outcome)
             self.end(live, outcome.ending())
         except Error:
             logger.exception(
                 "reply %s of conversation %s was not stored", live.reply_id, self.conversation_id
             )
             ended = outcome.not_stored()
+            reply_count(outcome)
             self.rooms.store_later(outcome)
             self.end(live, ended)
         finally:

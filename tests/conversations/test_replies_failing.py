@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -13,6 +14,7 @@ from django.db import OperationalError, connection
 from django.db.backends.signals import connection_created
 from pytest_django import Settings
 
+from conversations.metrics import REGISTRY
 from conversations.models import Conversation, Message, Role, Status
 from conversations.services.database import db_write
 from conversations.services.rooms import Rooms
@@ -175,6 +177,15 @@ def _as_usual() -> None:
         cursor.execute("DROP TABLE IF EXISTS filler")
 
 
+def replies_counted() -> Counter[str]:
+    """What /metrics says of replies, by how they ended."""
+    names = {status: {"status": status} for status in Status.values}
+    total = "chatbot_replies_ended_total"
+    return Counter(
+        {status: int(REGISTRY.get_sample_value(total, by) or 0) for status, by in names.items()}
+    )
+
+
 @pytest.fixture(params=[_read_only, _full], ids=["read-only", "full"])
 def break_storage(request: pytest.FixtureRequest, only_sqlite: None) -> Callable[[], None]:
     breaker: Callable[[], None] = request.param
@@ -217,9 +228,12 @@ async def test_a_reply_that_cannot_be_stored_does_not_claim_to_be(
         next_id = await socket.say("Are you there?")
         await socket.next("message.saved")
         await db_write(_read_only)
+        before = replies_counted()
         pause.set()
         told = await socket.next("error")
         end = await socket.receive()
+        # An alarm on failed replies goes off when the disk is full.
+        assert replies_counted() == before + Counter(failed=1)
         waited = await socket.next("error")
         assert (await socket.receive())["status"] == "failed"
         assert await socket.usable()

@@ -219,7 +219,12 @@ class TestFile:
         text = (BASE_DIR / ".env.example").read_text(encoding="utf-8")
         secrets = re.findall(r"^# ?(\w*(?:SECRET|TOKEN)\w*)=(.*)$", text, re.MULTILINE)
         values = {name: value for name, value in secrets if name != "CHATBOT_MAX_TOKENS"}
-        assert set(values) == {"SECRET_KEY", "CHATBOT_METRICS_TOKEN", "TWILIO_AUTH_TOKEN"}
+        assert set(values) == {
+            "SECRET_KEY",
+            "SECRET_KEY_FALLBACKS",
+            "CHATBOT_METRICS_TOKEN",
+            "TWILIO_AUTH_TOKEN",
+        }
         assert set(values.values()) == {""}
 
     def test_a_file_that_cannot_be_read_is_one_line(self, site: Path) -> None:
@@ -271,6 +276,22 @@ class TestDefaults:
         assert len(keys.pop()) >= 50
         assert (BASE_DIR / "var" / "secret_key").stat().st_mode & 0o077 == 0
         assert evaluate("s.SECRET_KEY", SECRET_KEY=SECRET) == SECRET
+
+    def test_sessions_of_an_earlier_key_go_on_with_it_among_the_fallbacks(
+        self, tmp_path: Path
+    ) -> None:
+        url, old = f"sqlite:///{tmp_path}/db.sqlite3", "an earlier key of thirty-two characters"
+        django = (
+            "import django; django.setup(); from django.core.management import call_command;"
+            "from django.contrib.sessions.backends.db import SessionStore;"
+        )
+        save = "call_command('migrate', verbosity=0); s = SessionStore(); s['x'] = 1; s.save();"
+        made = run("-c", f"{django}{save}print(s.session_key)", DATABASE_URL=url, SECRET_KEY=old)
+        load = f"{django}print(SessionStore({made.stdout.strip()!r}).get('x'))"
+        keys = {"DATABASE_URL": url, "SECRET_KEY": SECRET}
+        assert run("-c", load, **keys).stdout.strip() == "None"
+        kept = run("-c", load, **keys, SECRET_KEY_FALLBACKS=f"{old}, {old}2")
+        assert kept.stdout.strip() == "1", kept.stderr
 
     def test_postgres_connections_are_pooled(self) -> None:
         url = "postgres://u:p@db:5432/chatbot?sslmode=require"
