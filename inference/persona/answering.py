@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from inference.persona.asking_back import question_behind
 from inference.persona.facts import asked_fact, asks_which, true_answer
-from inference.persona.follow_up import asks_what_was_said, asks_why, doubts_a_line
+from inference.persona.follow_up import asks_what_was_said, asks_why, doubts_a_line, leave_taken
 from inference.persona.kinds import NAME
 from inference.persona.names import NAMED, asks_for_own_name, name_told, own_name, with_capital
 from inference.persona.others import is_about_others, name_of_other
@@ -57,6 +57,7 @@ _DECLINES = "No, let us talk about something else."
 _REASON = "Because"
 _NAME_UNTOLD = "You have not told me your name."
 _PLEASURE = "Nice to meet you"
+_ENDS = (".", "!", "?")
 _GREETING = re.compile(r"^(?:(?:hi|hello|hey|yo|oh|well|ok|okay)\b[, ]*)+", re.IGNORECASE)
 # A small model may go on otherwise: "No, I have a dog." What is longer is not said again.
 _SAID_AGAIN = 5
@@ -105,9 +106,9 @@ class Answers:
         than `room` tokens."""
         read = [self._read(turn) for turn in turns]
         texts, unsaid = self._answer(read, persona) if read else ([], ())
-        begins = self._encode(" ".join(texts)) if texts else ()
+        begins = self._encode(_joined(texts)) if texts else ()
         while len(begins) > room and len(texts) > 1:
-            begins = self._encode(" ".join(texts := texts[:-1]))
+            begins = self._encode(_joined(texts := texts[:-1]))
         if len(begins) > room or not (begins or unsaid):
             return None
         return Answer(begins, [token for token in unsaid if token not in begins])
@@ -129,7 +130,7 @@ class Answers:
             return [_WHAT_IT_IS], ()
         if _PROPOSES.search(message):
             return [_DECLINES], ()
-        if said and (followed := self._to_follow_up(message, persona, said)):
+        if said and (followed := self._to_follow_up(questions[-1], persona, said)):
             return followed
         heard = remembered(turns[:-1])
         answers = [self._answer_to(asked, persona, said, heard) for asked in questions]
@@ -143,9 +144,11 @@ class Answers:
     def _to_follow_up(
         self, message: str, persona: Sequence[str], said: Sequence[str]
     ) -> tuple[list[str], Sequence[int]] | None:
-        """What is said to a message that asks for nothing but what was just said."""
+        """What is said to a message that only goes back to what was just said, or takes leave."""
         if asks_why(message):
             return [_REASON], ()
+        if leave := leave_taken(message):
+            return [f"{leave.capitalize()}!"], ()
         if doubts_a_line(message, persona, said):
             return ["Yes"], self._denying
         return ([said[-1]], ()) if asks_what_was_said(message) else None
@@ -196,6 +199,12 @@ class Answers:
         if line is None and self._meanings:
             line = nearest_line(message, persona, said, self._meanings.nearness)
         return line or ""
+
+
+def _joined(texts: Sequence[str]) -> str:
+    """As sentences, of which the last may be left open."""
+    *others, last = texts
+    return " ".join([*(text if text.endswith(_ENDS) else f"{text}." for text in others), last])
 
 
 def _greeting(message: str, said: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What is asked of what the character has just said: why, whether it is so, or what it was."""
+"""Messages that go back to what was just said: why, whether it is so, or what it was; and leave."""
 
 from __future__ import annotations
 
@@ -22,6 +22,17 @@ _WHAT = re.compile(
     r"|(?:can|could) you (?:repeat|say) (?:that|it)(?: again)?|what did you(?: just)? say)\W*$",
     re.IGNORECASE,
 )
+_LEAVE = re.compile(
+    r"\b(?:bye(?:[ -]?bye)?|goodbye|good ?night|see (?:you|ya)(?: later| soon| tomorrow| around)?"
+    r"|take care)(?=\W*$)",
+    re.IGNORECASE,
+)
+
+
+def leave_taken(message: str) -> str:
+    """The words with which somebody takes leave; empty where they do not."""
+    found = None if "?" in message else _LEAVE.search(message)
+    return found[0].lower() if found else ""
 
 
 def asks_why(message: str) -> bool:

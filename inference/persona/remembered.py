@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from inference.casing import names_in
 from inference.persona.facts import true_answer
-from inference.persona.kinds import AGE, CHILDHOOD, HOBBY, HOME, JOB, NUMBER, ORIGIN
+from inference.persona.kinds import AGE, CHILDHOOD, HOBBY, HOME, JOB, NUMBER, ORIGIN, Kind
 from inference.persona.names import NAMED, name_told
 from inference.persona.question import (
     ASPECTS,
@@ -71,8 +71,8 @@ def told_by_person(question: str, said: Sequence[str]) -> str | None:
     is_about_them = is_about_the_person(asked)
     if not is_about_them and wanted.isdisjoint(names_in(said)):
         return None
-    if told := _of_kind(asked, said):
-        return told
+    if kind := _kind_asked(asked):
+        return _told_of_kind(kind, said)
     if NAMED.search(asked):
         return _told_of(wanted, sentences, _names)
     if _ASKS_AGE.search(asked):
@@ -96,14 +96,16 @@ def _put_to_others(asked: str) -> str:
     return asked
 
 
-def _of_kind(asked: str, said: Sequence[str]) -> str | None:
-    """How old they are, where they live and what they do, where that is asked for."""
+def _kind_asked(asked: str) -> Kind | None:
+    """How old they are, where they live or what they do, where that is asked for."""
     asked = _put_to_others(asked)
-    for kind in (AGE, HOME, ORIGIN, CHILDHOOD, JOB, HOBBY):
-        if kind.is_asked(asked):
-            newest_first = [clause for text in reversed(said) for clause in own_clauses(text)]
-            return kind.told_in(newest_first)
-    return None
+    kinds = (AGE, HOME, ORIGIN, CHILDHOOD, JOB, HOBBY)
+    return next((kind for kind in kinds if kind.is_asked(asked)), None)
+
+
+def _told_of_kind(kind: Kind, said: Sequence[str]) -> str | None:
+    newest_first = [clause for text in reversed(said) for clause in own_clauses(text)]
+    return kind.told_in(newest_first)
 
 
 def _told_of(

@@ -502,6 +502,7 @@ def test_who_asks_again_is_told_the_same(
         ("my name is Ben by the way", "do you remember my name?", "your name is ben by the way."),
         ("hello", "do you know my name?", "you have not told me your name."),
         ("hello", "how old am i?", None),
+        ("i lost my job", "what was my job?", None),
     ],
 )
 def test_what_the_person_is_asked_in_many_ways(
@@ -563,6 +564,10 @@ def test_what_follows_from_a_line(line: str, question: str, answer: bool | None)
         ("where do you live and do you like it there?", "i live in naples."),
         ("how was your day and how old are you?", "i am forty-one."),
         (
+            "are you married and do you play the guitar?",
+            "no, i am not married. no, i do not play the guitar",
+        ),
+        (
             "I'm Bob, where do you live and what do you do?",
             "nice to meet you, bob! i live in naples. i test video games.",
         ),
@@ -603,6 +608,22 @@ def test_what_was_just_said_can_be_asked_about(
     renderer: PromptRenderer, message: str, begins: str | None
 ) -> None:
     assert beginning(renderer, chat("hi", "I test video games.", message), FAMILY) == begins
+
+
+@pytest.mark.parametrize(
+    ("message", "begins"),
+    [
+        ("ok see you later!", "see you later!"),
+        ("Good night, Dzifa", "good night!"),
+        ("thanks, bye :)", "bye!"),
+        ("did you have a good night?", None),
+        ("I will see you in my dreams", None),
+    ],
+)
+def test_leave_is_taken_as_the_person_takes_it(
+    renderer: PromptRenderer, message: str, begins: str | None
+) -> None:
+    assert beginning(renderer, chat("hi", "Hello!", message), FAMILY) == begins
 
 
 def test_only_what_the_persona_says_is_affirmed_and_only_what_was_said_explained(
