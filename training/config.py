@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from inference.prompt import MIN_ROOM
 from training.data.examples import BatchShape
@@ -14,11 +16,21 @@ CHOICES = {
     "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
     "optimizer": ("adamw", "muon"),
 }
-# Numbers of which there may be none.
-COUNTS = (
-    *("steps", "minutes", "grammar", "characters", "weight_decay", "lm_coef", "choice_coef"),
-    *("save_minutes", "keep_steps", "patience"),
-)
+SEEDS = 2**32
+ALLOWED: dict[str, Callable[[float], bool]] = {
+    "above 0": lambda value: value > 0,
+    "0 or more": lambda value: value >= 0,
+    "from 0 to 1": lambda value: 0 <= value <= 1,
+    # As `window` it goes into the bundle, which must leave room for a conversation.
+    f"{MIN_ROOM} or more": lambda value: value >= MIN_ROOM,
+    f"from 0 to {SEEDS - 1}": lambda value: 0 <= value < SEEDS,
+}
+
+
+def number(default: float, allowed: str, text: str) -> Any:
+    """A field that is a number and an option of `manage.py train`, which says `text` of it;
+    `allowed` is a key of ALLOWED, or nothing where others check it."""
+    return field(default=default, metadata={"allowed": allowed, "help": text})
 
 
 class TrainError(Exception):
@@ -43,65 +55,69 @@ class TrainConfig:
     out: Path
     checkpoint: str = ""
     size: str = ""
-    positions: int = 512
-    vocabulary: int = 12_000
     natural_case: bool = False
     data: tuple[tuple[str, float], ...] = ()
-    grammar: int = 0
-    characters: int = 0
     validation: Path | None = None
-    steps: int = 0
-    minutes: float = 0.0
-    rows: int = 8
-    row_length: int = 256
-    max_dialogue: int = 256
-    target_share: float = 0.6
-    accumulation: int = 1
     optimizer: str = "adamw"
-    learning_rate: float = 5e-4
-    warmup: float = 0.05
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
-    dropout: float = 0.1
-    lm_coef: float = 2.0
-    choice_coef: float = 1.0
-    person_coef: float = 0.0
-    candidates: int = 4
-    choice_share: float = 1.0
     precision: str = "float32"
-    seed: int = 0
-    save_minutes: float = 10.0
-    keep_steps: int = 0
-    evaluate_steps: int = 200
-    evaluate_dialogues: int = 40
-    patience: int = 0
+    steps: int = number(0, "0 or more", "stop after N updates")
+    minutes: float = number(
+        0.0, "0 or more", "stop after N minutes; the learning rate falls to nothing by then"
+    )
+    positions: int = number(512, "", "with --size: the longest text in tokens")
+    vocabulary: int = number(12_000, "", "with --size: tokens, learnt from the data")
+    grammar: int = number(
+        0, "0 or more", "make N dialogues of questions about personas and their answers"
+    )
+    characters: int = number(
+        0, "0 or more", "characters of the built-in catalogue that grammar dialogues draw on"
+    )
+    rows: int = number(8, "above 0", "rows of a batch")
+    row_length: int = number(
+        256, f"{MIN_ROOM} or more", "tokens of a row; several dialogues share one"
+    )
+    max_dialogue: int = number(256, f"{MIN_ROOM} or more", "longer dialogues are cut in halves")
+    target_share: float = number(0.6, "above 0", "of a row's tokens, at most so many are learnt")
+    accumulation: int = number(1, "above 0", "batches per update")
+    learning_rate: float = number(5e-4, "above 0", "at its highest")
+    warmup: float = number(0.05, "from 0 to 1", "share of the run over which the rate rises")
+    weight_decay: float = number(0.01, "0 or more", "of AdamW and Muon")
+    clip_norm: float = number(1.0, "above 0", "largest norm of an update's gradients")
+    dropout: float = number(0.1, "from 0 to 1", "share of the hidden numbers left out at random")
+    lm_coef: float = number(2.0, "0 or more", "weight of the next-token loss")
+    choice_coef: float = number(1.0, "0 or more", "weight of the choice among candidate replies")
+    person_coef: float = number(
+        0.0, "from 0 to 1", "weight of the loss on what the person says beside the replies"
+    )
+    candidates: int = number(4, "above 0", "replies to choose among; 1 leaves the second task out")
+    choice_share: float = number(
+        1.0, "from 0 to 1", "share of the dialogues that take part in the second task"
+    )
+    seed: int = number(0, f"from 0 to {SEEDS - 1}", "decides data order, dropout and distractors")
+    save_minutes: float = number(10.0, "0 or more", "between checkpoints")
+    keep_steps: int = number(
+        0, "0 or more", "between copies that stay in OUT/steps, for a mean of them; 0: none"
+    )
+    evaluate_steps: int = number(200, "above 0", "between evaluations")
+    evaluate_dialogues: int = number(40, "above 0", "validation dialogues")
+    patience: int = number(
+        0, "0 or more", "stop after N evaluations without a better one; 0: never"
+    )
 
     def __post_init__(self) -> None:
-        numbers = (
-            *("rows", "row_length", "max_dialogue", "target_share", "accumulation"),
-            *("learning_rate", "clip_norm", "candidates", "evaluate_steps", "evaluate_dialogues"),
-        )
-        for name in numbers:
-            self._check(name, getattr(self, name) > 0, "above 0")
-        for name in ("dropout", "warmup", "choice_share", "person_coef"):
-            self._check(name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
-        for name in COUNTS:
-            self._check(name, getattr(self, name) >= 0, "0 or more")
+        for item in fields(self):
+            if allowed := item.metadata.get("allowed"):
+                self._check(item.name, getattr(self, item.name), allowed)
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise TrainError(f"{name} must be one of {', '.join(known)}.")
-        self._check("seed", 0 <= self.seed < 2**32, "from 0 to 4294967295")
-        for name in ("max_dialogue", "row_length"):
-            # As `window` it goes into the bundle, which must leave room for a conversation.
-            self._check(name, getattr(self, name) >= MIN_ROOM, f"{MIN_ROOM} or more")
         for path, times in self.data:
             if not 0 < times < math.inf:
                 raise TrainError(f"{path}={times}: after = comes a number above 0, as in 0.5.")
         self._check_what_is_missing()
 
-    def _check(self, name: str, fits: bool, allowed: str) -> None:
-        value = getattr(self, name)
-        if not fits or (isinstance(value, float) and not math.isfinite(value)):
+    def _check(self, name: str, value: float, allowed: str) -> None:
+        if not math.isfinite(value) or not ALLOWED[allowed](value):
             raise TrainError(f"{name} must be {allowed}, not {value}.")
 
     def _check_what_is_missing(self) -> None:
