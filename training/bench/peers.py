@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from training.bench import ctranslate2_peer, llama_cpp_peer, ours_peer, tensorflow_peer
-from training.bench.report import OURS
+from training.bench import OURS, ctranslate2_peer, llama_cpp_peer, ours_peer, tensorflow_peer
 
 
 class Peer(Protocol):

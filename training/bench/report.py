@@ -6,19 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from inference.benchmark import Benchmark, Throughput
 from inference.machine import machine
-
-if TYPE_CHECKING:
-    from training.bench.side_by_side import Rates
+from training.bench import OURS
+from training.bench.side_by_side import Rates
 
 Row = Mapping[str, float]
-# How our own programs are named, with their quantization.
-OURS = "ours"
 COMPARED = f"{OURS} int8"
 
 

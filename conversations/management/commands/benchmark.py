@@ -17,7 +17,8 @@ from conversations.management.base import ManualCommand, all_packages, writing
 from inference.benchmark import BenchmarkOptions, run_benchmark
 from inference.bundle import Bundle, load_bundle
 from inference.errors import EngineError
-from training.bench.report import OURS, Report
+from training.bench import OURS
+from training.bench.report import Report
 
 if TYPE_CHECKING:
     from training.bench.side_by_side import Rates
