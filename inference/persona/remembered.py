@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from inference.casing import names_in
 from inference.persona.facts import true_answer
-from inference.persona.kinds import AGE, CHILDHOOD, HOBBY, HOME, JOB, NUMBER, ORIGIN, Kind
+from inference.persona.kinds import AGE, CHILDHOOD, HOBBY, HOME, JOB, NUMBER, ORIGIN
 from inference.persona.names import NAMED, name_told
 from inference.persona.question import (
     ASPECTS,
@@ -25,6 +25,9 @@ REMEMBERED_TURNS, REMEMBERED_LENGTH = 20, 1000
 REMEMBERED_CHARACTERS = 100
 _OF_THE_PERSON = re.compile(r"\b(?:my|i)\b")
 _SENTENCE = re.compile(r"[^.!?\n]+")
+_ASKS = re.compile(
+    r"(?:what|where|when|who|which|how|why|do|does|did|am|is|are|was|can)\b", re.IGNORECASE
+)
 _ABOUT_SELF = re.compile(r"(?:\w+,? ){0,2}?(?:i|my|we|our)\b", re.IGNORECASE)
 _ITS_NAME = re.compile(r"(?:his|her|its|their|the) names? (?:is|was|are|were)\b", re.IGNORECASE)
 _ASKS_AGE = re.compile(r"\bhow old\b")
@@ -61,8 +64,7 @@ def told_by_person(question: str, said: Sequence[str]) -> str | None:
     they `said`: the last sentence that has all words of some meaning in it, or is of the kind that
     is asked for. None where there is none."""
     asked = question_at_end(question)
-    sentences = [s.strip() for text in said for s in _SENTENCE.findall(text)]
-    sentences = [sentence for sentence in sentences if len(sentence) <= REMEMBERED_CHARACTERS]
+    sentences = _sentences(said)
     if told := _stated(any_question_at_end(question) or "", sentences):
         return told
     if asked is None:
@@ -71,14 +73,20 @@ def told_by_person(question: str, said: Sequence[str]) -> str | None:
     is_about_them = is_about_the_person(asked)
     if not is_about_them and wanted.isdisjoint(names_in(said)):
         return None
-    if kind := _kind_asked(asked):
-        return _told_of_kind(kind, said)
+    if told := _of_kind(asked, said):
+        return told
     if NAMED.search(asked):
         return _told_of(wanted, sentences, _names)
     if _ASKS_AGE.search(asked):
         return _told_of(wanted, sentences, _tells_age)
     told_all = [s for s in sentences if wanted and wanted <= content(s) and _ABOUT_SELF.match(s)]
     return told_all[-1] if told_all and is_about_them else None
+
+
+def _sentences(said: Sequence[str]) -> list[str]:
+    """What they said, without their questions and without stories."""
+    found = [s.strip() for text in said for s in _SENTENCE.findall(text)]
+    return [s for s in found if len(s) <= REMEMBERED_CHARACTERS and not _ASKS.match(s)]
 
 
 def _stated(asked: str, sentences: Sequence[str]) -> str | None:
@@ -96,16 +104,14 @@ def _put_to_others(asked: str) -> str:
     return asked
 
 
-def _kind_asked(asked: str) -> Kind | None:
-    """How old they are, where they live or what they do, where that is asked for."""
+def _of_kind(asked: str, said: Sequence[str]) -> str | None:
+    """How old they are, where they live and what they do, where that is asked for."""
     asked = _put_to_others(asked)
-    kinds = (AGE, HOME, ORIGIN, CHILDHOOD, JOB, HOBBY)
-    return next((kind for kind in kinds if kind.is_asked(asked)), None)
-
-
-def _told_of_kind(kind: Kind, said: Sequence[str]) -> str | None:
-    newest_first = [clause for text in reversed(said) for clause in own_clauses(text)]
-    return kind.told_in(newest_first)
+    for kind in (AGE, HOME, ORIGIN, CHILDHOOD, JOB, HOBBY):
+        if kind.is_asked(asked):
+            newest_first = [clause for text in reversed(said) for clause in own_clauses(text)]
+            return kind.told_in(newest_first)
+    return None
 
 
 def _told_of(

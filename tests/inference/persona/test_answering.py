@@ -502,7 +502,8 @@ def test_who_asks_again_is_told_the_same(
         ("my name is Ben by the way", "do you remember my name?", "your name is ben by the way."),
         ("hello", "do you know my name?", "you have not told me your name."),
         ("hello", "how old am i?", None),
-        ("i lost my job", "what was my job?", None),
+        ("i play tennis. what do i play?", "what do i play?", "you play tennis."),
+        ("what do i play?", "who do i play with?", None),
     ],
 )
 def test_what_the_person_is_asked_in_many_ways(
