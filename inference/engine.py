@@ -25,7 +25,7 @@ from inference.events import Delta, EngineStats, Event, Finished, Queued, Totals
 from inference.model import Model, RunnerFactory, load_model
 from inference.params import EngineConfig, SamplingParams
 from inference.persona.answering import NO_ANSWER, Answer
-from inference.persona.remembered import remembered
+from inference.persona.remembered import questions_answered, remembered
 from inference.prompt import Prompt, Turn
 from inference.repetition import Echo
 from inference.request import Request
@@ -155,7 +155,7 @@ class Engine:
         spelling = _spelling(model, persona, turns)
         for _ in range(count):
             # What the prompt goes on with is found once; each copy is at its own word.
-            echo = _echo(model, request.prompt, params)
+            echo = _echo(model, request.prompt, turns, params)
             request.add_reply(echo, copy(copying), copy(spelling), answer.unsaid, contest)
         return request
 
@@ -181,11 +181,14 @@ def _copying(
     return Copying(prompt.ids, model.vocabulary, special, share, begins)
 
 
-def _echo(model: Model, prompt: Prompt, params: SamplingParams) -> Echo | None:
+def _echo(
+    model: Model, prompt: Prompt, turns: Sequence[Turn], params: SamplingParams
+) -> Echo | None:
     if params.repetition_penalty <= 1:
         return None
     bot = model.bundle.special_tokens.bot
-    return Echo(prompt.own_turns, bot, model.vocabulary)
+    answered = map(model.renderer.encode, questions_answered(turns))
+    return Echo(prompt.own_turns, bot, model.vocabulary, answered)
 
 
 def _spelling(model: Model, persona: Sequence[str], turns: Sequence[Turn]) -> Spelling | None:

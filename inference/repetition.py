@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from inference.vocabulary import Vocabulary
 
@@ -19,10 +19,17 @@ class Echo:
 
     Like the blocking of repeated n-grams (Paulus et al. 2017), but of content after the same
     tokens only: "do you like …" can be said again, "I am a vegetarian" cannot. A question is the
-    same when it begins with the same words. `said` are the character's turns, each with its `mark`.
+    same when it begins with the same words. `said` are the character's turns, each with its `mark`;
+    `answered` are questions that it need not ask any more.
     """
 
-    def __init__(self, said: Sequence[Sequence[int]], mark: int, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self,
+        said: Sequence[Sequence[int]],
+        mark: int,
+        vocabulary: Vocabulary,
+        answered: Iterable[Sequence[int]] = (),
+    ) -> None:
         self._spared = vocabulary.spared
         self._questions = Questions(vocabulary)
         self._base = len(vocabulary)
@@ -35,6 +42,9 @@ class Echo:
                 self.add(token)
             self._context = mark
             self._questions.begin()
+        for question in answered:
+            for token in question:
+                self._questions.add(token)
 
     def add(self, token: int) -> Sequence[int]:
         """Take in the next token of the turn, and return what must not follow it."""

@@ -47,6 +47,14 @@ _PUT_TO_OTHERS = (
     (re.compile(r"\bmy\b"), "your"),
 )
 
+# What one asks to hear of each kind.
+_QUESTIONS = (
+    (JOB, ("what do you do?", "what is your job?", "what kind of work do you do?")),
+    (HOME, ("where do you live?",)),
+    (ORIGIN, ("where are you from?",)),
+    (AGE, ("how old are you?",)),
+)
+
 
 def remembered(turns: Sequence[Turn]) -> list[str]:
     """What the person has said, as far back as it is looked through, in plain words."""
@@ -57,6 +65,12 @@ def remembered(turns: Sequence[Turn]) -> list[str]:
 def is_about_the_person(question: str) -> bool:
     """Whether a question, in lower case, is about whoever asks it."""
     return _OF_THE_PERSON.search(question) is not None
+
+
+def questions_answered(turns: Sequence[Turn]) -> list[str]:
+    """Questions to the person that what they have said answers, whether or not they were asked."""
+    clauses = [clause for text in remembered(turns) for clause in own_clauses(text)]
+    return [ask for kind, asks in _QUESTIONS if kind.told_in(clauses) for ask in asks]
 
 
 def told_by_person(question: str, said: Sequence[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -470,6 +471,22 @@ async def test_nobody_speaks_of_themself_when_asked_about_others(engine: Engine)
         reply = "".join([e.text async for e in events if isinstance(e, Delta)])
         first = reply.replace("!", ".").replace(",", " ").partition(".")[0]
         assert not {"I", "I'm", "my", "My"} & set(first.split()), reply
+
+
+async def test_nobody_asks_for_a_job_that_they_were_told(engine: Engine) -> None:
+    asks = re.compile(r"what do you do(?! for fun)|what is your job|where do you work", re.I)
+
+    async def asking(told: str) -> int:
+        number = 0
+        for seed in range(24):
+            params = SamplingParams(max_tokens=24, seed=seed, repetition_penalty=1.3)
+            events = engine.generate(PERSONA, [Turn("person", told)], params)
+            reply = "".join([e.text async for e in events if isinstance(e, Delta)])
+            number += any(asks.match(sentence.strip()) for sentence in re.split("[.!?]", reply))
+        return number
+
+    assert await asking("i work with flowers.") == 0
+    assert await asking("we work with flowers.") > 0
 
 
 @pytest.mark.parametrize(
