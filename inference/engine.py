@@ -152,10 +152,12 @@ class Engine:
             avoided=frozenset(avoided),
         )
         copying = _copying(model, request.prompt, params, answer.begins)
-        spelling = _spelling(model, persona, turns)
+        heard = remembered(turns)
+        spelling = _spelling(model, persona, heard)
+        answered = [model.renderer.encode(question) for question in questions_answered(heard)]
         for _ in range(count):
             # What the prompt goes on with is found once; each copy is at its own word.
-            echo = _echo(model, request.prompt, turns, params)
+            echo = _echo(model, request.prompt, params, answered)
             request.add_reply(echo, copy(copying), copy(spelling), answer.unsaid, contest)
         return request
 
@@ -182,19 +184,17 @@ def _copying(
 
 
 def _echo(
-    model: Model, prompt: Prompt, turns: Sequence[Turn], params: SamplingParams
+    model: Model, prompt: Prompt, params: SamplingParams, answered: Sequence[Sequence[int]]
 ) -> Echo | None:
     if params.repetition_penalty <= 1:
         return None
     bot = model.bundle.special_tokens.bot
-    answered = map(model.renderer.encode, questions_answered(turns))
     return Echo(prompt.own_turns, bot, model.vocabulary, answered)
 
 
-def _spelling(model: Model, persona: Sequence[str], turns: Sequence[Turn]) -> Spelling | None:
+def _spelling(model: Model, persona: Sequence[str], heard: Sequence[str]) -> Spelling | None:
     """What the character said before does not count: it may be from before there was a list."""
     if model.lexicon is None:
         return None
-    told = (*persona, *remembered(turns))
-    own = WordList({word for text in told for word in words_in(text.lower())})
+    own = WordList({word for text in (*persona, *heard) for word in words_in(text.lower())})
     return Spelling(model.lexicon, own)

@@ -40,12 +40,11 @@ def run_training(
     """
     if resume and not out.is_dir():
         raise _no_run(out)
-    if not resume:
-        # What is wrong with the options is told before a directory is made.
-        config_from({**given, "out": out})
+    # What is wrong with the options is told before a directory is made.
+    new = None if resume else config_from({**given, "out": out})
     with _alone_in(out):
         undo_half_saves(out)
-        run = _resumed(out, given) if resume else config_from({**given, "out": out})
+        run = new or _resumed(out, given)
         return _trained(run, resume=resume, quiet=quiet, make_characters=make_characters)
 
 
@@ -88,7 +87,7 @@ def _resumed(out: Path, given: Mapping[str, Any]) -> TrainConfig:
     if not (out / LAST).exists():
         raise _no_run(out)
     before = {**read_meta(out / LAST).get("run", {}), "out": out}
-    run, earlier = config_from({**before, **given, "out": out}), config_from({**before})
+    run, earlier = config_from({**before, **given, "out": out}), config_from(before)
     for name in SETTLED:
         if getattr(run, name) != getattr(earlier, name):
             raise TrainError(

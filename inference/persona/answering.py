@@ -57,7 +57,7 @@ _DECLINES = "No, let us talk about something else."
 _REASON = "Because"
 _NAME_UNTOLD = "You have not told me your name."
 _PLEASURE = "Nice to meet you"
-_ENDS = (".", "!", "?")
+_MARKS = (".", "!", "?")
 _GREETING = re.compile(r"^(?:(?:hi|hello|hey|yo|oh|well|ok|okay)\b[, ]*)+", re.IGNORECASE)
 # A small model may go on otherwise: "No, I have a dog." What is longer is not said again.
 _SAID_AGAIN = 5
@@ -204,7 +204,7 @@ class Answers:
 def _joined(texts: Sequence[str]) -> str:
     """As sentences, of which the last may be left open."""
     *others, last = texts
-    return " ".join([*(text if text.endswith(_ENDS) else f"{text}." for text in others), last])
+    return " ".join([*(text if text.endswith(_MARKS) else f"{text}." for text in others), last])
 
 
 def _greeting(message: str, said: Sequence[str]) -> str:

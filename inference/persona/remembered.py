@@ -67,9 +67,9 @@ def is_about_the_person(question: str) -> bool:
     return _OF_THE_PERSON.search(question) is not None
 
 
-def questions_answered(turns: Sequence[Turn]) -> list[str]:
-    """Questions to the person that what they have said answers, whether or not they were asked."""
-    clauses = [clause for text in remembered(turns) for clause in own_clauses(text)]
+def questions_answered(said: Sequence[str]) -> list[str]:
+    """Questions to the person that what they `said` answers, whether or not they were asked."""
+    clauses = [clause for text in said for clause in own_clauses(text)]
     return [ask for kind, asks in _QUESTIONS if kind.told_in(clauses) for ask in asks]
 
 
