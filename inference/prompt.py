@@ -57,6 +57,12 @@ def straight(text: str) -> str:
     return text.translate(_CURLY)
 
 
+def tidy(text: str) -> str:
+    """One line, plain quotes, no space before punctuation."""
+    text = _CONTROL.sub(" ", straight(unicodedata.normalize("NFC", text)))
+    return _SPACE_BEFORE_PUNCTUATION.sub(r"\1", " ".join(text.split()))
+
+
 def texts_of(speaker: Speaker, turns: Iterable[Turn]) -> list[str]:
     """What one side said."""
     return [turn.text for turn in turns if turn.speaker == speaker]
@@ -105,7 +111,7 @@ class PromptRenderer:
         self.tokenizer = tokenizer
         # Text that looks like a special token is encoded as the text it is.
         self.tokenizer.encode_special_tokens = True
-        self._special = special_tokens
+        self.special_tokens = special_tokens
         self._special_ids = frozenset(
             (special_tokens.persona, special_tokens.person, special_tokens.bot, special_tokens.end)
         )
@@ -154,7 +160,7 @@ class PromptRenderer:
         pieces = self._pieces(spoken, longest=room * 3 // 4)
         first = _first_kept(pieces, room, step=max(1, self.window // 4))
         ids = [*head, *(token for piece in pieces[first:] for token in piece.ids)]
-        ids.append(self._special.bot)
+        ids.append(self.special_tokens.bot)
         own = [piece.ids for piece in pieces if piece.is_bot]
         return Prompt(
             ids=tuple(ids),
@@ -184,7 +190,7 @@ class PromptRenderer:
             ids += piece.ids
             mask += [after_bot and not piece.is_bot] + [piece.is_bot] * (len(piece.ids) - 1)
             after_bot = piece.is_bot
-        ids.append(self._special.person if after_bot else self._special.end)
+        ids.append(self.special_tokens.person if after_bot else self.special_tokens.end)
         mask.append(after_bot)
         return ids, mask
 
@@ -200,14 +206,13 @@ class PromptRenderer:
         return len(self._head(persona))
 
     def normalize(self, text: str) -> str:
-        """Text as the model has seen text: one line, plain quotes, no space before punctuation."""
-        text = _CONTROL.sub(" ", straight(unicodedata.normalize("NFC", text)))
-        text = _SPACE_BEFORE_PUNCTUATION.sub(r"\1", " ".join(text.split()))
+        """Text as the model has seen text: tidy, and in lower case where the model knows no other."""
+        text = tidy(text)
         return text.lower() if self.lowercase else text
 
     def _head(self, persona: Sequence[Tokens]) -> list[int]:
         lines = (token for line in persona for token in line)
-        return [self._special.end, self._special.persona, *lines]
+        return [self.special_tokens.end, self.special_tokens.persona, *lines]
 
     def _pieces(
         self, turns: Sequence[tuple[Speaker, Tokens]], *, longest: int | None = None
@@ -224,7 +229,7 @@ class PromptRenderer:
 
     def _piece(self, speaker: Speaker, texts: Sequence[Tokens], longest: int | None) -> _Piece:
         is_bot = speaker == "bot"
-        mark = self._special.bot if is_bot else self._special.person
+        mark = self.special_tokens.bot if is_bot else self.special_tokens.person
         ids = tuple(token for text in texts for token in text)
         if longest is not None and len(ids) >= longest:
             ids = ids[len(ids) - longest + 1 :]

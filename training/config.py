@@ -10,6 +10,7 @@ from typing import Any
 
 from inference.prompt import MIN_ROOM
 from training.data.examples import BatchShape
+from training.data.soft_targets import DRAWS
 
 # Options that take one of a few words.
 CHOICES = {
@@ -50,6 +51,10 @@ class TrainConfig:
     `lm_coef` and `choice_coef` weigh the two tasks (Wolf et al. 2019, "TransferTransfo": 2 and 1);
     `choice_share` of the dialogues take part in the second. What the person says is learnt too
     where `person_coef` is above 0, and counts so much beside the replies.
+
+    `soft_targets` is a directory of what a teacher drew (`training.teacher`). Of a file that it has
+    read in part, an epoch shows only what it has read; where it was asked, `soft_share` of a
+    token's loss is that of its draws.
     """
 
     out: Path
@@ -58,6 +63,7 @@ class TrainConfig:
     natural_case: bool = False
     data: tuple[tuple[str, float], ...] = ()
     validation: Path | None = None
+    soft_targets: Path | None = None
     optimizer: str = "adamw"
     precision: str = "float32"
     steps: int = number(0, "0 or more", "stop after N updates")
@@ -88,6 +94,9 @@ class TrainConfig:
     choice_coef: float = number(1.0, "0 or more", "weight of the choice among candidate replies")
     person_coef: float = number(
         0.0, "from 0 to 1", "weight of the loss on what the person says beside the replies"
+    )
+    soft_share: float = number(
+        0.8, "from 0 to 1", "with --soft-targets: how much the teacher counts beside what was said"
     )
     candidates: int = number(4, "above 0", "replies to choose among; 1 leaves the second task out")
     choice_share: float = number(
@@ -142,6 +151,7 @@ class TrainConfig:
             targets_per_row=int(self.row_length * self.target_share),
             choices_per_row=max(1, self.row_length // 64) if second_task else 1,
             candidates=self.candidates if second_task else 1,
+            draws=DRAWS if self.soft_targets else 0,
         )
 
     def progress(self, step: int, seconds: float) -> float:

@@ -17,13 +17,14 @@ from training.model import DialogueModel
 class Trainee(DialogueModel):
     """A DialogueModel that learns: next token of the replies, and the true reply among others.
 
-    Keeps running means `lm` (nats per token), `choice` (nats) and `chosen` (share right) since
-    the last reset.
+    Keeps running means `lm` (nats per token of what was said), `choice` (nats) and `chosen` (share
+    right) since the last reset.
     """
 
     def __init__(self, config: Config, run: TrainConfig) -> None:
         super().__init__(config, dropout=run.dropout)
         self.lm_coef, self.choice_coef = run.lm_coef, run.choice_coef
+        self.soft_share = run.soft_share
         self.has_choices = run.shape.candidates > 1
         self.choice_head.trainable = self.has_choices
         self.trackers = {name: keras.metrics.Mean(name=name) for name in ("lm", "choice", "chosen")}
@@ -50,6 +51,10 @@ class Trainee(DialogueModel):
         )
         lm = _mean(token_loss, weight)
         self.trackers["lm"].update_state(lm, ops.sum(weight))
+        if "drawn_ids" in x:
+            share = self.soft_share * x["asked"]
+            drawn_loss = _mean_loss_of_draws(logits, x["drawn_ids"])
+            lm = _mean((1 - share) * token_loss + share * drawn_loss, weight)
         loss = self.lm_coef * _part_of(lm, x, "lm_part")
         if not self.has_choices:
             return loss
@@ -93,6 +98,13 @@ def learning_rate(run: TrainConfig, progress: float) -> float:
         return run.learning_rate * max(progress / run.warmup, 0.01)
     rest = (progress - run.warmup) / max(1e-9, 1 - run.warmup)
     return run.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, rest)))
+
+
+def _mean_loss_of_draws(logits: Any, drawn: Any) -> Any:
+    """Nats (targets,) of the tokens drawn for each target, (targets, draws), on average: but for a
+    constant, how far the model is from whoever drew them."""
+    said = ops.mean(ops.take_along_axis(logits, drawn, axis=1), axis=1)
+    return ops.logsumexp(logits, axis=1) - said
 
 
 def _mean(values: Any, weight: Any) -> Any:

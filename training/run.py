@@ -15,7 +15,7 @@ from training.report import RunReport
 from training.state import LAST, read_meta, undo_half_saves
 from training.train import Trainer, prepare
 
-PATHS = ("out", "validation")
+PATHS = ("out", "validation", "soft_targets")
 LOCK_FILE = ".lock"
 # What a run that goes on cannot change: what it is made of, and what its optimizer counts.
 SETTLED = (

@@ -18,6 +18,7 @@ from inference.prompt import PromptRenderer
 from training.config import TrainConfig, TrainError
 from training.data.packing import Batch, weighed
 from training.data.prefetch import prefetched
+from training.data.soft_targets import SoftTargets
 from training.data.sources import load_sources
 from training.data.stream import Stream
 from training.hub import checkpoint_name
@@ -228,14 +229,16 @@ def prepare(
         n_ctx=n_ctx,
         lowercase=is_lower_case(vocabulary.tokenizer),
     )
+    soft_targets = SoftTargets.open(run.soft_targets) if run.soft_targets else None
     stream = Stream(
-        sources=load_sources(run, renderer, characters, report.line),
+        sources=load_sources(run, renderer, characters, report.line, soft_targets),
         renderer=renderer,
         shape=run.shape,
         seed=run.seed,
         window=run.window,
         choice_share=run.choice_share,
         person_coef=run.person_coef,
+        soft_targets=soft_targets,
     )
     validation = None
     if run.validation is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,20 @@ def whole_number(text: str) -> int:
     if not text.isdecimal():
         raise ArgumentTypeError(f"{text!r} is not a number from 0 up")
     return int(text)
+
+
+def data_option(text: str) -> tuple[str, float]:
+    """The type of an option that names dialogues: FILE, or FILE=0.5."""
+    path, _, times = text.rpartition("=")
+    if not path:
+        return text, 1.0
+    try:
+        repeat = float(times)
+    except ValueError:
+        repeat = -1.0
+    if not 0 < repeat < math.inf:
+        raise ArgumentTypeError(f"{text}: after = comes a number above 0, as in {path}=0.5")
+    return path, repeat
 
 
 @contextmanager

@@ -26,13 +26,17 @@ class Example:
     """Token ids of one dialogue and the spans of its replies, the token that ends each included.
 
     `weights` says of every token how much its loss counts; 0 is not learnt. `source` numbers where
-    the dialogue comes from.
+    the dialogue comes from. `rows` are those of the tokens among a teacher's draws, 0 for none;
+    `drawn` (tokens, draws) is what a teacher would have said in their
+    place, -1 where it was not asked.
     """
 
     ids: IntArray
     replies: tuple[tuple[int, int], ...]
     weights: FloatArray
     source: int = 0
+    rows: IntArray | None = None
+    drawn: IntArray | None = None
 
     @classmethod
     def from_mask(
@@ -65,6 +69,7 @@ class BatchShape:
     targets_per_row: int
     choices_per_row: int
     candidates: int
+    draws: int = 0  # of a teacher, for each target
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class Segment:
     target_weight: FloatArray
     reply_ends: IntArray  # how many targets there are up to the end of each reply
     choice_index: IntArray  # (choices, candidates), the true reply first
+    target_drawn: IntArray | None = None  # (targets, draws), with a teacher
 
 
 def add_candidates(
@@ -124,4 +130,5 @@ def segment(example: Example, reply: tuple[int, int], wrong: Sequence[IntArray])
         target_weight=example.weights[targets],
         reply_ends=reply_ends.astype(np.int32),
         choice_index=np.asarray(choice, np.int32),
+        target_drawn=None if example.drawn is None else example.drawn[targets],
     )

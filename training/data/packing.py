@@ -21,8 +21,9 @@ def pack(segments: Iterable[Segment], shape: BatchShape, *, fill: bool = True) -
     later, which is then seen twice.
 
     Keys: ids, positions, segments, branches, starts (rows, row_length); target_index, target_ids,
-    target_weight (targets,); choice_index (choices, candidates), choice_weight (choices,).
-    Indexes count over the flattened rows.
+    target_weight (targets,); choice_index (choices, candidates), choice_weight (choices,). With a
+    teacher drawn_ids (targets, draws) and asked (targets,), 1 where it drew them. Indexes count
+    over the flattened rows.
     """
     rows: list[list[Segment]] = []
     for row in _fill_rows(segments, shape, fill=fill):
@@ -120,6 +121,7 @@ def _beginning(item: Segment, length: int, targets: int) -> Segment | None:
                 target_weight=item.target_weight[:count],
                 reply_ends=item.reply_ends[:0],
                 choice_index=item.choice_index[:0],
+                target_drawn=None if item.target_drawn is None else item.target_drawn[:count],
             )
     return None
 
@@ -149,7 +151,19 @@ def _batch(rows: list[list[Segment]], shape: BatchShape) -> Batch:
     }
     missing = shape.rows * shape.targets_per_row - len(targets["target_ids"])
     padded = {name: np.pad(values, (0, missing)) for name, values in targets.items()}
-    return batch | padded | _choices(choices, shape)
+    return batch | padded | _drawn(items, shape) | _choices(choices, shape)
+
+
+def _drawn(items: Sequence[Segment], shape: BatchShape) -> Batch:
+    if not shape.draws:
+        return {}
+    drawn = np.full((shape.rows * shape.targets_per_row, shape.draws), -1, np.int32)
+    at = 0
+    for item in items:
+        if item.target_drawn is not None:
+            drawn[at : at + len(item.target_drawn)] = item.target_drawn
+        at += len(item.target_ids)
+    return {"drawn_ids": np.maximum(drawn, 0), "asked": (drawn[:, 0] >= 0).astype(np.float32)}
 
 
 def _choices(choices: list[IntArray], shape: BatchShape) -> Batch:

@@ -10,8 +10,9 @@ from training.config import TrainConfig
 from training.data.dialogue import Dialogue
 from training.data.held_out import HeldOut
 from training.data.readers import read_dialogues
+from training.data.soft_targets import SoftTargets
 from training.data.stream import Source
-from training.data.tokens import TokenDialogues, read_tokens
+from training.data.tokens import TokenDialogues, read_tokens, tokens_key
 from training.grammar.conversation import CHARACTER
 from training.grammar.generator import grammar_dialogues
 
@@ -24,11 +25,18 @@ def load_sources(
     renderer: PromptRenderer,
     characters: Sequence[Sequence[str]],
     report: Callable[[str], None],
+    soft_targets: SoftTargets | None = None,
 ) -> list[Source]:
-    """The run's files and its grammar dialogues, as tokens. Raises DataError."""
+    """The run's files and its grammar dialogues, as tokens, and what a teacher has read of them.
+    Raises DataError."""
     cache = run.out.parent / CACHE
     sources = [
-        Source(read_tokens(path, renderer, cache, report), repeat) for path, repeat in run.data
+        Source(
+            read_tokens(path, renderer, cache, report),
+            repeat,
+            first_rows=soft_targets.rows_of(tokens_key(path, renderer)) if soft_targets else {},
+        )
+        for path, repeat in run.data
     ]
     if run.grammar:
         made = made_dialogues(run, characters)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from random import Random
+
+import numpy as np
 
 from inference.prompt import PromptRenderer, Speaker, Tokens
 from training.data.dialogue import DataError
-from training.data.examples import BatchShape, Example, add_candidates
+from training.data.examples import BatchShape, Example, IntArray, add_candidates
 from training.data.packing import Batch, pack
+from training.data.soft_targets import SoftTargets
 from training.data.tokens import TokenDialogues
 
 # A dialogue as (source, its number there, speaker who is the bot).
@@ -19,11 +23,13 @@ Place = tuple[int, int, int]
 @dataclass(frozen=True, slots=True)
 class Source:
     """Dialogues with how often an epoch shows each of them (0.5: a fresh half every epoch), and
-    the speakers (0 and 1) who are the bot in turn."""
+    the speakers (0 and 1) who are the bot in turn. `first_rows` says which of them a teacher has
+    read, and where its draws for them begin: the others are not shown then."""
 
     dialogues: TokenDialogues
     repeat: float
     bots: Sequence[int] = (0, 1)
+    first_rows: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,7 @@ class Stream:
     window: int
     choice_share: float
     person_coef: float = 0.0
+    soft_targets: SoftTargets | None = None
 
     def batches(self, epoch: int = 0, skip: int = 0) -> Iterator[tuple[int, int, Batch]]:
         """(epoch, number in the epoch, batch), from batch `skip` of an epoch on; an epoch that
@@ -79,7 +86,7 @@ class Stream:
     def _places(self) -> Iterator[Place]:
         """Every dialogue, with each speaker who is the bot in turn."""
         for source, data in enumerate(self.sources):
-            for index in range(len(data.dialogues)):
+            for index in sorted(data.first_rows) or range(len(data.dialogues)):
                 yield from ((source, index, bot) for bot in data.bots)
 
     def _examples(self, order: Iterable[Place], random: Random) -> Iterator[Example]:
@@ -89,8 +96,18 @@ class Stream:
             lines = dialogue.personas[bot]
             random.shuffle(lines)
             turns = dialogue.turns_for(bot)
-            for example in encode(self.renderer, lines, turns, *limits, self.person_coef):
-                yield replace(example, source=source)
+            rows = _rows(dialogue.turns, self.sources[source].first_rows.get(index))
+            for example in encode(self.renderer, lines, turns, *limits, self.person_coef, rows):
+                yield replace(example, source=source, drawn=self._taught(example))
+
+    def _taught(self, example: Example) -> IntArray | None:
+        """What a teacher drew for the example's tokens; a turn's end is the mark that ended it."""
+        if self.soft_targets is None or example.rows is None:
+            return None
+        special = self.renderer.special_tokens
+        marks = np.flatnonzero(np.isin(example.ids, (special.person, special.bot, special.end)))
+        following = marks[np.searchsorted(marks, np.arange(len(example.ids)))]
+        return self.soft_targets.drawn(example.rows, example.ids[following])
 
 
 def encode(
@@ -100,20 +117,49 @@ def encode(
     limit: int,
     targets: int,
     person_coef: float = 0.0,
+    rows: Sequence[Sequence[int]] = (),
 ) -> Iterator[Example]:
     """The dialogue as one example, or in halves where it has more tokens than `limit` or more to
-    learn than `targets`."""
+    learn than `targets`. `rows` are those of each turn's tokens among a teacher's draws."""
     ids, mask = renderer.render_tokens(lines, turns)
     # The mark of the first turn is always given.
     spoken_from = renderer.head_length(lines) + 1
     example = Example.from_mask(ids, mask, spoken_from=spoken_from, person_coef=person_coef)
+    if rows:
+        example = replace(example, rows=_rendered(renderer, lines, turns, rows))
     if len(example.ids) <= limit and example.replies and example.targets <= targets:
         yield example
     elif len(turns) > 2:
         # An even cut keeps the same speaker first in both halves.
         middle = len(turns) // 4 * 2 or 2
-        for half in (turns[:middle], turns[middle:]):
-            yield from encode(renderer, lines, half, limit, targets, person_coef)
+        for half in (slice(middle), slice(middle, None)):
+            yield from encode(renderer, lines, turns[half], limit, targets, person_coef, rows[half])
+
+
+def _rows(turns: Sequence[Tokens], first: int | None) -> list[range]:
+    """The rows of each turn's tokens; the one after them is that of its end."""
+    if first is None:
+        return []
+    starts = accumulate((len(turn) + 1 for turn in turns), initial=first)
+    return [range(start, start + len(turn)) for start, turn in zip(starts, turns, strict=False)]
+
+
+def _rendered(
+    renderer: PromptRenderer,
+    lines: Sequence[Tokens],
+    turns: Sequence[tuple[Speaker, Tokens]],
+    rows: Sequence[Sequence[int]],
+) -> IntArray:
+    """For each token of the rendered dialogue its row, 0 where it has none. Rows are rendered in
+    the tokens' place, as numbers below those of all tokens; the mark behind a turn is its end."""
+    spoken = [
+        (speaker, [-row for row in turn]) for (speaker, _), turn in zip(turns, rows, strict=False)
+    ]
+    ids, _ = renderer.render_tokens(lines, spoken)
+    found = np.maximum(0, -np.asarray(ids, np.int32))
+    ends = 1 + np.flatnonzero((found[1:] == 0) & (found[:-1] > 0))
+    found[ends] = found[ends - 1] + 1
+    return found
 
 
 def _times(repeat: float, random: Random) -> int:

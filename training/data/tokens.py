@@ -119,7 +119,7 @@ def read_tokens(
 
     Raises DataError when the file cannot be read, or the cache not be written.
     """
-    directory = cache / _key(path, renderer)
+    directory = cache / tokens_key(path, renderer)
     try:
         if not directory.exists():
             damage = Damage(path, damage_limit)
@@ -148,7 +148,7 @@ def _write(directory: Path, found: TokenDialogues, damaged: str) -> None:
                 raise
 
 
-def _key(path: str, renderer: PromptRenderer) -> str:
+def tokens_key(path: str, renderer: PromptRenderer) -> str:
     """A name from everything that decides the tokens. Raises DataError."""
     digest = hashlib.sha256(f"{FORMAT} {renderer.lowercase} {path}".encode())
     digest.update(renderer.tokenizer.to_str().encode())

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
 
-from conversations.management.base import ManualCommand, all_packages
+from conversations.management.base import ManualCommand, all_packages, data_option
 
 
 class Command(ManualCommand):
@@ -54,8 +53,14 @@ examples:
             default=None,
             help="with --size: keep capital letters (default: lower case)",
         )
-        parser.add_argument("--data", type=_data, action="append", metavar="FILE[=TIMES]")
+        parser.add_argument("--data", type=data_option, action="append", metavar="FILE[=TIMES]")
         parser.add_argument("--validation", type=Path, metavar="FILE")
+        parser.add_argument(
+            "--soft-targets",
+            type=Path,
+            metavar="DIR",
+            help="what ask_teacher wrote, to be learnt beside what was said",
+        )
         for name, words in CHOICES.items():
             parser.add_argument(f"--{name}", choices=words, help=f"default: {known[name].default}")
         parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
@@ -102,16 +107,3 @@ examples:
             self.stdout.write(
                 f"{result['steps']} steps, {result['tokens']} tokens: {options['out']}/best"
             )
-
-
-def _data(text: str) -> tuple[str, float]:
-    path, _, times = text.rpartition("=")
-    if not path:
-        return text, 1.0
-    try:
-        repeat = float(times)
-    except ValueError:
-        repeat = -1.0
-    if not 0 < repeat < math.inf:
-        raise ArgumentTypeError(f"{text}: after = comes a number above 0, as in {path}=0.5")
-    return path, repeat

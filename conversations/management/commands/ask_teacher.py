@@ -1,0 +1,102 @@
+"""`manage.py ask_teacher`: what a larger model would say, for `train --soft-targets`."""
+
+from __future__ import annotations
+
+import json
+import os
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from conversations.management.base import ManualCommand, all_packages, data_option
+
+
+class Command(ManualCommand):
+    help = """Lets a larger language model read dialogues and keeps what it would have said.
+
+train --soft-targets learns that beside what was said: a small model gets better than by data alone.
+The teacher may be anything that KerasHub reads from a Hugging Face directory with a byte-level
+tokenizer (SmolLM2, Llama 3, Qwen), and a stranger to the pupil's vocabulary. It may learn how
+people chat first (--adapt-minutes). Run again with the same --out, it goes on where it was.
+
+examples:
+  manage.py ask_teacher --teacher hf://HuggingFaceTB/SmolLM2-135M-Instruct \\
+      --checkpoint runs/one/best --data personachat.json --data chitchat=0.5 \\
+      --adapt-minutes 15 --minutes 60 --precision mixed_bfloat16 --out runs/teacher
+  manage.py train --checkpoint runs/one/best --data personachat.json --data chitchat \\
+      --soft-targets runs/teacher --minutes 60 --out runs/two"""
+
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        from training.config import CHOICES
+
+        parser.add_argument(
+            "--teacher", required=True, metavar="DIR", help="a directory, or hf://owner/name"
+        )
+        parser.add_argument(
+            "--checkpoint",
+            required=True,
+            metavar="DIR",
+            help="what train will start from, for its tokenizer: a directory, or hf://owner/name",
+        )
+        parser.add_argument(
+            "--data",
+            type=data_option,
+            action="append",
+            required=True,
+            metavar="FILE[=SHARE]",
+            help="as of train; SHARE is this file's part of what is read, beside the others'",
+        )
+        parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+        parser.add_argument("--minutes", type=float, required=True, metavar="N", help="of reading")
+        parser.add_argument(
+            "--adapt-minutes",
+            type=float,
+            default=0.0,
+            metavar="N",
+            help="of learning how people chat before, from the dialogues that would be read last",
+        )
+        parser.add_argument(
+            "--batch-tokens",
+            type=int,
+            default=4096,
+            metavar="N",
+            help="read at a time (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--precision", choices=CHOICES["precision"], default="float32", help="default: float32"
+        )
+        parser.add_argument("--seed", type=int, default=0, metavar="N")
+        parser.add_argument("--json", action="store_true", help="report as one JSON line")
+
+    def run(self, **options: Any) -> None:
+        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        with all_packages("a teacher needs"):
+            from training.teacher.reading import ReadOptions, ask_teacher
+        from training.checkpoint import ExportError
+        from training.config import TrainError
+        from training.data.dialogue import DataError
+
+        names = (
+            *("teacher", "checkpoint", "out", "minutes", "adapt_minutes"),
+            *("batch_tokens", "precision", "seed"),
+        )
+        report = self.stderr.write if options["json"] else self.stdout.write
+        try:
+            chosen = {name: options[name] for name in names}
+            result = ask_teacher(ReadOptions(data=tuple(options["data"]), **chosen), report)
+        except (TrainError, DataError, ExportError) as error:
+            raise CommandError(str(error)) from error
+        except OSError as error:
+            raise CommandError(
+                f"{options['out']}: cannot be written ({error.strerror or error})."
+            ) from error
+        self.stdout.write(
+            json.dumps(result)
+            if options["json"]
+            else f"{result['dialogues']} dialogues, {result['rows']} tokens asked: {options['out']}"
+        )

@@ -1,0 +1,241 @@
+"""Asks a teacher about dialogues: `manage.py ask_teacher`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from inference.prompt import PromptRenderer
+from training.config import TrainError
+from training.data.dialogue import Dialogue
+from training.data.persona import derive_persona
+from training.data.readers import read_reported
+from training.data.soft_targets import DRAWS, END, UNASKED, ReadDialogue, SoftTargets, write_part
+from training.data.tokens import tokens_key
+from training.hub import checkpoint_directory
+from training.teacher.batches import LONGEST, batch_to_ask, batch_to_learn, grouped
+from training.teacher.model import Teacher
+from training.teacher.transcript import Scribe, Transcript
+from training.teacher.vocabulary import NOTHING, first_tokens
+from training.vocabulary import is_lower_case, read_vocabulary
+
+ADAPTER_FILE = "adapter.lora.h5"
+# Dialogues that are sorted by length together, and written together.
+POOL = 128
+LEARN_POOL = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """`checkpoint` is the pupil, for its tokenizer. `data` are files with the share of each among
+    the tokens that are read. `adapt_minutes` of learning how people chat come first."""
+
+    teacher: str
+    checkpoint: str
+    out: Path
+    data: tuple[tuple[str, float], ...]
+    minutes: float
+    adapt_minutes: float = 0.0
+    batch_tokens: int = 4096
+    learning_rate: float = 1e-3
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.data:
+            raise TrainError("No data: give files of dialogues for the teacher to read.")
+        if self.minutes <= 0:
+            raise TrainError("minutes must be above 0: for how long is the teacher asked?")
+        if self.adapt_minutes < 0:
+            raise TrainError(f"adapt_minutes must be 0 or more, not {self.adapt_minutes}.")
+        if self.batch_tokens < LONGEST:
+            raise TrainError(f"batch_tokens must be {LONGEST} or more, not {self.batch_tokens}.")
+
+
+def ask_teacher(options: ReadOptions, report: Callable[[str], None]) -> dict[str, int | float]:
+    """Let the teacher read dialogues until the minutes are used up or all are read, and write what
+    it drew to `out`; what is there already stays, and so does what the teacher has learnt.
+
+    Returns the dialogues, tokens and rows read now, and the mean nats of what was said before and
+    after adapting. Raises TrainError, DataError or ExportError.
+    """
+    keras.utils.set_random_seed(options.seed)
+    keras.mixed_precision.set_global_policy(options.precision)
+    vocabulary = read_vocabulary(checkpoint_directory(options.checkpoint))
+    if vocabulary.tokenizer.get_vocab_size(with_added_tokens=True) > END:
+        raise TrainError(f"{options.checkpoint}: has more than {END} tokens.")
+    renderer = PromptRenderer(
+        vocabulary.tokenizer,
+        vocabulary.special_tokens,
+        lowercase=is_lower_case(vocabulary.tokenizer),
+    )
+    teacher = Teacher.read(checkpoint_directory(options.teacher))
+    scribe = Scribe(teacher.tokenizer, renderer, teacher.start)
+    files = [_File.read(path, share, renderer, scribe, report) for path, share in options.data]
+    for file in files:
+        Random(options.seed).shuffle(file.dialogues)
+    options.out.mkdir(parents=True, exist_ok=True)
+    learnt = _adapt(teacher, files, options, report)
+    ours = first_tokens(teacher.tokenizer, renderer)
+    teacher.restrict(np.flatnonzero(ours != NOTHING))
+    return learnt | _read(teacher, files, ours[teacher.speakable], options, report)
+
+
+@dataclass(slots=True)
+class _File:
+    """A file's dialogues with their numbers there, in the order in which they are read; `tokens`
+    counts those that were taken from it."""
+
+    key: str
+    share: float
+    scribe: Scribe
+    dialogues: list[tuple[int, Dialogue]]
+    tokens: int = 0
+
+    @classmethod
+    def read(
+        cls,
+        path: str,
+        share: float,
+        renderer: PromptRenderer,
+        scribe: Scribe,
+        report: Callable[[str], None],
+    ) -> _File:
+        kept = (replace(dialogue, candidates=()) for dialogue in read_reported(path, report))
+        return cls(tokens_key(path, renderer), share, scribe, list(enumerate(kept)))
+
+    def take(self) -> _Item:
+        """The next dialogue, for good."""
+        number, dialogue = self.dialogues.pop(0)
+        return self._item(number, dialogue)
+
+    def take_last(self) -> _Item:
+        number, dialogue = self.dialogues.pop()
+        return self._item(number, dialogue)
+
+    def _item(self, number: int, dialogue: Dialogue) -> _Item:
+        # The persona is the one that training derives (`TokenDialogues.of`).
+        transcript = self.scribe.transcript(derive_persona(dialogue, Random(number))).cut(LONGEST)
+        self.tokens += len(transcript.ids)
+        return _Item(self.key, number, transcript)
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    key: str
+    number: int
+    transcript: Transcript
+
+
+def _mixed(files: Sequence[_File], take: Callable[[_File], _Item]) -> Iterator[_Item]:
+    """Dialogues of all files, each file's share of the tokens as it should be."""
+    while left := [file for file in files if file.dialogues]:
+        yield take(min(left, key=lambda file: file.tokens / file.share))
+
+
+def _adapt(
+    teacher: Teacher, files: Sequence[_File], options: ReadOptions, report: Callable[[str], None]
+) -> dict[str, float]:
+    """Learn from the dialogues that would be read last, or take what was learnt before."""
+    adapter = options.out / ADAPTER_FILE
+    if adapter.exists():
+        teacher.adapt()
+        teacher.backbone.load_lora_weights(str(adapter))
+        return {}
+    if not options.adapt_minutes:
+        return {}
+    teacher.adapt()
+    optimizer = keras.optimizers.Adam(options.learning_rate, beta_2=0.98, global_clipnorm=1.0)
+    teacher.compile(optimizer=optimizer, jit_compile=False)
+    items = _mixed(files, _File.take_last)
+    held_out = [item.transcript for item in islice(items, LEARN_POOL // 4)]
+    before = _nats(teacher, held_out, options)
+    report(f"adapting: {before:.3f} nats a token before")
+    began = time.monotonic()
+    for group in _groups(items, LEARN_POOL, options.batch_tokens):
+        spent = (time.monotonic() - began) / (60 * options.adapt_minutes)
+        if spent >= 1:
+            break
+        optimizer.learning_rate = options.learning_rate * max(0.03, 1 - spent)
+        teacher.train_on_batch(
+            batch_to_learn([item.transcript for item in group], options.batch_tokens)
+        )
+    after = _nats(teacher, held_out, options)
+    report(f"adapted: {after:.3f} nats a token")
+    teacher.backbone.save_lora_weights(str(adapter))
+    return {"nats_before": before, "nats_after": after}
+
+
+def _nats(teacher: Teacher, transcripts: Sequence[Transcript], options: ReadOptions) -> float:
+    """Mean nats of what is said in transcripts that are not learnt."""
+    total = count = 0.0
+    for group in grouped(transcripts, options.batch_tokens):
+        batch = batch_to_learn([transcripts[index] for index in group], options.batch_tokens)
+        weight = float(batch["weight"].sum())
+        total, count = total + weight * float(teacher.test_on_batch(batch)), count + weight
+    return total / max(1.0, count)
+
+
+def _groups(items: Iterable[_Item], pool: int, tokens: int) -> Iterator[list[_Item]]:
+    """Batches of dialogues of about one length, `pool` dialogues at a time."""
+    source = iter(items)
+    while some := list(islice(source, pool)):
+        for group in grouped([item.transcript for item in some], tokens):
+            yield [some[index] for index in group]
+
+
+def _read(
+    teacher: Teacher,
+    files: Sequence[_File],
+    ours: npt.NDArray[np.int64],
+    options: ReadOptions,
+    report: Callable[[str], None],
+) -> dict[str, int | float]:
+    there = SoftTargets.open(options.out)
+    for file in files:
+        known = there.first_rows.get(file.key, {})
+        file.dialogues = [item for item in file.dialogues if item[0] not in known]
+        file.tokens = 0
+    items = (item for item in _mixed(files, _File.take) if item.transcript.places)
+    began, part = time.monotonic(), there.parts
+    done = {"dialogues": 0, "tokens": 0, "rows": 0}
+    while time.monotonic() - began < 60 * options.minutes:
+        some = list(islice(items, POOL))
+        if not some:
+            break
+        read = [
+            each
+            for group in _groups(some, POOL, options.batch_tokens)
+            for each in _drawn(teacher, group, ours, options.batch_tokens)
+        ]
+        write_part(options.out, part, read)
+        part += 1
+        done["dialogues"] += len(read)
+        done["tokens"] += sum(len(item.transcript.ids) for item in some)
+        done["rows"] += sum(len(each.draws) for each in read)
+        speed = done["tokens"] / (time.monotonic() - began)
+        report(f"read {done['dialogues']} dialogues, {speed:.0f} tokens/s")
+    return {**done}
+
+
+def _drawn(
+    teacher: Teacher, group: Sequence[_Item], ours: npt.NDArray[np.int64], tokens: int
+) -> Iterator[ReadDialogue]:
+    transcripts = [item.transcript for item in group]
+    drawn = teacher.predict_on_batch(batch_to_ask(transcripts, tokens))
+    said = ours[np.asarray(drawn)].astype(np.uint16)
+    at = 0
+    for item in group:
+        transcript = item.transcript
+        draws = np.full((sum(transcript.lengths), DRAWS), UNASKED, np.uint16)
+        draws[transcript.rows] = said[at : at + len(transcript.rows)]
+        at += len(transcript.rows)
+        yield ReadDialogue(item.key, item.number, draws)
