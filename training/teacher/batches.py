@@ -13,8 +13,6 @@ Batch = dict[str, npt.NDArray[np.int32] | npt.NDArray[np.float32]]
 # Longer transcripts are cut.
 LONGEST = 640
 STEP = 128
-# Of a batch's tokens, so many are asked after at most; rarely more than two of three are spoken.
-ASKED = 0.8
 
 
 def grouped(transcripts: Sequence[Transcript], tokens: int) -> Iterator[list[int]]:
@@ -22,7 +20,8 @@ def grouped(transcripts: Sequence[Transcript], tokens: int) -> Iterator[list[int
     order = sorted(range(len(transcripts)), key=lambda index: len(transcripts[index].ids))
     group: list[int] = []
     for index in reversed(order):
-        if group and not _fits([transcripts[i] for i in (*group, index)], tokens):
+        # The longest comes first.
+        if group and (len(group) + 1) * _length([transcripts[group[0]]]) > tokens:
             yield group
             group = []
         group.append(index)
@@ -47,14 +46,8 @@ def batch_to_learn(transcripts: Sequence[Transcript], tokens: int) -> Batch:
         if spoken
     ]
     at = _padded(places, ids.size)
-    weight = (np.arange(len(at)) < len(places)).astype(np.float32)
+    weight = (np.arange(ids.size) < len(places)).astype(np.float32)
     return {"ids": ids, "places": at, "next": ids.ravel()[at + 1], "weight": weight}
-
-
-def _fits(transcripts: Sequence[Transcript], tokens: int) -> bool:
-    length = _length(transcripts)
-    spoken = sum(sum(transcript.spoken) for transcript in transcripts)
-    return len(transcripts) * length <= tokens and spoken <= _most_asked(tokens, length)
 
 
 def _length(transcripts: Sequence[Transcript]) -> int:
@@ -69,10 +62,5 @@ def _ids(transcripts: Sequence[Transcript], tokens: int) -> npt.NDArray[np.int32
     return ids
 
 
-def _most_asked(tokens: int, length: int) -> int:
-    return int(ASKED * max(1, tokens // length) * length)
-
-
 def _padded(places: Sequence[int], size: int) -> npt.NDArray[np.int32]:
-    most = int(ASKED * size)
-    return np.pad(np.asarray(places[:most], np.int32), (0, max(0, most - len(places))))
+    return np.pad(np.asarray(places, np.int32), (0, size - len(places)))

@@ -13,6 +13,7 @@ from keras import ops
 
 from training.checkpoint import ExportError, read_json
 from training.data.soft_targets import DRAWS
+from training.vocabulary import END_TOKEN
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -57,7 +58,9 @@ class Teacher(keras.Model):
         except (ValueError, KeyError, OSError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ExportError(f"{directory}: KerasHub cannot read it ({reason}).") from error
-        return cls(backbone, tokenizer, int(config.get("bos_token_id") or 0))
+        # A chat model's own first token opens a turn of a chat; documents begin behind this one.
+        start = tokenizer.token_to_id(END_TOKEN)
+        return cls(backbone, tokenizer, config.get("bos_token_id") or 0 if start is None else start)
 
     def restrict(self, speakable: npt.NDArray[np.int64]) -> None:
         """Draw from these tokens only; what the others had is shared out among them."""

@@ -31,6 +31,7 @@ ADAPTER_FILE = "adapter.lora.h5"
 # Dialogues that are sorted by length together, and written together.
 POOL = 128
 LEARN_POOL = 64
+REPORT_STEPS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +80,24 @@ def ask_teacher(options: ReadOptions, report: Callable[[str], None]) -> dict[str
     )
     teacher = Teacher.read(checkpoint_directory(options.teacher))
     scribe = Scribe(teacher.tokenizer, renderer, teacher.start)
-    files = [_File.read(path, share, renderer, scribe, report) for path, share in options.data]
-    for file in files:
-        Random(options.seed).shuffle(file.dialogues)
+    random = Random(options.seed)
+    files = [_File.read(path, share, renderer, report, random) for path, share in options.data]
     options.out.mkdir(parents=True, exist_ok=True)
-    learnt = _adapt(teacher, files, options, report)
+    learnt = _adapt(teacher, _mixed(files, scribe, last_first=True), options, report)
     ours = first_tokens(teacher.tokenizer, renderer)
     teacher.restrict(np.flatnonzero(ours != NOTHING))
-    return learnt | _read(teacher, files, ours[teacher.speakable], options, report)
+    there = SoftTargets.open(options.out)
+    items = _mixed([_unread(file, there) for file in files], scribe)
+    return learnt | _read(teacher, items, ours[teacher.speakable], options, report, there.parts)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _File:
-    """A file's dialogues with their numbers there, in the order in which they are read; `tokens`
-    counts those that were taken from it."""
+    """A file's dialogues with their numbers there, in the order in which they are read."""
 
     key: str
     share: float
-    scribe: Scribe
-    dialogues: list[tuple[int, Dialogue]]
-    tokens: int = 0
+    dialogues: Sequence[tuple[int, Dialogue]]
 
     @classmethod
     def read(
@@ -106,45 +105,51 @@ class _File:
         path: str,
         share: float,
         renderer: PromptRenderer,
-        scribe: Scribe,
         report: Callable[[str], None],
+        random: Random,
     ) -> _File:
         kept = (replace(dialogue, candidates=()) for dialogue in read_reported(path, report))
-        return cls(tokens_key(path, renderer), share, scribe, list(enumerate(kept)))
-
-    def take(self) -> _Item:
-        """The next dialogue, for good."""
-        number, dialogue = self.dialogues.pop(0)
-        return self._item(number, dialogue)
-
-    def take_last(self) -> _Item:
-        number, dialogue = self.dialogues.pop()
-        return self._item(number, dialogue)
-
-    def _item(self, number: int, dialogue: Dialogue) -> _Item:
-        # The persona is the one that training derives (`TokenDialogues.of`).
-        transcript = self.scribe.transcript(derive_persona(dialogue, Random(number))).cut(LONGEST)
-        self.tokens += len(transcript.ids)
-        return _Item(self.key, number, transcript)
+        dialogues = list(enumerate(kept))
+        random.shuffle(dialogues)
+        return cls(tokens_key(path, renderer), share, dialogues)
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
+    """A dialogue of a file, ready to be read."""
+
     key: str
     number: int
     transcript: Transcript
 
 
-def _mixed(files: Sequence[_File], take: Callable[[_File], _Item]) -> Iterator[_Item]:
+def _mixed(files: Sequence[_File], scribe: Scribe, *, last_first: bool = False) -> Iterator[_Item]:
     """Dialogues of all files, each file's share of the tokens as it should be."""
-    while left := [file for file in files if file.dialogues]:
-        yield take(min(left, key=lambda file: file.tokens / file.share))
+    order = reversed if last_first else iter
+    left = {file.key: order(file.dialogues) for file in files}
+    shares = {file.key: file.share for file in files}
+    tokens = dict.fromkeys(left, 0)
+    while left:
+        key = min(left, key=lambda key: tokens[key] / shares[key])
+        number, dialogue = next(left[key], (-1, None))
+        if dialogue is None:
+            del left[key]
+            continue
+        # With the persona that training derives (`TokenDialogues.of`).
+        transcript = scribe.transcript(derive_persona(dialogue, Random(number))).cut(LONGEST)
+        tokens[key] += len(transcript.ids)
+        yield _Item(key, number, transcript)
+
+
+def _unread(file: _File, there: SoftTargets) -> _File:
+    known = there.rows_of(file.key)
+    return replace(file, dialogues=[item for item in file.dialogues if item[0] not in known])
 
 
 def _adapt(
-    teacher: Teacher, files: Sequence[_File], options: ReadOptions, report: Callable[[str], None]
+    teacher: Teacher, items: Iterator[_Item], options: ReadOptions, report: Callable[[str], None]
 ) -> dict[str, float]:
-    """Learn from the dialogues that would be read last, or take what was learnt before."""
+    """Learn from dialogues, or take what was learnt before; the first few are held out."""
     adapter = options.out / ADAPTER_FILE
     if adapter.exists():
         teacher.adapt()
@@ -155,19 +160,19 @@ def _adapt(
     teacher.adapt()
     optimizer = keras.optimizers.Adam(options.learning_rate, beta_2=0.98, global_clipnorm=1.0)
     teacher.compile(optimizer=optimizer, jit_compile=False)
-    items = _mixed(files, _File.take_last)
     held_out = [item.transcript for item in islice(items, LEARN_POOL // 4)]
     before = _nats(teacher, held_out, options)
     report(f"adapting: {before:.3f} nats a token before")
     began = time.monotonic()
-    for group in _groups(items, LEARN_POOL, options.batch_tokens):
+    for step, group in enumerate(_groups(items, LEARN_POOL, options.batch_tokens), start=1):
         spent = (time.monotonic() - began) / (60 * options.adapt_minutes)
         if spent >= 1:
             break
         optimizer.learning_rate = options.learning_rate * max(0.03, 1 - spent)
-        teacher.train_on_batch(
-            batch_to_learn([item.transcript for item in group], options.batch_tokens)
-        )
+        batch = batch_to_learn([item.transcript for item in group], options.batch_tokens)
+        nats = float(teacher.train_on_batch(batch))
+        if step % REPORT_STEPS == 0:
+            report(f"adapting: {100 * spent:.0f} %, {nats:.3f} nats")
     after = _nats(teacher, held_out, options)
     report(f"adapted: {after:.3f} nats a token")
     teacher.backbone.save_lora_weights(str(adapter))
@@ -194,18 +199,14 @@ def _groups(items: Iterable[_Item], pool: int, tokens: int) -> Iterator[list[_It
 
 def _read(
     teacher: Teacher,
-    files: Sequence[_File],
+    items: Iterator[_Item],
     ours: npt.NDArray[np.int64],
     options: ReadOptions,
     report: Callable[[str], None],
+    part: int,
 ) -> dict[str, int | float]:
-    there = SoftTargets.open(options.out)
-    for file in files:
-        known = there.first_rows.get(file.key, {})
-        file.dialogues = [item for item in file.dialogues if item[0] not in known]
-        file.tokens = 0
-    items = (item for item in _mixed(files, _File.take) if item.transcript.places)
-    began, part = time.monotonic(), there.parts
+    """Write what the teacher draws, from part number `part` on."""
+    began = time.monotonic()
     done = {"dialogues": 0, "tokens": 0, "rows": 0}
     while time.monotonic() - began < 60 * options.minutes:
         some = list(islice(items, POOL))
