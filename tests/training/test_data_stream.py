@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, takewhile
 from random import Random
 
 import numpy as np
@@ -188,6 +188,20 @@ def test_long_dialogues_are_cut_in_halves(renderer: PromptRenderer) -> None:
     assert len(found) > 1
     assert all(len(example.ids) <= 64 for example in found)
     assert sum(len(example.replies) for example in found) == 10
+
+
+def test_the_pieces_of_a_long_dialogue_are_spread(renderer: PromptRenderer) -> None:
+    turns = ("do you love rex ?", "yes , i love rex .") * 40
+    long = Dialogue("test", ((), ()), turns)
+    source = Source(TokenDialogues.of([long, *dialogues(300)], renderer), 1.0)
+    [rex] = renderer.encode("rex")
+    of_epoch = takewhile(
+        lambda item: item[0] == 0, replace(stream(renderer), sources=[source]).batches()
+    )
+    has_rex = [bool((batch["ids"] == rex).any()) for _, _, batch in of_epoch]
+    # As they come, they are in two stretches, one with each speaker as the bot.
+    assert len(has_rex) > 200
+    assert all(any(has_rex[start : start + 40]) for start in range(0, len(has_rex) - 40, 40))
 
 
 def test_both_ways_of_prefetching_give_the_same(renderer: PromptRenderer) -> None:

@@ -18,6 +18,8 @@ from training.data.tokens import TokenDialogues
 
 # A dialogue as (source, its number there, speaker who is the bot).
 Place = tuple[int, int, int]
+# Examples that are drawn from, so that pieces of one dialogue end up in different batches.
+SPREAD = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Stream:
         happens to draw nothing that fits has none. Raises DataError when no dialogue fits."""
         while True:
             segments = add_candidates(
-                self._drawn(epoch),
+                _spread(self._drawn(epoch), Random(f"{self.seed} spread {epoch}")),
                 Random(f"{self.seed} candidates {epoch}"),
                 self.shape,
                 share=self.choice_share,
@@ -160,6 +162,18 @@ def _rendered(
     ends = 1 + np.flatnonzero((found[1:] == 0) & (found[:-1] > 0))
     found[ends] = found[ends - 1] + 1
     return found
+
+
+def _spread(examples: Iterable[Example], random: Random) -> Iterator[Example]:
+    """The same examples in another order: the pieces of a long dialogue, which come one after the
+    other, would make up a whole batch."""
+    waiting: list[Example] = []
+    for example in examples:
+        waiting.append(example)
+        if len(waiting) == SPREAD:
+            yield waiting.pop(random.randrange(SPREAD))
+    random.shuffle(waiting)
+    yield from waiting
 
 
 def _times(repeat: float, random: Random) -> int:
