@@ -206,7 +206,7 @@ class PromptRenderer:
         return len(self._head(persona))
 
     def normalize(self, text: str) -> str:
-        """Text as the model has seen text: tidy, and in lower case where the model knows no other."""
+        """Text as the model has seen text: tidy, and in lower case where it knows no other."""
         text = tidy(text)
         return text.lower() if self.lowercase else text
 
