@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 pytest.importorskip("keras")
@@ -26,6 +26,7 @@ from tests.training.tiny import (
     dialogue_row,
     tiny_checkpoint,
     tiny_dialogues,
+    tiny_tokenizer,
     write_rows,
 )
 from training.data.dialogue import DataError
@@ -67,16 +68,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama with random weights, as the Hub would have it, whose words are not the pupil's."""
     directory = tmp_path_factory.mktemp("teacher") / "llama"
     directory.mkdir()
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300,
-        special_tokens=["<|endoftext|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(["Hi! I have a dog. What do you do? I am a nurse."] * 9, trainer)
+    tokenizer = tiny_tokenizer("Hi! I have a dog. What do you do? I am a nurse.", 300)
     tokenizer.save(str(directory / "tokenizer.json"))
     words, width, inner, heads, layers = tokenizer.get_vocab_size(), 16, 32, 2, 2
     config = {

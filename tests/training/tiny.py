@@ -26,17 +26,17 @@ SMALL_RUN: dict[str, Any] = {
 TEXT = "hi ! how are you ? i have a dog named rex . what do you do i am nurse yes no love tea"
 
 
-def tiny_tokenizer() -> Tokenizer:
+def tiny_tokenizer(text: str = TEXT, size: int = 400) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=400,
+        vocab_size=size,
         special_tokens=["<|endoftext|>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator([TEXT] * 50, trainer)
+    tokenizer.train_from_iterator([text] * 50, trainer)
     return tokenizer
 
 
