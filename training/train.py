@@ -29,7 +29,7 @@ from training.samples import sample_replies
 from training.start import starting_point
 from training.state import BEST, KEPT, LAST, RunState, load_state, save_model
 from training.validate import Validation
-from training.vocabulary import Vocabulary, is_lower_case, read_vocabulary
+from training.vocabulary import Vocabulary, read_vocabulary
 
 # Mean losses are reported over this many updates.
 REPORT_STEPS = 10
@@ -223,12 +223,7 @@ def prepare(
     optimizer = build_optimizer(run)
     model.compile(optimizer=optimizer, jit_compile=False)
     model.optimizer.build(model.trainable_variables)
-    renderer = PromptRenderer(
-        vocabulary.tokenizer,
-        vocabulary.special_tokens,
-        n_ctx=n_ctx,
-        lowercase=is_lower_case(vocabulary.tokenizer),
-    )
+    renderer = vocabulary.renderer(n_ctx)
     soft_targets = SoftTargets.open(run.soft_targets) if run.soft_targets else None
     stream = Stream(
         sources=load_sources(run, renderer, characters, report.line, soft_targets),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inference.bundle import SpecialTokens
+from inference.prompt import PromptRenderer
 from training.checkpoint import HEAD_WEIGHT, Checkpoint, ExportError, FloatArray, read_json
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ class Vocabulary:
     tokenizer: Tokenizer
     special_tokens: SpecialTokens
     added: tuple[str, ...]
+
+    def renderer(self, n_ctx: int) -> PromptRenderer:
+        """Renders for a checkpoint of so many positions."""
+        lowercase = is_lower_case(self.tokenizer)
+        return PromptRenderer(self.tokenizer, self.special_tokens, n_ctx=n_ctx, lowercase=lowercase)
 
 
 def read_vocabulary(directory: Path) -> Vocabulary:

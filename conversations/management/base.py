@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,12 @@ def all_packages(use: str) -> Iterator[None]:
         raise CommandError(
             f"The package {error.name} is missing; requirements.txt has what {use}."
         ) from error
+
+
+def choose_keras_backend() -> None:
+    """TensorFlow, unless KERAS_BACKEND names another, and quiet; before Keras is imported."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 @contextmanager

@@ -176,6 +176,18 @@ def test_asked_again_it_goes_on_with_what_it_has_not_read(
     assert [len(known) for known in SoftTargets.open(out).first_rows.values()] == [12, 5]
 
 
+def test_a_part_that_was_deleted_is_read_again_and_no_other_lost(
+    teacher: Path, pupil: Path, data: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    out = tmp_path / "soft"
+    ask(teacher, pupil, data, out)
+    ask(teacher, pupil, write_rows(tmp_path / "more.jsonl", rows[:5]), out)
+    (out / "00000.npz").unlink()
+    assert ask(teacher, pupil, data, out)["dialogues"] == 12
+    assert sorted(map(len, SoftTargets.open(out).first_rows.values())) == [5, 12]
+
+
 def test_a_teacher_learns_how_people_chat_first(teacher: Path, pupil: Path, tmp_path: Path) -> None:
     data = tiny_dialogues(tmp_path / "data.jsonl", 200)
     options = {"adapt_minutes": 0.1, "minutes": 0.001}

@@ -53,11 +53,12 @@ def write_part(directory: Path, part: int, dialogues: Sequence[ReadDialogue]) ->
 @dataclass(frozen=True, slots=True)
 class SoftTargets:
     """All parts of a directory. `first_rows` says for each file's key and each of its dialogues
-    that was read where its rows begin in `draws` (rows, DRAWS)."""
+    that was read where its rows begin in `draws` (rows, DRAWS); no part has the number
+    `next_part`."""
 
     draws: DrawArray
     first_rows: Mapping[str, Mapping[int, int]]
-    parts: int
+    next_part: int
 
     @classmethod
     def open(cls, directory: Path) -> SoftTargets:
@@ -76,7 +77,7 @@ class SoftTargets:
             for key, number, length in listed:
                 first_rows[str(key)][int(number)] = row
                 row += int(length)
-        return cls(np.concatenate(draws), first_rows, len(paths))
+        return cls(np.concatenate(draws), first_rows, 1 + int(paths[-1].stem) if paths else 0)
 
     def rows_of(self, key: str) -> Mapping[int, int]:
         """Where the rows of a file's dialogues begin, by their numbers."""

@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from training.checkpoint import ExportError, read_json
+from inference.bundle import TOKENIZER_FILE
+from training.checkpoint import CONFIG_FILE, ExportError, read_json
 from training.data.soft_targets import DRAWS
 from training.vocabulary import END_TOKEN
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-TOKENIZER_FILE = "tokenizer.json"
 # Layers whose weights an adaptation adds to: those of attention and of the gated feed-forward part.
 ADAPTED = ("query", "key", "value", "feedforward_gate_dense", "feedforward_intermediate_dense")
 RANK = 16
@@ -46,7 +46,7 @@ class Teacher(keras.Model):
         import keras_hub
         from tokenizers import Tokenizer
 
-        config = read_json(directory / "config.json")
+        config = read_json(directory / CONFIG_FILE)
         try:
             tokenizer = Tokenizer.from_file(str(directory / TOKENIZER_FILE))
         except Exception as error:  # tokenizers raises plain Exception

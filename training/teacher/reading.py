@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.prompt import PromptRenderer
+from training.checkpoint import CONFIG_FILE, read_config
 from training.config import TrainError
 from training.data.dialogue import Dialogue
 from training.data.persona import derive_persona
@@ -25,13 +26,15 @@ from training.teacher.batches import LONGEST, batch_to_ask, batch_to_learn, grou
 from training.teacher.model import Teacher
 from training.teacher.transcript import Scribe, Transcript
 from training.teacher.vocabulary import NOTHING, first_tokens
-from training.vocabulary import is_lower_case, read_vocabulary
+from training.vocabulary import read_vocabulary
 
 ADAPTER_FILE = "adapter.lora.h5"
 # Dialogues that are sorted by length together, and written together.
 POOL = 128
 LEARN_POOL = 64
 REPORT_STEPS = 10
+# Of adapting, at its highest; it falls as the minutes are used up.
+LEARNING_RATE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +45,12 @@ class ReadOptions:
     teacher: str
     checkpoint: str
     out: Path
-    data: tuple[tuple[str, float], ...]
+    data: Sequence[tuple[str, float]]
     minutes: float
-    adapt_minutes: float = 0.0
-    batch_tokens: int = 4096
-    learning_rate: float = 1e-3
-    precision: str = "float32"
-    seed: int = 0
+    adapt_minutes: float
+    batch_tokens: int
+    precision: str
+    seed: int
 
     def __post_init__(self) -> None:
         if not self.data:
@@ -70,14 +72,11 @@ def ask_teacher(options: ReadOptions, report: Callable[[str], None]) -> dict[str
     """
     keras.utils.set_random_seed(options.seed)
     keras.mixed_precision.set_global_policy(options.precision)
-    vocabulary = read_vocabulary(checkpoint_directory(options.checkpoint))
+    pupil = checkpoint_directory(options.checkpoint)
+    vocabulary = read_vocabulary(pupil)
     if vocabulary.tokenizer.get_vocab_size(with_added_tokens=True) > END:
         raise TrainError(f"{options.checkpoint}: has more than {END} tokens.")
-    renderer = PromptRenderer(
-        vocabulary.tokenizer,
-        vocabulary.special_tokens,
-        lowercase=is_lower_case(vocabulary.tokenizer),
-    )
+    renderer = vocabulary.renderer(read_config(pupil / CONFIG_FILE).n_ctx)
     teacher = Teacher.read(checkpoint_directory(options.teacher))
     scribe = Scribe(teacher.tokenizer, renderer, teacher.start)
     random = Random(options.seed)
@@ -88,7 +87,7 @@ def ask_teacher(options: ReadOptions, report: Callable[[str], None]) -> dict[str
     teacher.restrict(np.flatnonzero(ours != NOTHING))
     there = SoftTargets.open(options.out)
     items = _mixed([_unread(file, there) for file in files], scribe)
-    return learnt | _read(teacher, items, ours[teacher.speakable], options, report, there.parts)
+    return learnt | _read(teacher, items, ours[teacher.speakable], options, report, there.next_part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +157,7 @@ def _adapt(
     if not options.adapt_minutes:
         return {}
     teacher.adapt()
-    optimizer = keras.optimizers.Adam(options.learning_rate, beta_2=0.98, global_clipnorm=1.0)
+    optimizer = keras.optimizers.Adam(LEARNING_RATE, beta_2=0.98, global_clipnorm=1.0)
     teacher.compile(optimizer=optimizer, jit_compile=False)
     held_out = [item.transcript for item in islice(items, LEARN_POOL // 4)]
     before = _nats(teacher, held_out, options)
@@ -168,7 +167,7 @@ def _adapt(
         spent = (time.monotonic() - began) / (60 * options.adapt_minutes)
         if spent >= 1:
             break
-        optimizer.learning_rate = options.learning_rate * max(0.03, 1 - spent)
+        optimizer.learning_rate = LEARNING_RATE * max(0.03, 1 - spent)
         batch = batch_to_learn([item.transcript for item in group], options.batch_tokens)
         nats = float(teacher.train_on_batch(batch))
         if step % REPORT_STEPS == 0:

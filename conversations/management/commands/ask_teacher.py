@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 from argparse import ArgumentParser
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
 
-from conversations.management.base import ManualCommand, all_packages, data_option
+from conversations.management.base import (
+    ManualCommand,
+    all_packages,
+    choose_keras_backend,
+    data_option,
+    writing,
+)
 
 
 class Command(ManualCommand):
@@ -73,28 +79,20 @@ examples:
         parser.add_argument("--json", action="store_true", help="report as one JSON line")
 
     def run(self, **options: Any) -> None:
-        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        choose_keras_backend()
         with all_packages("a teacher needs"):
             from training.teacher.reading import ReadOptions, ask_teacher
         from training.checkpoint import ExportError
         from training.config import TrainError
         from training.data.dialogue import DataError
 
-        names = (
-            *("teacher", "checkpoint", "out", "minutes", "adapt_minutes"),
-            *("batch_tokens", "precision", "seed"),
-        )
+        chosen = {field.name: options[field.name] for field in fields(ReadOptions)}
         report = self.stderr.write if options["json"] else self.stdout.write
         try:
-            chosen = {name: options[name] for name in names}
-            result = ask_teacher(ReadOptions(data=tuple(options["data"]), **chosen), report)
+            with writing(options["out"]):
+                result = ask_teacher(ReadOptions(**chosen), report)
         except (TrainError, DataError, ExportError) as error:
             raise CommandError(str(error)) from error
-        except OSError as error:
-            raise CommandError(
-                f"{options['out']}: cannot be written ({error.strerror or error})."
-            ) from error
         self.stdout.write(
             json.dumps(result)
             if options["json"]

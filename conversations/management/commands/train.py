@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from argparse import ArgumentParser
 from dataclasses import fields
 from pathlib import Path
@@ -11,7 +10,12 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from conversations.management.base import ManualCommand, all_packages, data_option
+from conversations.management.base import (
+    ManualCommand,
+    all_packages,
+    choose_keras_backend,
+    data_option,
+)
 
 
 class Command(ManualCommand):
@@ -75,8 +79,7 @@ examples:
                 )
 
     def run(self, **options: Any) -> None:
-        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        choose_keras_backend()
         with all_packages("training needs"):
             from training.run import run_training
         from conversations.catalogue.generator import characters
