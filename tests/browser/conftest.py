@@ -9,11 +9,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
 from filelock import FileLock
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.chat import Person
 from tests.servers import ROOT, Server, environment
@@ -104,11 +105,18 @@ def frail_server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         yield server
 
 
-def add_staff(server: Server, name: str, password: str) -> None:
-    """Give somebody an account with which everything may be read."""
+def sign_in_as_staff(person: Person, server: Server) -> None:
+    """With an account of their own that may read everything: a test that is run again makes another
+    on the same site."""
+    name, password = f"reader-{token_hex(4)}", "a password for tests"
     command = [sys.executable, "manage.py", "createsuperuser", "--no-input", "--username", name]
     secret = environment(server.database, DJANGO_SUPERUSER_PASSWORD=password)
     subprocess.run([*command, "--email", ""], cwd=ROOT, env=secret, check=True)
+    person.visit("/sign-in/")
+    person.page.get_by_label("Username").fill(name)
+    person.page.get_by_label("Password").fill(password)
+    person.page.get_by_role("button", name="Sign in").click()
+    expect(person.page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
 @pytest.fixture

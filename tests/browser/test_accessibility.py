@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from tests.browser.chat import Person
-from tests.browser.conftest import NewPerson, add_staff
+from tests.browser.conftest import NewPerson, sign_in_as_staff
 from tests.servers import Server
 
 # Every hue that a character's colour can give the page.
@@ -229,11 +229,8 @@ def test_every_way_to_begin_is_in_view_on_a_phone(new_person: NewPerson) -> None
 def test_every_column_of_the_characters_is_in_view_on_a_laptop(
     person: Person, server: Server
 ) -> None:
-    add_staff(server, "librarian", "a password for tests")
-    person.visit("/sign-in/?next=/admin/conversations/persona/")
-    person.page.get_by_label("Username").fill("librarian")
-    person.page.get_by_label("Password").fill("a password for tests")
-    person.page.get_by_role("button", name="Sign in").click()
+    sign_in_as_staff(person, server)
+    person.visit("/admin/conversations/persona/")
     table = person.page.locator("#result_list")
     expect(table).to_be_visible()
     hidden = "e => e.parentElement.scrollWidth - e.parentElement.clientWidth"

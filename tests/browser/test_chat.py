@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import WebSocket, expect
 
 from tests.browser.chat import Person
-from tests.browser.conftest import NewPerson, add_staff
+from tests.browser.conftest import NewPerson, sign_in_as_staff
 from tests.servers import Server
 
 
@@ -349,12 +349,7 @@ def test_stop_is_offered_only_while_it_can_be_done(
 
 def test_staff_see_what_is_said_while_they_read(new_person: NewPerson, slow_server: Server) -> None:
     person, staff = new_person(slow_server.url), new_person(slow_server.url)
-    add_staff(slow_server, "reader", "a password for tests")
-    staff.visit("/sign-in/")
-    staff.page.get_by_label("Username").fill("reader")
-    staff.page.get_by_label("Password").fill("a password for tests")
-    staff.page.get_by_role("button", name="Sign in").click()
-    expect(staff.page.get_by_role("button", name="Sign out")).to_be_visible()
+    sign_in_as_staff(staff, slow_server)
     path = person.start()
     staff.visit(path)
     expect(staff.page.locator("#chat[data-live]")).to_be_visible()
@@ -363,6 +358,8 @@ def test_staff_see_what_is_said_while_they_read(new_person: NewPerson, slow_serv
     expect(staff.bubbles("user")).to_have_text("Tell me everything you know.")
     expect(staff.bubbles(status="streaming")).to_have_text(re.compile("."))
     person.page.keyboard.press("Escape")
+    # Until it has stopped, more may come.
+    expect(person.bubbles(status="stopped")).to_have_count(1)
     expect(staff.bubbles(status="stopped")).to_have_text(person.bubbles().inner_text())
     chats = staff.page.get_by_role("navigation", name="Chats")
     expect(chats.get_by_role("listitem")).to_have_count(0)
