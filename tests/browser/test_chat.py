@@ -357,6 +357,7 @@ def test_staff_see_what_is_said_while_they_read(new_person: NewPerson, slow_serv
 
     expect(staff.bubbles("user")).to_have_text("Tell me everything you know.")
     expect(staff.bubbles(status="streaming")).to_have_text(re.compile("."))
+    expect(person.bubbles(status="streaming")).to_have_text(re.compile("."))
     person.page.keyboard.press("Escape")
     # Until it has stopped, more may come.
     expect(person.bubbles(status="stopped")).to_have_count(1)
