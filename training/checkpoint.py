@@ -179,7 +179,7 @@ def read_config(path: Path) -> Config:
         n_ctx=_integer(path, values, "n_positions" if "n_positions" in values else "n_ctx"),
         n_inner=4 * width if values.get("n_inner") is None else _integer(path, values, "n_inner"),
         activation=activation,
-        epsilon=float(values.get("layer_norm_epsilon", 1e-5)),
+        epsilon=_epsilon(path, values),
         scale_by_head=bool(values.get("scale_attn_weights", True)),
         scale_by_layer=bool(values.get("scale_attn_by_inverse_layer_idx", False)),
     )
@@ -257,6 +257,13 @@ def _integer(path: Path, values: dict[str, Any], name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ExportError(f"{path}: {name} must be a positive whole number, not {value!r}.")
     return value
+
+
+def _epsilon(path: Path, values: dict[str, Any]) -> float:
+    value = values.get("layer_norm_epsilon", 1e-5)
+    if not isinstance(value, int | float) or not 0 < value < 1:
+        raise ExportError(f"{path}: layer_norm_epsilon must be from 0 to 1, not {value!r}.")
+    return float(value)
 
 
 def _read_weights(path: Path) -> dict[str, FloatArray]:

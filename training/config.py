@@ -38,6 +38,12 @@ class TrainError(Exception):
     """Why training cannot start or go on, in one line that says what to change."""
 
 
+def cannot_write(path: str | Path, error: OSError) -> TrainError:
+    """What to raise where the disk does not take something of a run."""
+    reason = error.strerror or str(error)
+    return TrainError(f"{path}: cannot be written ({reason}); free space or choose another --out.")
+
+
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
     """A run starts from `checkpoint`, a directory or `hf://owner/name`, or from nothing: with a

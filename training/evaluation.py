@@ -157,7 +157,7 @@ def _models(target: Path) -> Iterator[tuple[Scorer, Engine]]:
     if not (target / "config.json").is_file():
         raise EvaluationError(f"{target}: neither a bundle nor a checkpoint directory.")
     try:
-        from training.checkpoint import ExportError, checkpoint_facts
+        from training.checkpoint import checkpoint_facts
         from training.export import ExportOptions, export_bundle
         from training.keras_scoring import CheckpointScorer
     except ModuleNotFoundError as error:
@@ -167,11 +167,8 @@ def _models(target: Path) -> Iterator[tuple[Scorer, Engine]]:
         ) from error
     with tempfile.TemporaryDirectory() as directory:
         bundle = Path(directory) / "bundle"
-        try:
-            facts = checkpoint_facts(target)
-            export_bundle(target, bundle, ExportOptions(quantization="none", facts=facts))
-        except ExportError as error:
-            raise EvaluationError(str(error)) from error
+        facts = checkpoint_facts(target)
+        export_bundle(target, bundle, ExportOptions(quantization="none", facts=facts))
         with _engine(bundle) as engine:
             yield CheckpointScorer(target, PromptRenderer.from_bundle(engine.bundle)), engine
 

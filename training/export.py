@@ -41,7 +41,13 @@ from training.checkpoint import (
 from training.equalize import CACHE_SCALE, equalize
 from training.network import Network, copier
 from training.ranges import measure_ranges
-from training.vocabulary import Vocabulary, fit_embeddings, is_lower_case, read_vocabulary
+from training.vocabulary import (
+    Vocabulary,
+    fit_embeddings,
+    is_lower_case,
+    read_vocabulary,
+    write_tokenizer,
+)
 from training.weights import FloatMatrices, Int4Matrices, Int8Matrices
 from training.words import write_words
 
@@ -50,12 +56,14 @@ TOP_K = 64
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """`lower_case` None reads it off the vocabulary; `facts` go into the manifest as they are.
+    """`lower_case` None takes it from the facts, or else reads it off the vocabulary; `facts` go
+    into the manifest as they are.
 
     `facts` may hold name, prompt (options), sampling, source and metrics: what training knows and
     the weights do not tell. `card` is the Markdown that opens the model card. `choice_head` False
     leaves the second head out, which is of no use untrained. `words` are all that replies are made
-    of, beside those of their prompts; without any, replies are not held to a list.
+    of, beside those of their prompts; without any, replies are not held to a list. `called` is the
+    checkpoint's name, where that is not its directory's.
     """
 
     quantization: str = "int8"
@@ -65,6 +73,7 @@ class ExportOptions:
     overwrite: bool = False
     choice_head: bool = True
     words: Sequence[str] = ()
+    called: str = ""
 
 
 def export_bundle(checkpoint_dir: Path, out: Path, options: ExportOptions) -> Bundle:
@@ -111,19 +120,19 @@ def _manifest(
     checkpoint: Checkpoint, vocabulary: Vocabulary, options: ExportOptions
 ) -> dict[str, Any]:
     facts = options.facts
-    lower_case = options.lower_case
-    if lower_case is None:
-        lower_case = is_lower_case(vocabulary.tokenizer)
     given = facts.get("prompt", {}).get("options", {})
     if not isinstance(given, Mapping):
         raise ExportError(f"{checkpoint.path}: prompt.options must be an object, not {given!r}.")
-    options_of_prompt = {"lowercase": lower_case, **given}
-    source = {"checkpoint": checkpoint.path.resolve().name, **facts.get("source", {})}
+    options_of_prompt = {"lowercase": is_lower_case(vocabulary.tokenizer), **given}
+    if options.lower_case is not None:
+        options_of_prompt["lowercase"] = options.lower_case
+    called = options.called or checkpoint.path.resolve().name
+    source = {"checkpoint": called, **facts.get("source", {})}
     if vocabulary.added:
         source["added_special_tokens"] = list(vocabulary.added)
     return {
         "format_version": FORMAT_VERSION,
-        "name": facts.get("name", checkpoint.path.resolve().name),
+        "name": facts.get("name", called),
         "architecture": "gpt2",
         "quantization": options.quantization,
         "special_tokens": dataclasses.asdict(vocabulary.special_tokens),
@@ -172,7 +181,7 @@ def _write_files(
     for name, graph in graphs.items():
         (directory / name).write_bytes(graph.SerializeToString())
     (directory / MODEL_DATA_FILE).write_bytes(network.weights.data)
-    vocabulary.tokenizer.save(str(directory / TOKENIZER_FILE))
+    write_tokenizer(directory / TOKENIZER_FILE, vocabulary.tokenizer)
     if words:
         write_words(directory / WORDS_FILE, words)
 

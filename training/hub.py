@@ -31,7 +31,8 @@ def checkpoint_directory(name: str | Path) -> Path:
     """The directory of a checkpoint, fetched from the Hub where the name asks for it.
 
     `hf://owner/name@revision` takes a branch, tag or commit. Raises ExportError, in one line, when
-    the Hub cannot be reached, does not know the name, or has no safetensors weights under it.
+    it cannot be fetched: the Hub cannot be reached, does not know the name, or has no safetensors
+    weights under it.
     """
     if not str(name).startswith(SCHEME):
         return Path(name)
@@ -71,8 +72,11 @@ def _fetch(name: str, repository: str, revision: str | None) -> Path:
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ExportError(f"{name}: not on the Hub, or not public ({reason})") from error
-    except (LocalEntryNotFoundError, OSError) as error:
+    except LocalEntryNotFoundError as error:
         raise ExportError(
             f"{name}: the Hub cannot be reached and nothing of it is in the cache. Download "
             f"{', '.join(FILES[:3])} elsewhere and give their directory instead."
         ) from error
+    except Exception as error:  # a full disk, a proxy: the Hub's client has its own errors for it
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise ExportError(f"{name}: cannot be fetched from the Hub ({reason}).") from error

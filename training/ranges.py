@@ -6,17 +6,20 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from inference.bundle import MODEL_DATA_FILE, MODEL_FILE
-from training.checkpoint import Checkpoint
+from training.checkpoint import Checkpoint, ExportError
 from training.graph import GraphBuilder
 from training.network import Network
 from training.quantize import Range
 from training.weights import HEAD, FloatMatrices
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +32,10 @@ class Ranges:
 
 
 def measure_ranges(checkpoint: Checkpoint, texts: Iterable[npt.NDArray[np.int64]]) -> Ranges:
-    """Run `texts`, token ids (S) with S at most n_ctx, of the kind that the model will see."""
-    import onnxruntime as ort
+    """Run `texts`, token ids (S) with S at most n_ctx, of the kind that the model will see.
 
+    Raises ExportError where there is no room for temporary files.
+    """
     layers = range(checkpoint.config.n_layer)
     matrices = _Observed(checkpoint)
     network = Network(checkpoint, matrices, None)
@@ -40,12 +44,15 @@ def measure_ranges(checkpoint: Checkpoint, texts: Iterable[npt.NDArray[np.int64]
         build.output(name, np.float32, None)
     cache = [f"present_{kind}_{i}" for kind in ("key", "value") for i in layers]
     outputs = [*matrices.inputs.values(), *cache]
-    with tempfile.TemporaryDirectory() as directory:
-        (Path(directory) / MODEL_DATA_FILE).write_bytes(network.weights.data)
-        path = Path(directory) / MODEL_FILE
-        path.write_bytes(build.model().SerializeToString())
-        session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        ranges = [_ranges(session.run(outputs, _first_pass(checkpoint, ids))) for ids in texts]
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            session = _session(Path(directory), network, build)
+            ranges = [_ranges(session.run(outputs, _first_pass(checkpoint, ids))) for ids in texts]
+    except OSError as error:
+        raise ExportError(
+            f"The weights cannot be written to a temporary file ({error.strerror or error}); "
+            "free space, or set TMPDIR to a directory that has some."
+        ) from error
     found = [_joined(each) for each in zip(*ranges, strict=True)]
     keys, values = len(matrices.inputs), len(matrices.inputs) + len(layers)
     inputs = dict(zip(matrices.inputs, found, strict=False))
@@ -66,6 +73,15 @@ class _Observed(FloatMatrices):
     def head(self, build: GraphBuilder, given: str) -> str:
         self.inputs[HEAD] = given
         return super().head(build, given)
+
+
+def _session(directory: Path, network: Network, build: GraphBuilder) -> ort.InferenceSession:
+    import onnxruntime as ort
+
+    (directory / MODEL_DATA_FILE).write_bytes(network.weights.data)
+    path = directory / MODEL_FILE
+    path.write_bytes(build.model().SerializeToString())
+    return ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
 def _ranges(results: list[npt.NDArray[Any]]) -> list[Range]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,19 +79,24 @@ class RunReport:
             import tensorflow as tf
         except ModuleNotFoundError:  # the JAX backend alone does not bring it
             return
-        if self._board is None:
-            self._board = tf.summary.create_file_writer(str(self.out / TENSORBOARD))
-        with self._board.as_default(step=step):
-            for name, value in values.items():
-                tf.summary.scalar(name, value)
-        self._board.flush()
+        folder = str(self.out / TENSORBOARD)
+        try:
+            if self._board is None:
+                self._board = tf.summary.create_file_writer(folder)
+            with self._board.as_default(step=step):
+                for name, value in values.items():
+                    tf.summary.scalar(name, value)
+            self._board.flush()
+        except tf.errors.OpError as error:  # a full disk has the name of full memory there
+            reason = error.message.partition("\n")[0].rpartition("; ")[2]
+            raise OSError(None, reason, folder) from error
 
 
 def draw_losses(out: Path) -> None:
     """`loss.png` from the log: training loss and validation perplexity over the steps."""
     from matplotlib.figure import Figure
 
-    rows = [json.loads(line) for line in (out / LOG_FILE).read_text("utf-8").splitlines()]
+    rows = list(_logged(out))
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     axes.set(xlabel="step", ylabel="training loss (nats per token)")
@@ -107,3 +112,13 @@ def draw_losses(out: Path) -> None:
     if axes.lines:  # not before the first loss is logged
         axes.legend()
     figure.savefig(out / PLOT_FILE, dpi=100)
+
+
+def _logged(out: Path) -> Iterator[dict[str, float]]:
+    """The lines of the log, but for one that a kill or a full disk has cut."""
+    for line in (out / LOG_FILE).read_text("utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        yield row

@@ -10,9 +10,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from training.config import TrainConfig, TrainError
+from training.config import TrainConfig, TrainError, cannot_write
 from training.report import RunReport
-from training.state import LAST, read_meta, undo_half_saves
+from training.state import LAST, read_options, undo_half_saves
 from training.train import Trainer, prepare
 
 PATHS = ("out", "validation", "soft_targets")
@@ -64,7 +64,7 @@ def _trained(
     except MemoryError as error:
         raise _out_of_memory(run) from error
     except OSError as error:
-        raise _cannot_write(error.filename or run.out, error) from error
+        raise cannot_write(error.filename or run.out, error) from error
     except Exception as error:
         if type(error).__name__ == "ResourceExhaustedError":
             raise _out_of_memory(run) from error
@@ -86,7 +86,7 @@ def _resumed(out: Path, given: Mapping[str, Any]) -> TrainConfig:
     """The options of the run in `out`, with what is given in their place. Raises TrainError."""
     if not (out / LAST).exists():
         raise _no_run(out)
-    before = {**read_meta(out / LAST).get("run", {}), "out": out}
+    before = {**read_options(out / LAST), "out": out}
     run, earlier = config_from({**before, **given, "out": out}), config_from(before)
     for name in SETTLED:
         if getattr(run, name) != getattr(earlier, name):
@@ -106,7 +106,7 @@ def _alone_in(out: Path) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         lock = (out / LOCK_FILE).open("w")
     except OSError as error:
-        raise _cannot_write(out, error) from error
+        raise cannot_write(out, error) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -119,11 +119,6 @@ def _alone_in(out: Path) -> Iterator[None]:
 
 def _no_run(out: Path) -> TrainError:
     return TrainError(f"{out}: holds no run to go on with; without --resume one is started.")
-
-
-def _cannot_write(path: str | Path, error: OSError) -> TrainError:
-    reason = error.strerror or str(error)
-    return TrainError(f"{path}: cannot be written ({reason}); free space or choose another --out.")
 
 
 @contextmanager
@@ -161,8 +156,10 @@ def config_from(values: Mapping[str, Any]) -> TrainConfig:
 
 
 def _out_of_memory(run: TrainConfig) -> TrainError:
-    half = max(1, run.rows // 2)
-    return TrainError(
-        f"Out of memory with {run.rows} rows of {run.row_length} tokens: try --rows {half} "
-        f"--accumulation {2 * run.accumulation}, which updates nearly the same way."
+    less = (
+        f"--rows {run.rows // 2} --accumulation {2 * run.accumulation}, which updates nearly the "
+        "same way"
+        if run.rows > 1
+        else "a shorter --row-length"
     )
+    return TrainError(f"Out of memory with {run.rows} rows of {run.row_length} tokens: try {less}.")

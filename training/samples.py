@@ -9,6 +9,7 @@ import numpy.typing as npt
 from keras import ops
 
 from inference.bundle import SpecialTokens
+from inference.errors import PromptTooLong
 from inference.prompt import PromptRenderer, Turn
 from training.model import DialogueModel
 
@@ -26,11 +27,15 @@ QUESTIONS = (
 def sample_replies(
     model: DialogueModel, renderer: PromptRenderer, special: SpecialTokens
 ) -> list[tuple[str, str]]:
-    """(question, most probable reply) for each fixed question, asked of one fixed persona."""
+    """(question, most probable reply) for each fixed question, asked of one fixed persona; none
+    of a model that has no room for it."""
     replies = []
     for question in QUESTIONS:
         turns = [Turn("person", question)]
-        prompt = renderer.render(PERSONA, turns, reserve=MAX_TOKENS)
+        try:
+            prompt = renderer.render(PERSONA, turns, reserve=MAX_TOKENS)
+        except PromptTooLong:
+            return []
         ids = _continue(model, list(prompt.ids), {special.person, special.end})
         text = renderer.tokenizer.decode(ids, skip_special_tokens=True)
         replies.append((question, text.strip()))

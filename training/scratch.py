@@ -19,7 +19,7 @@ from training.checkpoint import (
     write_checkpoint,
 )
 from training.config import TrainError
-from training.vocabulary import END_TOKEN, ROLE_TOKENS
+from training.vocabulary import END_TOKEN, ROLE_TOKENS, write_tokenizer
 
 # Radford et al. 2019: weights from N(0, 0.02), residual projections scaled down by depth.
 DEVIATION = 0.02
@@ -65,7 +65,7 @@ class Size:
 def write_new_checkpoint(directory: Path, size: Size, texts: Iterable[str], *, seed: int) -> None:
     """Write config.json, tokenizer.json and random weights, the same for the same arguments.
 
-    The tokenizer is a byte-level BPE of the `texts`.
+    The tokenizer is a byte-level BPE of the `texts`. Raises OSError.
     """
     directory.mkdir(parents=True, exist_ok=True)
     tokens = _write_tokenizer(directory / TOKENIZER_FILE, size, texts)
@@ -132,5 +132,5 @@ def _write_tokenizer(path: Path, size: Size, texts: Iterable[str]) -> int:
     special = SpecialTokens(**ids, end=SPECIAL_TOKENS.index(END_TOKEN))
     renderer = PromptRenderer(tokenizer, special, lowercase=size.lowercase)
     tokenizer.train_from_iterator(_pieces(map(renderer.normalize, texts)), trainer)
-    tokenizer.save(str(path))
+    write_tokenizer(path, tokenizer)
     return int(tokenizer.get_vocab_size(with_added_tokens=True))

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from training.config import TrainConfig
+from training.config import TrainConfig, cannot_write
 from training.data.dialogue import Dialogue, all_texts
 from training.data.readers import read_dialogues
 from training.data.sources import made_dialogues
@@ -34,8 +34,11 @@ def starting_point(run: TrainConfig, *, characters: Sequence[Sequence[str]] = ()
     fresh = directory.with_name(f".{START}.new")
     for old in (fresh, directory):
         shutil.rmtree(old, ignore_errors=True)
-    write_new_checkpoint(fresh, size, all_texts(_dialogues(run, characters)), seed=run.seed)
-    fresh.rename(directory)
+    try:
+        write_new_checkpoint(fresh, size, all_texts(_dialogues(run, characters)), seed=run.seed)
+        fresh.rename(directory)
+    except OSError as error:
+        raise cannot_write(directory, error) from error
     return directory
 
 

@@ -21,7 +21,7 @@ from inference.bundle import TOKENIZER_FILE
 from training.checkpoint import CHOICE_WEIGHT, FACTS_FILE, write_checkpoint
 from training.config import TrainError
 from training.model import DialogueModel, read_weights
-from training.vocabulary import Vocabulary
+from training.vocabulary import Vocabulary, write_tokenizer
 
 STATE_FILE, OPTIMIZER_FILE, META_FILE = "state.json", "optimizer.npz", "meta.json"
 # Checkpoints in a run's directory: to go on from, the best, and copies that stay.
@@ -125,13 +125,13 @@ def load_state(directory: Path, model: DialogueModel, optimizer: Any) -> RunStat
     return state
 
 
-def read_meta(directory: Path) -> dict[str, Any]:
-    """The `meta.json` of a checkpoint, or nothing where training did not write it."""
+def read_options(directory: Path) -> dict[str, Any]:
+    """The options of the run that left a checkpoint. Raises TrainError."""
+    path = directory / META_FILE
     try:
-        value = json.loads((directory / META_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        return {**json.loads(path.read_text(encoding="utf-8"))["run"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainError(f"{path}: cannot go on from here ({error!r}).") from error
 
 
 def _write(
@@ -141,7 +141,7 @@ def _write(
     if not choice_head:
         del weights[CHOICE_WEIGHT]
     write_checkpoint(directory, model.config, weights, end=vocabulary.special_tokens.end)
-    vocabulary.tokenizer.save(str(directory / TOKENIZER_FILE))
+    write_tokenizer(directory / TOKENIZER_FILE, vocabulary.tokenizer)
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

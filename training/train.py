@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from inference.prompt import PromptRenderer
+from training.checkpoint import Checkpoint
 from training.config import TrainConfig, TrainError
 from training.data.packing import Batch, weighed
 from training.data.prefetch import prefetched
@@ -212,29 +213,9 @@ def prepare(
     # The data last: a wrong checkpoint is told before two hundred megabytes are read.
     directory = run.out / LAST if resume else starting_point(run, characters=characters)
     vocabulary = read_vocabulary(directory)
-    checkpoint = read_for_keras(directory, vocabulary)
-    n_ctx = checkpoint.config.n_ctx
-    if run.window > n_ctx:
-        raise TrainError(
-            f"max_dialogue {run.max_dialogue} is more than the checkpoint's {n_ctx} positions."
-        )
-    model = Trainee(checkpoint.config, run)
-    load_weights(model, checkpoint.weights)
-    optimizer = build_optimizer(run)
-    model.compile(optimizer=optimizer, jit_compile=False)
-    model.optimizer.build(model.trainable_variables)
-    renderer = vocabulary.renderer(n_ctx)
-    soft_targets = SoftTargets.open(run.soft_targets) if run.soft_targets else None
-    stream = Stream(
-        sources=load_sources(run, renderer, characters, report.line, soft_targets),
-        renderer=renderer,
-        shape=run.shape,
-        seed=run.seed,
-        window=run.window,
-        choice_share=run.choice_share,
-        person_coef=run.person_coef,
-        soft_targets=soft_targets,
-    )
+    model = _trainee(run, read_for_keras(directory, vocabulary))
+    renderer = vocabulary.renderer(model.config.n_ctx)
+    stream = _stream(run, renderer, characters, report)
     validation = None
     if run.validation is not None:
         validation = Validation.from_file(run.validation, renderer, run, report.line)
@@ -243,4 +224,37 @@ def prepare(
         state = load_state(run.out / LAST, model, model.optimizer)
     return Trainer(
         run, model, model.optimizer, vocabulary, renderer, stream, validation, report, state
+    )
+
+
+def _trainee(run: TrainConfig, checkpoint: Checkpoint) -> Trainee:
+    """The model with the checkpoint's weights, and its optimizer."""
+    n_ctx = checkpoint.config.n_ctx
+    if run.window > n_ctx:
+        raise TrainError(
+            f"max_dialogue {run.max_dialogue} is more than the checkpoint's {n_ctx} positions."
+        )
+    model = Trainee(checkpoint.config, run)
+    load_weights(model, checkpoint.weights)
+    model.compile(optimizer=build_optimizer(run), jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _stream(
+    run: TrainConfig,
+    renderer: PromptRenderer,
+    characters: Sequence[Sequence[str]],
+    report: RunReport,
+) -> Stream:
+    soft_targets = SoftTargets.open(run.soft_targets) if run.soft_targets else None
+    return Stream(
+        sources=load_sources(run, renderer, characters, report.line, soft_targets),
+        renderer=renderer,
+        shape=run.shape,
+        seed=run.seed,
+        window=run.window,
+        choice_share=run.choice_share,
+        person_coef=run.person_coef,
+        soft_targets=soft_targets,
     )

@@ -54,7 +54,9 @@ class Validation:
         if not said:
             raise DataError(f"{path}: the bot says nothing before it takes leave; use other data.")
         if not examples:
-            raise DataError(f"{path}: no dialogue fits {run.window} tokens; raise max_dialogue.")
+            raise DataError(
+                f"{path}: no dialogue fits {run.window} tokens; raise max_dialogue and row_length."
+            )
         segments = add_candidates(
             examples, Random("validation"), shape, share=1.0, window=run.window
         )

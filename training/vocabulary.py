@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+import inference.vocabulary
 from inference.bundle import SpecialTokens
+from inference.errors import BundleError
 from inference.prompt import PromptRenderer
 from training.checkpoint import HEAD_WEIGHT, Checkpoint, ExportError, FloatArray, read_json
 
@@ -41,7 +43,8 @@ def read_vocabulary(directory: Path) -> Vocabulary:
     """Read `tokenizer.json`, or `vocab.json` with `merges.txt` and `added_tokens.json` where there
     is one, and complete its special tokens.
 
-    Raises ExportError when there is none, or when it has no end-of-text token.
+    Raises ExportError when there is none, when it has no end-of-text token, or when it is of a
+    kind that is not served.
     """
     from tokenizers import AddedToken
 
@@ -50,6 +53,10 @@ def read_vocabulary(directory: Path) -> Vocabulary:
         raise ExportError(
             f"{directory}: the tokenizer has no {END_TOKEN}, the token that ends a GPT-2's texts."
         )
+    try:
+        inference.vocabulary.Vocabulary.of(tokenizer)
+    except BundleError as error:
+        raise ExportError(f"{directory}: {error}") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     added = tuple(token for token in ROLE_TOKENS.values() if tokenizer.token_to_id(token) is None)
@@ -59,6 +66,11 @@ def read_vocabulary(directory: Path) -> Vocabulary:
     )
     ids = {role: _token_id(tokenizer, token) for role, token in ROLE_TOKENS.items()}
     return Vocabulary(tokenizer, SpecialTokens(**ids, end=_token_id(tokenizer, END_TOKEN)), added)
+
+
+def write_tokenizer(path: Path, tokenizer: Tokenizer) -> None:
+    """As `Tokenizer.save` does, whose errors are of no kind of their own. Raises OSError."""
+    path.write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
 
 
 def fit_embeddings(checkpoint: Checkpoint, vocabulary: Vocabulary) -> Checkpoint:

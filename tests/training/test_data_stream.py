@@ -10,9 +10,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from inference.bundle import SpecialTokens
 from inference.prompt import PromptRenderer
-from tests.training.tiny import tiny_tokenizer
+from tests.training.tiny import tiny_renderer
 from training.data.dialogue import DataError, Dialogue
 from training.data.examples import BatchShape, Example, add_candidates, segment
 from training.data.packing import pack
@@ -26,11 +25,7 @@ SHAPE = BatchShape(rows=2, row_length=64, targets_per_row=48, choices_per_row=3,
 
 @pytest.fixture(scope="module")
 def renderer() -> PromptRenderer:
-    tokenizer = tiny_tokenizer()
-    ids = [tokenizer.token_to_id(t) or tokenizer.add_tokens([t]) for t in ("<a>", "<b>", "<c>")]
-    first = tokenizer.get_vocab_size() - len(ids)
-    special = SpecialTokens(persona=first, person=first + 1, bot=first + 2, end=0)
-    return PromptRenderer(tokenizer, special, n_ctx=64)
+    return tiny_renderer(n_ctx=64)
 
 
 def dialogues(count: int = 9) -> list[Dialogue]:

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from inference.bundle import SpecialTokens
 from inference.prompt import PromptRenderer
-from tests.training.tiny import tiny_tokenizer
+from tests.training.tiny import tiny_renderer
 from training.data import tokens
 from training.data.dialogue import DataError, Dialogue
 from training.data.farewell import takes_leave
@@ -24,15 +23,7 @@ LINES = ["i love tea.", "i am a nurse.", "i have a dog named rex."]
 
 @pytest.fixture
 def renderer() -> PromptRenderer:
-    return renderer_with(lowercase=True)
-
-
-def renderer_with(*, lowercase: bool) -> PromptRenderer:
-    tokenizer = tiny_tokenizer()
-    first = tokenizer.get_vocab_size()
-    tokenizer.add_tokens(["<persona>", "<person>", "<bot>"])
-    special = SpecialTokens(persona=first, person=first + 1, bot=first + 2, end=0)
-    return PromptRenderer(tokenizer, special, n_ctx=64, lowercase=lowercase)
+    return tiny_renderer(n_ctx=64)
 
 
 @pytest.fixture
@@ -104,7 +95,7 @@ def test_another_file_or_another_layout_is_encoded_anew(
     data: Path, renderer: PromptRenderer
 ) -> None:
     read(data, renderer)
-    found, _ = read(data, renderer_with(lowercase=False))
+    found, _ = read(data, tiny_renderer(n_ctx=64, lowercase=False))
     assert texts(found[0], renderer)[3] == "Hi!"
     row = {"personas": PERSONAS, "turns": ["yes", "no"]}
     data.write_text(json.dumps(row))
@@ -131,6 +122,16 @@ def test_two_runs_may_encode_one_file_at_once(
 def test_a_place_that_takes_no_cache(data: Path, renderer: PromptRenderer) -> None:
     (data.parent / "tokens").write_text("in the way")
     with pytest.raises(DataError, match="cannot be kept"):
+        read(data, renderer)
+
+
+@pytest.mark.parametrize("size", [0, 100, 130])
+def test_a_damaged_cache_is_named(data: Path, renderer: PromptRenderer, size: int) -> None:
+    read(data, renderer)
+    [cache] = (data.parent / "tokens").iterdir()
+    path = cache / "tokens.npy"
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(DataError, match=r"tokens/data\.jsonl-\w+: cannot be read .*; delete it"):
         read(data, renderer)
 
 

@@ -218,6 +218,15 @@ def test_numbers_below_nothing_and_files_that_cannot_be(bundle: Path, data: Path
     assert "ppl_word" in out.getvalue()
 
 
+def test_a_checkpoint_is_measured_on_the_backend_that_trains(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KERAS_BACKEND")
+    with pytest.raises(CommandError, match="neither a bundle nor a checkpoint"):
+        evaluate("--checkpoint", tmp_path / "nowhere", "--data", data)
+    assert os.environ["KERAS_BACKEND"] == "tensorflow"
+
+
 def test_a_checkpoint_is_measured_as_its_bundle_will_be(checkpoint: Path, tmp_path: Path) -> None:
     pytest.importorskip("keras")
     given = Path(shutil.copytree(checkpoint, tmp_path / "given"))

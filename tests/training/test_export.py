@@ -205,6 +205,10 @@ def test_weights_in_several_files_are_the_same_weights(checkpoint: Path) -> None
 def test_case_is_read_off_the_vocabulary_or_given(checkpoint: Path) -> None:
     assert export(checkpoint).prompt.options["lowercase"] is True
     assert export(checkpoint, "--natural-case", "--overwrite").prompt.options["lowercase"] is False
+    facts(checkpoint, prompt={"options": {"lowercase": False}})
+    assert export(checkpoint, "--overwrite").prompt.options["lowercase"] is False
+    assert export(checkpoint, "--lowercase", "--overwrite").prompt.options["lowercase"] is True
+    (checkpoint / "chatbot.json").unlink()
     path = checkpoint / "tokenizer.json"
     content = json.loads(path.read_text())
     content["model"]["vocab"]["Hello"] = len(content["model"]["vocab"])
@@ -279,6 +283,8 @@ def test_int8_stands_outlier_channels(checkpoint: Path) -> None:
         (lambda c: configure(c, n_layer="two"), "n_layer must be a positive whole number"),
         (lambda c: configure(c, n_head=3), "n_embd 32 cannot be divided by n_head 3"),
         (lambda c: configure(c, n_head=8), r"n_embd 32 / n_head 8 makes heads of 4"),
+        (lambda c: configure(c, layer_norm_epsilon=None), "layer_norm_epsilon must be .*None"),
+        (lambda c: configure(c, layer_norm_epsilon=-1), "layer_norm_epsilon must be .*-1"),
         (lambda c: configure(c, vocab_size=7), r"wte\.weight has shape .* says \(7, 32\)"),
         (lambda c: (c / "config.json").write_text("{"), r"config\.json: not valid JSON"),
         (lambda c: (c / "config.json").unlink(), r"config\.json: cannot be read"),
@@ -321,6 +327,12 @@ def test_int8_stands_outlier_channels(checkpoint: Path) -> None:
             r"has no <\|endoftext\|>",
         ),
         (
+            lambda c: (c / "tokenizer.json").write_text(
+                (c / "tokenizer.json").read_text().replace('"\u0120', '"\u2581')
+            ),
+            r"checkpoint: The tokenizer is not a byte-level BPE: it has '\u2581",
+        ),
+        (
             lambda c: (c / "chatbot.json").write_text('{"colour": "red"}'),
             "unknown field colour",
         ),
@@ -359,6 +371,14 @@ def test_what_cannot_be_served_replaces_nothing(checkpoint: Path) -> None:
         export(checkpoint, "--overwrite")
     assert load_bundle(before.path).files == before.files
     assert sorted(path.name for path in checkpoint.parent.iterdir()) == ["bundle", "checkpoint"]
+
+
+def test_no_room_for_temporary_files_is_one_line(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(checkpoint / "nowhere"))
+    with pytest.raises(CommandError, match=r"temporary file .*set TMPDIR"):
+        export(checkpoint)
 
 
 def test_a_bundle_is_replaced_only_when_asked_to(checkpoint: Path) -> None:

@@ -23,7 +23,7 @@ from tests.training.tiny import (
     tiny_dialogues,
     write_rows,
 )
-from training.checkpoint import read_checkpoint
+from training.checkpoint import ExportError, read_checkpoint
 from training.hub import checkpoint_directory
 from training.scratch import Size, write_new_checkpoint
 from training.vocabulary import is_lower_case, read_vocabulary
@@ -71,7 +71,8 @@ def test_a_checkpoint_of_the_hub_is_trained_and_exported(
     assert '"trained_from": "someone/tiny"' in facts
     assert '"window": 64' in facts
     call_command("export_bundle", checkpoint="hf://someone/tiny", out=tmp_path / "b", json=True)
-    assert (tmp_path / "b" / "bundle.json").is_file()
+    bundle = json.loads((tmp_path / "b" / "bundle.json").read_text())
+    assert (bundle["name"], bundle["source"]["checkpoint"]) == ("someone/tiny", "someone/tiny")
 
 
 def test_what_belongs_to_a_checkpoint_of_the_hub_is_fetched(
@@ -111,6 +112,24 @@ def test_what_the_hub_does_not_give_is_said_in_one_line(
     with pytest.raises(CommandError, match=message) as raised:
         call_command("train", checkpoint=name, data=[data], out=tmp_path / "run", **SMALL)
     assert "\n" not in str(raised.value)
+
+
+def test_why_the_hub_s_files_cannot_be_fetched_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class ProxyError(Exception):
+        """The Hub's HTTP client has a kind of its own."""
+
+    for error in (OSError(28, "No space left on device"), ProxyError("403 Forbidden\n")):
+
+        def fail(*_: Any, **__: Any) -> None:
+            raise error  # noqa: B023
+
+        monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+        with pytest.raises(ExportError, match="cannot be fetched from the Hub") as told:
+            checkpoint_directory("hf://someone/tiny")
+        assert str(error).strip() in str(told.value)
+        assert "\n" not in str(told.value)
 
 
 def test_a_model_of_stated_size_learns_from_nothing(

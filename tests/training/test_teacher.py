@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -45,7 +46,7 @@ from training.run import config_from, run_training
 from training.teacher.transcript import Scribe
 from training.teacher.vocabulary import NOTHING, first_tokens
 from training.train import prepare
-from training.vocabulary import is_lower_case, read_vocabulary
+from training.vocabulary import read_vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +56,7 @@ def pupil(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def renderer(pupil: Path) -> PromptRenderer:
-    vocabulary = read_vocabulary(pupil)
-    return PromptRenderer(
-        vocabulary.tokenizer,
-        vocabulary.special_tokens,
-        lowercase=is_lower_case(vocabulary.tokenizer),
-    )
+    return read_vocabulary(pupil).renderer(512)
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +193,16 @@ def test_a_teacher_learns_how_people_chat_first(teacher: Path, pupil: Path, tmp_
     assert "nats_before" not in ask(teacher, pupil, data, tmp_path / "soft", **options)
 
 
+def test_a_damaged_adapter_is_named(teacher: Path, pupil: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "soft"
+    ask(teacher, pupil, data, out, adapt_minutes=0.001, minutes=0.001)
+    assert [path.name for path in out.iterdir() if path.suffix == ".h5"] == ["adapter.lora.h5"]
+    adapter = out / "adapter.lora.h5"
+    adapter.write_bytes(adapter.read_bytes()[:1000])
+    with pytest.raises(CommandError, match=r"adapter\.lora\.h5: cannot be read .*; delete it"):
+        ask(teacher, pupil, data, out)
+
+
 def test_a_teacher_who_says_what_was_said_draws_the_targets(
     pupil: Path, data: Path, tmp_path: Path, renderer: PromptRenderer
 ) -> None:
@@ -218,6 +224,20 @@ def test_a_teacher_who_says_what_was_said_draws_the_targets(
         assert (asked == (batch["target_weight"] > 0)).all()
         assert (batch["drawn_ids"][asked] == batch["target_ids"][asked][:, None]).all()
     assert seen > 100
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_teacher_who_read_none_of_the_data_is_told(
+    pupil: Path, data: Path, tmp_path: Path, *, there: bool
+) -> None:
+    soft = tmp_path / "soft"
+    if there:
+        soft.mkdir()
+        draws = np.zeros((3, DRAWS), np.uint16)
+        write_part(soft, 0, [ReadDialogue("other.jsonl-0123456789abcdef", 0, draws)])
+    given = {**SMALL_RUN, "checkpoint": pupil, "data": ((str(data), 1.0),), "soft_targets": soft}
+    with pytest.raises(DataError, match="soft: holds nothing that a teacher said of this data"):
+        run_training(tmp_path / "run", given, resume=False, quiet=True)
 
 
 def test_the_teacher_counts_as_much_as_is_asked_for(
@@ -278,6 +298,7 @@ def test_what_cannot_be_asked_is_said_in_one_line(
         ({"minutes": 0.0}, "minutes must be above 0"),
         ({"adapt_minutes": -1.0}, "adapt_minutes must be 0 or more"),
         ({"batch_tokens": 100}, "batch_tokens must be 640 or more"),
+        ({"seed": -1}, "seed must be from 0"),
         ({"teacher": tmp_path / "none"}, "none"),
         ({"teacher": pupil}, "tokenizer|KerasHub cannot read"),
         ({"data": tmp_path / "no.jsonl"}, r"no\.jsonl: cannot be read"),
@@ -286,6 +307,14 @@ def test_what_cannot_be_asked_is_said_in_one_line(
         with pytest.raises(CommandError, match=message) as raised:
             ask(**{"teacher": teacher, "pupil": pupil, "data": data, "out": out, **changes})
         assert "\n" not in str(raised.value)
+
+
+def test_damaged_weights_are_named(teacher: Path, pupil: Path, data: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(teacher, tmp_path / "llama"))
+    weights = other / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:300])
+    with pytest.raises(CommandError, match="llama: KerasHub cannot read it"):
+        ask(other, pupil, data, tmp_path / "soft")
 
 
 def test_a_tokenizer_without_bytes_is_refused(

@@ -32,8 +32,9 @@ from training.model import DialogueModel, load_weights, read_weights  # noqa: E4
 from training.objective import learning_rate  # noqa: E402
 from training.report import RunReport  # noqa: E402
 from training.run import config_from, run_training  # noqa: E402
-from training.train import prepare  # noqa: E402
+from training.train import Trainer, prepare  # noqa: E402
 from training.validate import Validation  # noqa: E402
+from training.vocabulary import read_vocabulary, write_tokenizer  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -276,6 +277,24 @@ def test_a_validation_that_is_not_a_number_is_no_best(
     assert not (tmp_path / "run" / "best").exists()
 
 
+@pytest.mark.parametrize(
+    ("rows", "less"), [(6, "--rows 3 --accumulation 2, which"), (1, "a shorter --row-length")]
+)
+def test_out_of_memory_says_what_takes_less(
+    options: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: int,
+    less: str,
+) -> None:
+    def full(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Trainer, "_update", full)
+    with pytest.raises(TrainError, match=f"Out of memory with {rows} rows .* try {less}"):
+        run_training(tmp_path / "run", {**options, "rows": rows}, resume=False, quiet=True)
+
+
 def test_a_directory_that_cannot_be_written_is_told_first(
     options: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -296,10 +315,53 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_checkpoint(
     assert not (tmp_path / "run" / ".last.new").exists()
 
 
+def test_a_tokenizer_that_the_disk_does_not_take(checkpoint: Path, tmp_path: Path) -> None:
+    tokenizer = read_vocabulary(checkpoint).tokenizer
+    with pytest.raises(OSError, match="No space left"):
+        write_tokenizer(Path("/dev/full"), tokenizer)
+    theirs, ours = tmp_path / "theirs.json", tmp_path / "ours.json"
+    tokenizer.save(str(theirs))
+    write_tokenizer(ours, tokenizer)
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_a_start_that_the_disk_does_not_take_is_one_line(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    given = {**options, "checkpoint": "", "size": "1x16x2", "vocabulary": 400}
+    with pytest.raises(TrainError, match=r"start: cannot be written .*No space left"):
+        run_training(tmp_path / "run", given, resume=False, quiet=True)
+
+
+def test_a_model_of_few_positions_is_validated_without_samples(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    validation = tiny_dialogues(tmp_path / "held_out.jsonl", 12)
+    sized = {"checkpoint": "", "size": "1x16x2", "vocabulary": 400, "positions": 64}
+    given = {**options, **sized, "validation": validation}
+    result = run_training(tmp_path / "run", given, resume=False, quiet=True)
+    assert result["best"]["ppl_token"] > 1
+    assert "**" not in (tmp_path / "run" / "samples.md").read_text()
+
+
 def test_a_log_that_cannot_be_written_is_one_line(options: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "run" / "log.jsonl").mkdir(parents=True)
     with pytest.raises(TrainError, match=r"log\.jsonl: cannot be written"):
         run_training(tmp_path / "run", options, resume=False, quiet=True)
+
+
+def test_tensorboard_s_log_that_cannot_be_written_is_one_line(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "logs").write_text("in the way")
+    with pytest.raises(TrainError, match="logs: cannot be written") as told:
+        run_training(tmp_path / "run", options, resume=False, quiet=True)
+    assert "\n" not in str(told.value)
 
 
 def test_a_checkpoint_that_is_not_there(options: dict[str, Any], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 pytest.importorskip("keras")
+
+from django.core.management import call_command
 
 from tests.training.tiny import SMALL_RUN, saved_weights, tiny_checkpoint, tiny_dialogues
 from training.config import TrainError
@@ -227,6 +230,41 @@ def test_a_damaged_state_is_named(options: dict[str, Any], tmp_path: Path) -> No
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(TrainError, match="last: cannot go on from here"):
         run_training(tmp_path / "run", {"steps": 2}, resume=True, quiet=True)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"run": 5}'])
+def test_damaged_options_are_named(options: dict[str, Any], tmp_path: Path, content: str) -> None:
+    run_training(tmp_path / "run", {**options, "steps": 1}, resume=False, quiet=True)
+    (tmp_path / "run" / "last" / "meta.json").write_text(content)
+    with pytest.raises(TrainError, match=r"meta\.json: cannot go on from here"):
+        run_training(tmp_path / "run", {"steps": 2}, resume=True, quiet=True)
+
+
+def test_a_log_that_was_cut_is_gone_on_with(options: dict[str, Any], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run_training(out, {**options, "steps": 1}, resume=False, quiet=True)
+    with (out / "log.jsonl").open("a") as log:
+        log.write('{"step": 2, "lo')
+    (out / "loss.png").unlink()
+    run_training(out, {"steps": 3}, resume=True, quiet=True)
+    assert (out / "loss.png").exists()
+
+
+def test_a_run_that_ends_where_it_was_stopped_names_what_it_left(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = Trainer._update
+
+    def stopped(self: Trainer, batches: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        update(self, batches)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_update", stopped)
+        run_training(tmp_path / "run", options, resume=False, quiet=True)
+    out = StringIO()
+    call_command("train", "--resume", "--steps=1", "--out", str(tmp_path / "run"), stdout=out)
+    assert out.getvalue().strip().endswith("run/last")
 
 
 def test_two_processes_do_not_share_a_directory(options: dict[str, Any], tmp_path: Path) -> None:

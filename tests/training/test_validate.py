@@ -11,9 +11,8 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 pytest.importorskip("keras")
 
-from inference.bundle import SpecialTokens
 from inference.prompt import PromptRenderer
-from tests.training.tiny import dialogue_row, tiny_dialogues, tiny_tokenizer, write_rows
+from tests.training.tiny import dialogue_row, tiny_dialogues, tiny_renderer, write_rows
 from training.config import TrainConfig
 from training.data.dialogue import DataError
 from training.validate import Validation
@@ -21,11 +20,7 @@ from training.validate import Validation
 
 @pytest.fixture
 def renderer() -> PromptRenderer:
-    tokenizer = tiny_tokenizer()
-    first = tokenizer.get_vocab_size()
-    tokenizer.add_tokens(["<persona>", "<person>", "<bot>"])
-    special = SpecialTokens(persona=first, person=first + 1, bot=first + 2, end=0)
-    return PromptRenderer(tokenizer, special)
+    return tiny_renderer()
 
 
 def read(path: Path, renderer: PromptRenderer) -> tuple[Validation, list[str]]:
@@ -75,6 +70,12 @@ def test_what_is_said_before_the_bot_takes_leave_counts(
     # Each reply with the token that ends it, of which a farewell is one.
     replies = ("i have a dog", "i am a nurse", "bye !")
     assert len(learnt) == sum(len(renderer.encode(text)) + 1 for text in replies)
+
+
+def test_replies_that_fit_nowhere(tmp_path: Path, renderer: PromptRenderer) -> None:
+    path = write_rows(tmp_path / "long.jsonl", [dialogue_row(turns=["hi!", "i have a dog " * 99])])
+    with pytest.raises(DataError, match=r"no dialogue fits 256 tokens; raise .* row_length"):
+        read(path, renderer)
 
 
 def test_a_bot_that_says_nothing_but_goodbye(tmp_path: Path, renderer: PromptRenderer) -> None:

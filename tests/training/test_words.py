@@ -81,3 +81,9 @@ def test_what_cannot_be_read_or_written_is_one_line(data: Path, tmp_path: Path) 
             *["export_bundle", "--checkpoint", str(tiny_checkpoint(tmp_path / "tiny"))],
             *["--out", str(tmp_path / "b"), "--words", str(tmp_path / "missing.txt")],
         )
+    (tmp_path / "empty.txt").write_text("1\n")
+    with pytest.raises(CommandError, match=r"empty\.txt: holds no word"):
+        call_command(
+            *["export_bundle", "--checkpoint", str(tmp_path / "tiny")],
+            *["--out", str(tmp_path / "b"), "--words", str(tmp_path / "empty.txt")],
+        )

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from inference.bundle import SpecialTokens
+from inference.prompt import PromptRenderer
+
 # A run of a second.
 SMALL_RUN: dict[str, Any] = {
     "steps": 8,
@@ -40,11 +43,19 @@ def tiny_tokenizer(text: str = TEXT, size: int = 400) -> Tokenizer:
     return tokenizer
 
 
+def tiny_renderer(*, n_ctx: int = 1024, lowercase: bool = True) -> PromptRenderer:
+    tokenizer = tiny_tokenizer()
+    first = tokenizer.get_vocab_size()
+    tokenizer.add_tokens(["<persona>", "<person>", "<bot>"])
+    special = SpecialTokens(persona=first, person=first + 1, bot=first + 2, end=0)
+    return PromptRenderer(tokenizer, special, n_ctx=n_ctx, lowercase=lowercase)
+
+
 def tiny_checkpoint(directory: Path, *, width: int = 32, layers: int = 2) -> Path:
     """A checkpoint with random weights, as the Hub would have it: no tokens for a dialogue yet."""
     from safetensors.numpy import save_file
 
-    from training.checkpoint import expected_shapes, read_checkpoint
+    from training.checkpoint import expected_shapes, read_checkpoint, read_config
 
     directory.mkdir(parents=True)
     tokenizer = tiny_tokenizer()
@@ -59,8 +70,6 @@ def tiny_checkpoint(directory: Path, *, width: int = 32, layers: int = 2) -> Pat
         "activation_function": "gelu_new",
     }
     (directory / "config.json").write_text(json.dumps(config))
-    from training.checkpoint import read_config
-
     random = np.random.default_rng(0)
     weights = {}
     for name, shape in expected_shapes(read_config(directory / "config.json")).items():

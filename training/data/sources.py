@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from inference.prompt import PromptRenderer
 from training.config import TrainConfig
-from training.data.dialogue import Dialogue
+from training.data.dialogue import DataError, Dialogue
 from training.data.held_out import HeldOut
 from training.data.readers import read_dialogues
 from training.data.soft_targets import SoftTargets
@@ -38,6 +38,11 @@ def load_sources(
         )
         for path, repeat in run.data
     ]
+    if soft_targets and not any(source.first_rows for source in sources):
+        raise DataError(
+            f"{run.soft_targets}: holds nothing that a teacher said of this data; give ask_teacher "
+            "the same --data, and as --checkpoint what this run starts from."
+        )
     if run.grammar:
         made = made_dialogues(run, characters)
         sources.append(Source(TokenDialogues.of(made, renderer), 1.0, bots=(CHARACTER,)))

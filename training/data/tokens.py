@@ -84,7 +84,8 @@ class TokenDialogues:
 
     @classmethod
     def open(cls, directory: Path) -> TokenDialogues:
-        """What `save` wrote, mapped into memory. Raises OSError."""
+        """What `save` wrote, mapped into memory. Raises OSError, and of what is damaged EOFError or
+        ValueError."""
         return cls(*(np.load(directory / f"{name}.npy", mmap_mode="r") for name in cls.__slots__))
 
     def save(self, directory: Path) -> None:
@@ -117,7 +118,7 @@ def read_tokens(
 ) -> TokenDialogues:
     """A file's dialogues, encoded now or at an earlier time; `report` is told what was damaged.
 
-    Raises DataError when the file cannot be read, or the cache not be written.
+    Raises DataError when the file cannot be read, or the cache not be written or read.
     """
     directory = cache / tokens_key(path, renderer)
     try:
@@ -125,11 +126,14 @@ def read_tokens(
             damage = Damage(path, damage_limit)
             found = TokenDialogues.of(read_dialogues(path, damage), renderer)
             _write(directory, found, str(damage) if damage.lines else "")
+    except OSError as error:
+        raise DataError(f"{directory}: the tokens of {path} cannot be kept ({error}).") from error
+    try:
         if damaged := (directory / DAMAGE_FILE).read_text(encoding="utf-8"):
             report(damaged)
         return TokenDialogues.open(directory)
-    except OSError as error:
-        raise DataError(f"{directory}: the tokens of {path} cannot be kept ({error}).") from error
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(f"{directory}: cannot be read ({error}); delete it.") from error
 
 
 def _write(directory: Path, found: TokenDialogues, damaged: str) -> None:

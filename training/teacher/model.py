@@ -13,6 +13,7 @@ from keras import ops
 
 from inference.bundle import TOKENIZER_FILE
 from training.checkpoint import CONFIG_FILE, ExportError, read_json
+from training.config import TrainError, cannot_write
 from training.data.soft_targets import DRAWS
 from training.vocabulary import END_TOKEN
 
@@ -44,6 +45,7 @@ class Teacher(keras.Model):
     def read(cls, directory: Path) -> Teacher:
         """Raises ExportError when there is no such model, or KerasHub does not read its kind."""
         import keras_hub
+        from safetensors import SafetensorError
         from tokenizers import Tokenizer
 
         config = read_json(directory / CONFIG_FILE)
@@ -55,7 +57,7 @@ class Teacher(keras.Model):
             ) from error
         try:
             backbone = keras_hub.models.Backbone.from_preset(str(directory))
-        except (ValueError, KeyError, OSError) as error:
+        except (ValueError, KeyError, OSError, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ExportError(f"{directory}: KerasHub cannot read it ({reason}).") from error
         # A chat model's own first token opens a turn of a chat; documents begin behind this one.
@@ -71,6 +73,24 @@ class Teacher(keras.Model):
         layers (Hu et al. 2022, "LoRA"); everything else stays."""
         self.backbone.enable_lora(RANK, target_layer_names=list(ADAPTED))
         self.built = True
+
+    def save_adapter(self, path: Path) -> None:
+        """Write what was learnt: beside its place and renamed, so that a kill leaves all of it or
+        nothing. Raises TrainError."""
+        fresh = path.with_name(f".{path.name}")
+        try:
+            self.backbone.save_lora_weights(str(fresh))
+            fresh.rename(path)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+    def load_adapter(self, path: Path) -> None:
+        """Take up what was learnt. Raises TrainError."""
+        try:
+            self.backbone.load_lora_weights(str(path))
+        except (OSError, ValueError, KeyError) as error:
+            reason = str(error).partition("\n")[0]
+            raise TrainError(f"{path}: cannot be read ({reason}); delete it.") from error
 
     def call(self, batch: Mapping[str, Any], training: bool | None = None) -> Any:
         mask = ops.ones_like(batch["ids"])

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from inference.prompt import PromptRenderer
 from training.checkpoint import CONFIG_FILE, read_config
-from training.config import TrainError
+from training.config import SEEDS, TrainError
 from training.data.dialogue import Dialogue
 from training.data.persona import derive_persona
 from training.data.readers import read_reported
@@ -61,6 +61,8 @@ class ReadOptions:
             raise TrainError(f"adapt_minutes must be 0 or more, not {self.adapt_minutes}.")
         if self.batch_tokens < LONGEST:
             raise TrainError(f"batch_tokens must be {LONGEST} or more, not {self.batch_tokens}.")
+        if not 0 <= self.seed < SEEDS:
+            raise TrainError(f"seed must be from 0 to {SEEDS - 1}, not {self.seed}.")
 
 
 def ask_teacher(options: ReadOptions, report: Callable[[str], None]) -> dict[str, int | float]:
@@ -152,7 +154,7 @@ def _adapt(
     adapter = options.out / ADAPTER_FILE
     if adapter.exists():
         teacher.adapt()
-        teacher.backbone.load_lora_weights(str(adapter))
+        teacher.load_adapter(adapter)
         return {}
     if not options.adapt_minutes:
         return {}
@@ -174,7 +176,7 @@ def _adapt(
             report(f"adapting: {100 * spent:.0f} %, {nats:.3f} nats")
     after = _nats(teacher, held_out, options)
     report(f"adapted: {after:.3f} nats a token")
-    teacher.backbone.save_lora_weights(str(adapter))
+    teacher.save_adapter(adapter)
     return {"nats_before": before, "nats_after": after}
 
 

@@ -11,7 +11,12 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from conversations.catalogue.generator import characters
-from conversations.management.base import ManualCommand, whole_number, writing
+from conversations.management.base import (
+    ManualCommand,
+    choose_keras_backend,
+    whole_number,
+    writing,
+)
 from inference.errors import EngineError
 from training.checkpoint import ExportError
 from training.data.dialogue import DataError
@@ -84,6 +89,7 @@ examples:
         )
         try:
             if options["checkpoint"]:
+                choose_keras_backend()
                 target = checkpoint_directory(options["checkpoint"])
             unseen = characters(count=chosen.chats, seed=UNSEEN)
             personas = [character.lines for character in unseen]

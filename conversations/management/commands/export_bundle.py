@@ -11,8 +11,9 @@ from django.core.management.base import CommandError
 
 from conversations.management.base import ManualCommand, all_packages
 from inference.bundle import QUANTIZATIONS, Bundle
+from inference.spelling import words_in
 from training.checkpoint import FACTS_FILE, ExportError, checkpoint_facts, read_facts
-from training.hub import checkpoint_directory
+from training.hub import checkpoint_directory, checkpoint_name
 
 
 class Command(ManualCommand):
@@ -112,7 +113,6 @@ def _export(
     choice_head: bool,
     **_: Any,
 ) -> Bundle:
-    from inference.spelling import words_in
     from training.export import ExportOptions, export_bundle
 
     directory = checkpoint_directory(checkpoint)
@@ -121,11 +121,19 @@ def _export(
         lower_case=lower_case,
         facts=read_facts(facts) if facts else checkpoint_facts(directory),
         card=_text(card) if card else "",
-        words=words_in(_text(words)) if words else (),
+        words=_words(words) if words else (),
         overwrite=overwrite,
         choice_head=choice_head,
+        called=checkpoint_name(checkpoint),
     )
     return export_bundle(directory, out, options)
+
+
+def _words(path: Path) -> list[str]:
+    words = words_in(_text(path))
+    if not words:
+        raise ExportError(f"{path}: holds no word to hold replies to.")
+    return words
 
 
 def _text(path: Path) -> str:

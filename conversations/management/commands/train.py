@@ -107,6 +107,7 @@ examples:
                 f"manage.py train --resume --out {options['out']} goes on"
             )
         else:
-            self.stdout.write(
-                f"{result['steps']} steps, {result['tokens']} tokens: {options['out']}/best"
-            )
+            # A run that was stopped, and then ended by fewer steps, has no best.
+            best, last = options["out"] / "best", options["out"] / "last"
+            left = best if best.exists() else last
+            self.stdout.write(f"{result['steps']} steps, {result['tokens']} tokens: {left}")
