@@ -35,6 +35,8 @@ NAMES = {name.lower(): name for name in _NAMES.split()}
 # Also given names, but in chat nearly always the plain word.
 _PLAIN = "art bill drew grace happy hope lucky mark may pat rose so sue sunny will yes no"
 _PLAIN_WORDS = frozenset(_PLAIN.split())
+# So much of a text is looked through for names, and kept.
+_LOOKED_THROUGH = 2000
 _NO_NAMES = frozenset(["a", "also", "an", "my", "not", "on", "the", "that", "what"])
 _SUFFIX = re.compile("['\u2019][^ -]*\\Z")
 _LETTER = r"[^\W\d_]"
@@ -168,7 +170,7 @@ def names_in(texts: Iterable[str]) -> dict[str, str]:
 
     One of several words may begin a sentence if its first word has a capital elsewhere too.
     """
-    found = [_names_of(text) for text in texts]
+    found = [_names_of(text[:_LOOKED_THROUGH]) for text in texts]
     names = {name.lower(): name for text in found for name in text.certain}
     capitals = {*NAMES, *(word for name in names for word in _GAP.split(name))} - FUNCTION_WORDS
     for name in (name for text in found for name in text.possible):
@@ -189,7 +191,7 @@ class _Names(NamedTuple):
 def _names_of(text: str) -> _Names:
     """Of neighbours that have capitals neither is a name wherever else it stands: "New York" is one
     in this order. But all of what somebody is called is."""
-    text = straight(text[:2000])
+    text = straight(text)
     called = [name for names in _CALLED.findall(text) for name in names.split()]
     called = [name for name in called if name.lower() not in _PLAIN_WORDS]
     words = _WORD.findall(text)

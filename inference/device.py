@@ -47,5 +47,9 @@ def _gpu_runner(bundle: Bundle, *, slots: int, threads: int) -> Runner:
     except BundleError:
         runner.close()
         raise
+    except Exception as error:  # ONNX Runtime's: a kernel that is missing, too little memory
+        runner.close()
+        reason = str(error).partition("\n")[0]
+        raise BundleError(f"{bundle.gpu_path}: the GPU cannot run it ({reason}).") from error
     logger.info("The GPU answers.")
     return runner

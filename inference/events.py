@@ -10,7 +10,7 @@ from inference.params import SamplingParams
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """Every slot is taken. `position` 1 is next; `wait_seconds` an estimate, None if unknown."""
+    """Too few slots are free. `position` 1 is next; `wait_seconds` an estimate, None if unknown."""
 
     position: int
     wait_seconds: float | None = None

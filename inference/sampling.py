@@ -107,8 +107,9 @@ class Sampler:
         self._factors[row, tokens] = _BANNED
 
     def unblock(self, row: int, tokens: Sequence[int]) -> None:
-        """These can come again; they count as said."""
+        """These can come again, but for what is never drawn; they count as said."""
         self._factors[row, tokens] = self._said[row]
+        self._factors[row, self._never] = _BANNED
 
     def allow(self, row: int, tokens: Sequence[int]) -> None:
         """These can come again; they count as not said."""

@@ -16,8 +16,8 @@ from typing import Generic, TypeVar
 
 from inference.sequence import Phase, Sequence
 
-# A prompt token costs an eighth to a quarter of a decode step of the whole batch for each reply in
-# it, so this many hold the others up by two to four steps.
+# A prompt token takes a sixth of one chat's step, and about half of a reply's share of a larger
+# batch's, so this many hold the others up by two to five steps.
 PREFILL_PER_REPLY = 8
 PREFILL_LEAST, PREFILL_MOST = 16, 128
 
@@ -104,17 +104,6 @@ class Scheduler(Generic[S]):
                 self.decoding[hole] = last
                 return self._place(last, hole)
         return None
-
-    def clear(self) -> list[S]:
-        """Give everything up; returns all requests there were."""
-        filling = [self.filling] if self.filling else []
-        everyone = [*self.waiting, *filling, *self.decoding]
-        for sequence in everyone:
-            sequence.phase = Phase.DONE
-        self.waiting.clear()
-        self.filling = None
-        self.decoding.clear()
-        return everyone
 
     def queue(self) -> list[S]:
         """Those for whom no slot is free, the next one first."""

@@ -51,7 +51,7 @@ class Worker:
         self._changed = threading.Condition()
         self._arrived: deque[Request] = deque()
         self._left: deque[Request] = deque()
-        self._open = 0  # requests taken and not yet ended
+        self._open: set[Request] = set()  # taken in and not yet ended
         self._closing = False
         self._outbox: dict[asyncio.AbstractEventLoop, list[Delivery]] = {}
         self._thread = threading.Thread(target=self._live, name="inference-engine", daemon=True)
@@ -66,13 +66,13 @@ class Worker:
     def submit(self, request: Request) -> None:
         """Take a request in. Raises EngineBusy when it is one too many, EngineStopped when dead."""
         with self._changed:
-            if self.dead or self._closing or self._core is None:
+            if self._closing or self._core is None:
                 raise EngineStopped("The model was stopped. Please try again.")
-            if self._open >= self._config.max_batch + self._config.max_queue:
+            if len(self._open) >= self._config.max_batch + self._config.max_queue:
                 self._totals.refused += 1
-                position = self._open - self._config.max_batch + 1
+                position = len(self._open) - self._config.max_batch + 1
                 raise EngineBusy(position, self._core.line.wait_seconds(position))
-            self._open += 1
+            self._open.add(request)
             self._arrived.append(request)
             self._changed.notify()
 
@@ -94,11 +94,11 @@ class Worker:
 
     def stats(self) -> EngineStats:
         core, totals = self._core, self._totals
-        loaded = core is not None and not self.dead
+        loaded = core is not None
         waiting = len(self._arrived) + (len(core.scheduler.waiting) if core else 0)
         return EngineStats(
             loaded=loaded,
-            running=max(0, self._open - waiting),
+            running=max(0, len(self._open) - waiting),
             waiting=waiting,
             slots=self._config.max_batch,
             tokens_total=totals.tokens,
@@ -163,13 +163,13 @@ class Worker:
     def _let_go(self, core: EngineCore, request: Request) -> None:
         if core.abandon(request):
             with self._changed:
-                self._open -= 1
+                self._open.discard(request)
 
     def _emit(self, request: Request, item: Item) -> None:
         self._outbox.setdefault(request.loop, []).append((request, item))
         if isinstance(item, Finished):
             with self._changed:
-                self._open -= 1
+                self._open.discard(request)
 
     def _deliver(self) -> None:
         outbox, self._outbox = self._outbox, {}
@@ -177,23 +177,21 @@ class Worker:
             try:
                 loop.call_soon_threadsafe(_receive, deliveries)
             except RuntimeError:  # the loop is closed, and its callers with it
-                if self._core and not self.dead:
+                if self._core:
                     for request, _ in deliveries:
                         self._let_go(self._core, request)
 
     def _die(self, reason: EngineError) -> None:
         with self._changed:
             self.dead = True
-            replies = self._core.scheduler.clear() if self._core else []
-            requests = [*self._arrived, *(reply.request for reply in replies)]
+            core, self._core = self._core, None
+            requests, self._open = self._open, set()
             self._arrived.clear()
-            self._open = 0
-        for request in dict.fromkeys(requests):
+        for request in requests:
             request.done = True
             self._outbox.setdefault(request.loop, []).append((request, _copy_of(reason)))
         self._deliver()
         atexit.unregister(self.close)
-        core, self._core = self._core, None
         if core is None:
             self.ready.set_exception(reason)
         else:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,13 @@ DEFAULT_BUNDLE = Path(__file__).resolve().parents[2] / "inference" / "bundles" /
 # What a GPU runs, with its keys and values in memory of ONNX Runtime's, run by the processor.
 GPU_GRAPH = Device("cpu", CPU.provider, GPU_FILE)
 PERSONA = ["I drive a night bus.", "My cat hates boats."]
+
+
+async def until_idle(engine: Engine) -> None:
+    """Wait until nobody is being answered and nobody waits."""
+    async with asyncio.timeout(10):
+        while engine.stats().running or engine.stats().waiting:
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture(scope="session")

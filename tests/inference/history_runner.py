@@ -7,6 +7,7 @@ never written fails at once.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -69,3 +70,21 @@ class HistoryRunner:
         random = Random(hash(history))
         words = random.sample(range(260, self._vocab_size), self.top_k)
         return [self._stop, *words[1:]] if random.random() < self.ends else words
+
+
+class HeldRunner(HistoryRunner):
+    """Never ends a reply. After `STEPS` steps it stands still until it may `go_on`."""
+
+    ends = 0
+    STEPS = 10
+
+    def __init__(self, bundle: Bundle, *, slots: int, threads: int, go_on: threading.Event) -> None:
+        super().__init__(bundle, slots=slots, threads=threads)
+        self.go_on = go_on
+        self.steps = 0
+
+    def decode(self, token_ids: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> TopK:
+        self.steps += 1
+        if self.steps > self.STEPS:
+            self.go_on.wait(30)
+        return super().decode(token_ids, lengths)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +17,8 @@ from inference.engine import Delta, Engine, Event, Finished, Queued
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import Turn
 from inference.runner import TopK
-from tests.inference.conftest import DEFAULT_BUNDLE, PERSONA
-from tests.inference.history_runner import HistoryRunner
+from tests.inference.conftest import DEFAULT_BUNDLE, PERSONA, until_idle
+from tests.inference.history_runner import HeldRunner, HistoryRunner
 
 HELLO = [Turn("person", "Hello! Do you have any pets?")]
 BEST = SamplingParams(max_tokens=20, temperature=1.2, top_k=40, seed=7, candidates=4)
@@ -39,12 +41,6 @@ def told(events: list[Event]) -> tuple[Delta, Finished]:
 async def text_of(engine: Engine, params: SamplingParams, turns: list[Turn] = HELLO) -> str:
     events = await collect(engine, params, turns)
     return "".join(event.text for event in events if isinstance(event, Delta))
-
-
-async def until_idle(engine: Engine) -> None:
-    async with asyncio.timeout(10):
-        while engine.stats().running or engine.stats().waiting:
-            await asyncio.sleep(0.01)
 
 
 async def test_the_best_comes_whole_and_all_that_was_written_is_counted(engine: Engine) -> None:
@@ -95,10 +91,9 @@ async def test_a_limit_of_one_token(engine: Engine) -> None:
 
 
 async def test_leaving_frees_all_slots() -> None:
-    class Endless(HistoryRunner):
-        ends = 0
-
-    engine = Engine(EngineConfig(DEFAULT_BUNDLE, max_batch=4), runner_factory=Endless)
+    go_on = threading.Event()
+    config = EngineConfig(DEFAULT_BUNDLE, max_batch=4)
+    engine = Engine(config, runner_factory=partial(HeldRunner, go_on=go_on))
     endless = replace(BEST, max_tokens=400)
     async with aclosing(engine.generate(PERSONA, HELLO, endless, cache_key="left")) as events:
         leaving = asyncio.ensure_future(anext(events))
@@ -107,6 +102,7 @@ async def test_leaving_frees_all_slots() -> None:
                 await asyncio.sleep(0.01)
         leaving.cancel()
         await asyncio.wait([leaving])
+    go_on.set()
     await until_idle(engine)
     left = engine.stats()
     assert left.abandoned_total == 1

@@ -17,7 +17,7 @@ from inference.bundle import MODEL_FILE, Bundle
 from inference.device import open_runner
 from inference.errors import BundleError
 from inference.params import EngineConfig
-from inference.runner import CUDA, Runner, TopK
+from inference.runner import CPU, CUDA, Device, Runner, TopK
 from inference.slots import KVSnapshot
 from tests.inference.conftest import GPU_GRAPH
 
@@ -85,6 +85,30 @@ def test_a_gpu_that_does_not_work_is_not_used(
         assert open_runner(without, slots=1, threads=1, device="auto").device == "cpu"
     assert "The processor answers, not the GPU." in caplog.text
     assert "has no gpu.onnx" in caplog.text
+
+
+class Failing(Runner):
+    """Reads prompts, and has no kernel for what comes then."""
+
+    def decode(self, token_ids: Any, lengths: Any) -> TopK:
+        raise RuntimeError("CUDA error: no kernel image is available\nand more")
+
+
+def test_a_gpu_that_fails_at_work_is_not_used(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def make(bundle: Bundle, *, device: Device = CPU, **options: Any) -> Runner:
+        kind = Failing if device is GPU_GRAPH else Runner
+        return kind(bundle, device=device, **options)
+
+    monkeypatch.setattr("inference.device._built_for_cuda", lambda: True)
+    monkeypatch.setattr("inference.device.CUDA", GPU_GRAPH)
+    monkeypatch.setattr("inference.device.Runner", make)
+    with caplog.at_level(logging.WARNING):
+        assert type(open_runner(bundle, slots=2, threads=1, device="auto")) is Runner
+    assert "gpu.onnx: the GPU cannot run it (CUDA error: no kernel image is" in caplog.text
+    with pytest.raises(BundleError, match=r"gpu\.onnx: the GPU cannot run it"):
+        open_runner(bundle, slots=2, threads=1, device="cuda")
 
 
 def test_who_asks_for_a_gpu_is_told_that_there_is_none(bundle: Bundle) -> None:

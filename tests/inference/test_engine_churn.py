@@ -8,6 +8,8 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -20,8 +22,8 @@ from inference.errors import EngineStopped
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import Turn
 from inference.runner import TopK
-from tests.inference.conftest import DEFAULT_BUNDLE, PERSONA
-from tests.inference.history_runner import HistoryRunner
+from tests.inference.conftest import DEFAULT_BUNDLE, PERSONA, until_idle
+from tests.inference.history_runner import HeldRunner, HistoryRunner
 
 PARAMS = SamplingParams(max_tokens=30, temperature=1, top_k=8, seed=3)
 
@@ -78,9 +80,10 @@ async def test_nothing_that_others_do_changes_a_reply(engine: Engine) -> None:
     order = {id(coroutine): place for place, coroutine in enumerate(everyone)}
     done = await asyncio.gather(*everyone)
     assert [done[order[id(coroutine)]] for coroutine in chats] == alone
+    await until_idle(engine)
     stats = engine.stats()
-    assert (stats.running, stats.waiting) == (0, 0)
-    assert stats.finished_total + stats.abandoned_total >= 36 + 36
+    assert stats.finished_total + stats.abandoned_total == 36 + 36 + len(leaving)
+    assert stats.abandoned_total > 0
     assert stats.reused_tokens_total > 0
 
 
@@ -99,19 +102,42 @@ async def test_callers_may_live_in_different_event_loops(engine: Engine) -> None
     assert [replies[name] for name in range(4)] == alone
 
 
-async def test_a_loop_that_was_closed_holds_no_slot(engine: Engine) -> None:
+ENDLESS = SamplingParams(max_tokens=400, temperature=1, seed=0)
+
+
+def held_engine() -> tuple[Engine, threading.Event]:
+    """An engine whose replies stand still before they end, until the event is set."""
+    go_on = threading.Event()
+    config = EngineConfig(DEFAULT_BUNDLE, max_batch=1)
+    return Engine(config, runner_factory=partial(HeldRunner, go_on=go_on)), go_on
+
+
+async def test_leaving_frees_the_slot_before_the_next_token() -> None:
+    engine, go_on = held_engine()
+    async with aclosing(engine.generate(PERSONA, [Turn("person", "Hi")], ENDLESS)) as events:
+        await anext(events)
+    go_on.set()
+    await until_idle(engine)
+    assert engine.stats().abandoned_total == 1
+    # The first one comes of the prompt, the last one of the step that stood still.
+    assert engine.stats().tokens_total <= 1 + HeldRunner.STEPS + 1
+    engine.close()
+
+
+async def test_a_loop_that_was_closed_holds_no_slot() -> None:
+    engine, go_on = held_engine()
     loop = asyncio.new_event_loop()
-    endless = SamplingParams(max_tokens=400, temperature=1, seed=0)
-    events = engine.generate(PERSONA, [Turn("person", "Hi")], endless)
+    events = engine.generate(PERSONA, [Turn("person", "Hi")], ENDLESS)
 
     def begin_and_vanish() -> None:
         loop.run_until_complete(anext(events))
         loop.close()
 
     await asyncio.to_thread(begin_and_vanish)
-    async with asyncio.timeout(10):
-        while engine.stats().running:
-            await asyncio.sleep(0.01)
+    go_on.set()
+    await until_idle(engine)
+    assert engine.stats().abandoned_total == 1
+    engine.close()
 
 
 async def test_a_slow_reader_gets_all_the_text_in_fewer_pieces(engine: Engine) -> None:
@@ -120,8 +146,9 @@ async def test_a_slow_reader_gets_all_the_text_in_fewer_pieces(engine: Engine) -
     slow: list[Event] = []
     async for event in engine.generate(PERSONA, turns, PARAMS):
         slow.append(event)
-        while engine.stats().running:
-            await asyncio.sleep(0.01)
+        await until_idle(engine)
+        # It hands over what there is before it takes the next request in.
+        await drain(engine.generate(PERSONA, turns, replace(PARAMS, max_tokens=1)))
 
     def text(events: list[Event]) -> tuple[str, int]:
         deltas = [event for event in events if isinstance(event, Delta)]
@@ -167,6 +194,33 @@ async def test_a_reply_that_was_whole_before_a_crash_is_whole() -> None:
     stats = engine.stats()
     assert (stats.crashes_total, stats.running, stats.waiting) == (1, 0, 0)
     assert not stats.loaded
+    engine.close()
+
+
+async def test_a_crash_as_a_reply_ends_reaches_its_caller_too() -> None:
+    both_are_in = threading.Event()
+
+    class Immobile(HistoryRunner):
+        ends = 0
+
+        def decode(self, token_ids: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> TopK:
+            both_are_in.wait(30)
+            return super().decode(token_ids, lengths)
+
+        def move(self, source: int, target: int, length: int) -> None:
+            raise OSError("the device is gone")
+
+    engine = Engine(EngineConfig(DEFAULT_BUNDLE, max_batch=2), runner_factory=Immobile)
+    # The second one is to take the first one's slot.
+    turns = [Turn("person", "Hi")]
+    asked = [engine.generate(PERSONA, turns, replace(ENDLESS, max_tokens=n)) for n in (20, 400)]
+    replies = [asyncio.create_task(drain(events)) for events in asked]
+    while engine.stats().running + engine.stats().waiting < 2:
+        await asyncio.sleep(0.01)
+    both_are_in.set()
+    async with asyncio.timeout(10):
+        ends = await asyncio.gather(*replies, return_exceptions=True)
+    assert all(isinstance(end, EngineStopped) and "OSError" in str(end) for end in ends)
     engine.close()
 
 

@@ -84,16 +84,3 @@ class Scheduling(RuleBasedStateMachine):
 
 
 TestScheduling = Scheduling.TestCase
-
-
-def test_everybody_is_told_when_all_is_given_up() -> None:
-    scheduler = Scheduler[Sequence](2)
-    sequences = [Sequence(prompt_ids=(1,)) for _ in range(4)]
-    for sequence in sequences:
-        scheduler.add(sequence)
-    scheduler.admit()
-    scheduler.begin_decoding()
-    scheduler.admit()
-    assert set(map(id, scheduler.clear())) == set(map(id, sequences))
-    assert scheduler.is_idle
-    assert all(sequence.phase is Phase.DONE for sequence in sequences)
