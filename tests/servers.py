@@ -129,8 +129,12 @@ class Server:
         self._reader.join(30)
         return status
 
-    def __enter__(self) -> Self:
+    def ensure_started(self) -> Self:
+        """Start it, unless it is running."""
         return self if self.process and self.process.poll() is None else self.start()
+
+    def __enter__(self) -> Self:
+        return self.ensure_started()
 
     def __exit__(self, *_: object) -> None:
         self.kill()
@@ -162,6 +166,8 @@ def redis_server(directory: Path, port: int | None = None) -> Iterator[str]:
         for line in process.stdout:
             if "Ready to accept connections" in line:
                 break
+        else:
+            raise RuntimeError(f"Redis did not start on port {port}")
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         process.kill()

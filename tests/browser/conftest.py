@@ -6,12 +6,14 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+import httpx
 import pytest
 from filelock import FileLock
 from playwright.sync_api import Browser, expect, sync_playwright
@@ -24,6 +26,8 @@ BROWSER_FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 NewPerson = Callable[..., Person]
+# What `slow_server` lets in at once takes longer than a minute when nobody stops it.
+QUIET_SECONDS = 90.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -85,8 +89,8 @@ class LongWindedServer(Server):
 
 
 @pytest.fixture(scope="package")
-def slow_server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A site that answers one chat at a time, at length, and lets two more wait."""
+def slow_site(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """What is behind `slow_server`."""
     path = tmp_path_factory.mktemp("slow") / "db.sqlite3"
     settings = {
         "CHATBOT_MAX_BATCH": "1",
@@ -97,12 +101,41 @@ def slow_server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield server
 
 
+@pytest.fixture
+def slow_server(slow_site: Server) -> Server:
+    """A site that answers one chat at a time, at length, and lets two more wait.
+
+    It runs and answers nobody yet, whatever a test that failed has left there.
+    """
+    slow_site.ensure_started()
+    until_answering(slow_site, 0, waiting=0)
+    return slow_site
+
+
+def until_answering(server: Server, running: int, *, waiting: int) -> None:
+    """Wait until so many replies are being written and so many wait for their turn."""
+    wanted = f"chatbot_engine_running {running:.1f}", f"chatbot_engine_waiting {waiting:.1f}"
+    deadline = time.monotonic() + QUIET_SECONDS
+    while not set(wanted) <= set(httpx.get(f"{server.url}/metrics").text.splitlines()):
+        assert time.monotonic() < deadline, wanted
+        time.sleep(0.05)
+
+
 @pytest.fixture(scope="package")
-def frail_server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A site that tests kill and start again, with a rate limit that is quickly met."""
+def frail_site(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """What is behind `frail_server`."""
     path = tmp_path_factory.mktemp("frail") / "db.sqlite3"
-    with running(Server(path, database, CHATBOT_MESSAGE_RATE="4/3second")) as server:
+    with running(Server(path, database, CHATBOT_MESSAGE_RATE="4/6second")) as server:
         yield server
+
+
+@pytest.fixture
+def frail_server(frail_site: Server) -> Server:
+    """A site that tests kill and start again, with a rate limit that is quickly met.
+
+    It runs, even if a test that failed has left it dead.
+    """
+    return frail_site.ensure_started()
 
 
 def sign_in_as_staff(person: Person, server: Server) -> None:

@@ -17,7 +17,7 @@ from inference.bundle import Bundle
 from inference.engine import Engine
 from inference.runner import Runner, TopK
 
-SECONDS_PER_TOKEN = 0.03
+SECONDS_PER_TOKEN = 0.1
 
 
 class LongWindedRunner(Runner):

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser.chat import Person
+from tests.browser.chat import REPLY_MS, Person
 from tests.browser.conftest import NewPerson, sign_in_as_staff
 from tests.servers import Server
 
@@ -113,7 +113,7 @@ def test_everything_works_by_keyboard(person: Person) -> None:
     page.keyboard.type("there!")
     page.keyboard.press("Enter")
     expect(person.bubbles("user", "saved")).to_have_text("Hello\nthere!", use_inner_text=True)
-    expect(person.bubbles(status="complete")).to_have_count(1)
+    expect(person.bubbles(status="complete")).to_have_count(1, timeout=REPLY_MS)
     expect(person.box).to_be_focused()
 
     page.reload()

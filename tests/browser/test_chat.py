@@ -8,12 +8,13 @@ import re
 import pytest
 from playwright.sync_api import WebSocket, expect
 
-from tests.browser.chat import Person
+from tests.browser.chat import REPLY_MS, Person
 from tests.browser.conftest import NewPerson, sign_in_as_staff
 from tests.servers import Server
 
 
-def test_a_reply_streams_into_one_bubble(person: Person) -> None:
+def pieces_told(person: Person) -> list[str]:
+    """The pieces of replies, as the page is told of them from now on."""
     pieces: list[str] = []
 
     def watch(socket: WebSocket) -> None:
@@ -25,11 +26,28 @@ def test_a_reply_streams_into_one_bubble(person: Person) -> None:
         socket.on("framereceived", received)
 
     person.page.on("websocket", watch)
+    return pieces
+
+
+def test_a_reply_streams_into_one_bubble(new_person: NewPerson, slow_server: Server) -> None:
+    person = new_person(slow_server.url)
+    pieces = pieces_told(person)
+    person.start()
+    person.say("Hi! How is your day going?")
+    expect(person.bubbles(status="streaming")).to_have_text(re.compile(r"\S \S+ \S"))
+    person.page.keyboard.press("Escape")
+    expect(person.bubbles(status="stopped")).to_have_count(1)
+
+    assert len(pieces) > 1
+    assert "".join(pieces) == person.bubbles().inner_text()
+
+
+def test_a_reply_comes_whole(person: Person) -> None:
+    pieces = pieces_told(person)
     person.start()
     reply = person.ask("Hi! How is your day going?")
 
     assert reply
-    assert len(pieces) > 1
     assert "".join(pieces) == person.bubbles().inner_text()
     expect(person.bubbles("user", "saved")).to_have_text("Hi! How is your day going?")
     expect(person.page.locator(".message time")).to_have_count(2)
@@ -86,7 +104,7 @@ def test_two_tabs_show_the_same(person: Person) -> None:
     expect(bubbles).to_have_text(["Hello from the first tab.", reply])
     other.get_by_role("textbox", name="Your message").fill("Hello from the second.")
     other.keyboard.press("Enter")
-    expect(person.bubbles(status="complete")).to_have_count(2)
+    expect(person.bubbles(status="complete")).to_have_count(2, timeout=REPLY_MS)
     expect(other.locator("[data-role=bot][data-status=complete]")).to_have_count(2)
     assert person.page.locator(".message .bubble").all_inner_texts() == bubbles.all_inner_texts()
 
@@ -229,9 +247,11 @@ def test_a_reply_that_ends_stays_still_and_selected(
     person.start()
     person.say("Tell me everything you know.")
     expect(person.bubbles(status="streaming")).to_have_text(re.compile("."))
-    person.page.wait_for_timeout(400)  # it has faded in
     person.page.evaluate(
-        """() => {
+        """async () => {
+          globalThis.fading = () =>
+            document.getAnimations().filter(({animationName}) => animationName === "arrive");
+          await Promise.all(fading().map(({finished}) => finished));
           const bubble = document.querySelector("[data-role=bot] .bubble");
           getSelection().setBaseAndExtent(bubble.firstChild, 0, bubble.firstChild, 1);
           globalThis.faded = false;
@@ -243,9 +263,8 @@ def test_a_reply_that_ends_stays_still_and_selected(
     person.page.keyboard.press("Escape")
 
     expect(person.bubbles(status="stopped")).to_have_count(1)
-    person.page.wait_for_timeout(100)
+    assert person.page.evaluate("faded || fading().length > 0") is False
     assert person.page.evaluate("getSelection().toString().length") == 1
-    assert person.page.evaluate("globalThis.faded") is False
 
 
 def test_a_new_chat_begins_at_its_heading_on_a_phone(new_person: NewPerson) -> None:

@@ -7,7 +7,7 @@ import re
 from playwright.sync_api import WebSocketRoute, expect
 
 from tests.browser.chat import REPLY_MS, Person
-from tests.browser.conftest import NewPerson
+from tests.browser.conftest import NewPerson, until_answering
 from tests.servers import Server
 
 LOST = r"WebSocket connection|ERR_CONNECTION|ERR_INTERNET_DISCONNECTED"
@@ -19,7 +19,7 @@ async (number) => {
   for (let i = 0; i < number; i++) {
     const page = await fetch("/");
     const socket = new WebSocket(page.url.replace("http", "ws").replace("/c/", "/ws/c/"));
-    await new Promise((done) => {
+    await new Promise((done, refused) => {
       socket.onmessage = ({data}) => {
         const {type, message_id} = JSON.parse(data);
         if (type === "conversation.state") {
@@ -30,6 +30,7 @@ async (number) => {
           crowd.push(() => socket.send(JSON.stringify({type: "reply.stop", message_id})));
           done();
         }
+        if (type === "error" || type === "reply.end") refused(new Error(data));
       };
     });
   }
@@ -137,6 +138,7 @@ def test_a_full_house_is_told_and_tried_again(new_person: NewPerson, slow_server
     person.page.keyboard.press("Escape")
     expect(person.page.locator("[data-role=bot][data-status=stopped]")).to_have_count(1)
 
+    until_answering(slow_server, 1, waiting=1)
     crowd.page.evaluate(CROWD, 1)
     person.say("And now?")
     failed = person.page.locator("[data-role=bot][data-status=failed]")
@@ -146,6 +148,7 @@ def test_a_full_house_is_told_and_tried_again(new_person: NewPerson, slow_server
     expect(failed.get_by_text("So many people are chatting")).to_be_visible()
     expect(person.bubbles("user", "saved")).to_have_count(2)
     crowd.page.evaluate(DISPERSE)
+    until_answering(slow_server, 0, waiting=0)
     failed.get_by_role("button", name="Try again").click()
     expect(person.box).to_be_focused()
     expect(person.bubbles(status="streaming")).to_have_text(re.compile("."))

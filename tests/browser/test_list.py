@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.browser.chat import Person
+from tests.browser.chat import REPLY_MS, Person
 from tests.browser.conftest import NewPerson
 
 
@@ -54,10 +54,10 @@ def test_a_conversation_without_javascript(new_person: NewPerson) -> None:
     person = new_person(java_script_enabled=False)
     person.start()
     person.page.get_by_role("button", name="Hi! How is your day going?").click()
-    expect(person.page.locator(".bubble:visible")).to_have_count(2)
+    expect(person.page.locator(".bubble:visible")).to_have_count(2, timeout=REPLY_MS)
     person.box.fill("And yours?\nReally?")
     person.page.get_by_role("button", name="Send").click()
-    expect(person.page.locator(".bubble:visible")).to_have_count(4)
+    expect(person.page.locator(".bubble:visible")).to_have_count(4, timeout=REPLY_MS)
     assert person.said()[2] == ("user", "And yours?\nReally?")
     person.page.get_by_role("button", name="Lift the veil").click()
     expect(person.page.get_by_role("complementary").get_by_role("heading", level=3)).to_be_visible()
