@@ -191,7 +191,7 @@ def _parse_files(fields: _Fields) -> dict[str, BundleFile]:
     files: dict[str, BundleFile] = {}
     for name in fields.mapping("files"):
         entry = fields.nested("files").nested(name)
-        if name != Path(name).name or name == MANIFEST_FILE:
+        if name != Path(name).name or name == MANIFEST_FILE or "\0" in name:
             fields.refuse("files", f"{name!r} is not a plain file name beside the manifest")
         files[name] = BundleFile(
             sha256=entry.text("sha256"), bytes=entry.integer("bytes", minimum=0)

@@ -72,7 +72,7 @@ def load_model(config: EngineConfig, runner_factory: RunnerFactory | None) -> Mo
     except ValueError as error:
         raise BundleError(f"{bundle.path}: sampling: {error}.") from error
     renderer = PromptRenderer.from_bundle(bundle)
-    check_tokenizer(bundle, renderer)
+    _check_tokenizer(bundle, renderer)
     vocabulary = Vocabulary.of(renderer.tokenizer)
     runner = (runner_factory or partial(_onnx_runner, device=config.device))(
         bundle, slots=config.max_batch, threads=config.threads or usable_cores()
@@ -96,7 +96,7 @@ def load_model(config: EngineConfig, runner_factory: RunnerFactory | None) -> Mo
     )
 
 
-def check_tokenizer(bundle: Bundle, renderer: PromptRenderer) -> None:
+def _check_tokenizer(bundle: Bundle, renderer: PromptRenderer) -> None:
     """Whether tokenizer and model know the same tokens. Raises BundleError."""
     tokens = renderer.tokenizer.get_vocab_size(with_added_tokens=True)
     if tokens > bundle.vocab_size:

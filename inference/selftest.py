@@ -1,19 +1,19 @@
-"""Whether a bundle works on this machine: its files, its tokenizer and a few steps of its model."""
+"""Whether a bundle works on this machine: all that a server loads of it, and a few steps."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 
 from inference.agreement import PERSONA, TURNS
-from inference.bundle import Bundle, load_bundle
+from inference.bundle import Bundle
 from inference.device import open_runner
 from inference.errors import BundleError
-from inference.model import check_tokenizer
-from inference.prompt import Prompt, PromptRenderer
+from inference.model import load_model
+from inference.params import EngineConfig
+from inference.prompt import Prompt
 from inference.runner import Runner
 
 _STEPS = 12
@@ -34,28 +34,30 @@ class SelfTest:
 
 
 def selftest(path: Path, *, threads: int, device: str = "cpu") -> SelfTest:
-    """Check every file of a bundle, load its model and let it speak, on a device as `open_runner`
-    takes it.
+    """Load a bundle as a server does, every file of it checked, and let it speak; on a device as
+    `open_runner` takes it.
 
     Raises BundleError with the file and the reason.
     """
-    bundle = load_bundle(path)
-    renderer = PromptRenderer.from_bundle(bundle)
-    check_tokenizer(bundle, renderer)
-    prompt = renderer.render(PERSONA, TURNS, reserve=_STEPS)
-    start = perf_counter()
-    runner = open_runner(bundle, slots=2, threads=threads, device=device)
-    load_seconds = perf_counter() - start
+    runners: list[Runner] = []
+
+    def opened(bundle: Bundle, *, slots: int, threads: int) -> Runner:
+        runners.append(open_runner(bundle, slots=slots, threads=threads, device=device))
+        return runners[0]
+
+    model = load_model(EngineConfig(path, max_batch=2, threads=threads), opened)
+    [runner] = runners
+    prompt = model.renderer.render(PERSONA, TURNS, reserve=_STEPS)
     try:
-        reply = _speak(bundle, runner, prompt)
+        reply = _speak(model.bundle, runner, prompt)
     finally:
         runner.close()
     return SelfTest(
-        bundle=bundle,
-        bytes=sum(file.bytes for file in bundle.files.values()),
-        load_seconds=load_seconds,
+        bundle=model.bundle,
+        bytes=sum(file.bytes for file in model.bundle.files.values()),
+        load_seconds=model.load_seconds,
         device=runner.device,
-        reply=renderer.tokenizer.decode(reply).strip(),
+        reply=model.renderer.tokenizer.decode(reply).strip(),
     )
 
 

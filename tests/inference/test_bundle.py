@@ -55,6 +55,7 @@ def test_the_default_bundle_is_whole_small_and_described(
             "bot: 1000000000 is outside the vocabulary",
         ),
         (lambda b: edit(b, lambda m: m["files"].pop("model.onnx")), r"model\.onnx is not listed"),
+        (lambda b: edit(b, lambda m: m["files"].update({"a\0b": {}})), "not a plain file name"),
     ],
 )
 def test_damage_is_named(copy: Path, damage: Callable[[Path], None], reason: str) -> None:
@@ -63,6 +64,12 @@ def test_damage_is_named(copy: Path, damage: Callable[[Path], None], reason: str
         load_bundle(copy)
     assert str(copy) in str(refusal.value)
     with pytest.raises(CommandError, match=reason):
+        call_command("check_bundle", str(copy))
+
+
+def test_what_a_server_would_not_load_is_not_called_whole(copy: Path) -> None:
+    edit(copy, lambda m: m["sampling"].update(temperature=-1))
+    with pytest.raises(CommandError, match="sampling: temperature must be"):
         call_command("check_bundle", str(copy))
 
 

@@ -297,7 +297,7 @@ def test_what_cannot_be_asked_is_said_in_one_line(
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"minutes": 0.0}, "minutes must be above 0"),
         ({"adapt_minutes": -1.0}, "adapt_minutes must be 0 or more"),
-        ({"batch_tokens": 100}, "batch_tokens must be 640 or more"),
+        ({"batch_tokens": 100}, "batch_tokens must be 1024 or more"),
         ({"seed": -1}, "seed must be from 0"),
         ({"teacher": tmp_path / "none"}, "none"),
         ({"teacher": pupil}, "tokenizer|KerasHub cannot read"),

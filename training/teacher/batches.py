@@ -11,7 +11,7 @@ from training.teacher.transcript import Transcript
 
 Batch = dict[str, npt.NDArray[np.int32] | npt.NDArray[np.float32]]
 # Longer transcripts are cut.
-LONGEST = 640
+LONGEST = 1024
 STEP = 128
 
 
