@@ -21,6 +21,8 @@ SECRET_KEY = ENV.secret_key or local_secret_key()
 SECRET_KEY_FALLBACKS = ENV.secret_key_fallbacks
 PUBLIC_URL = ENV.public_url
 _public_host = urlsplit(PUBLIC_URL).hostname
+if _public_host and ":" in _public_host:  # an IPv6 address
+    _public_host = f"[{_public_host}]"
 ALLOWED_HOSTS = ENV.allowed_hosts or ["localhost", "127.0.0.1", "[::1]"]
 if _public_host and _public_host not in ALLOWED_HOSTS:
     ALLOWED_HOSTS = [*ALLOWED_HOSTS, _public_host]
@@ -110,6 +112,8 @@ if ENV.redis_url:
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": ENV.redis_url,
+            # Only the API's limits are in it; no request waits longer for them.
+            "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
         }
     }
 else:

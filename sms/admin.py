@@ -15,12 +15,12 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from conversations.admin.changelist import BoundedPaginator
+from conversations.admin.changelist import DATED_LIST, BoundedPaginator
 from conversations.admin.unchanged import UnchangedForm
 from sms.filters import DeliveryFilter, OptedOutFilter
 from sms.models import Answer, Contact, DeliveryEvent, InboundMessage, Thread
 from sms.numbers import NumberInvalid, address_parse, number_mask
-from sms.services.threads import contact_save
+from sms.services.threads import contact_save, contacts_delete
 
 REVEAL = "sms.reveal_number"
 
@@ -77,6 +77,12 @@ class ContactAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def save_model(self, request: HttpRequest, obj: Contact, form: Any, change: bool) -> None:
         contact_save(contact=obj)
+
+    def delete_model(self, request: HttpRequest, obj: Contact) -> None:
+        contacts_delete(contacts=Contact.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Contact]) -> None:
+        contacts_delete(contacts=queryset)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Contact], search_term: str
@@ -173,9 +179,11 @@ class InboundMessageAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("received_at", "sender", "kind", "detail", "segments", "answered")
     list_filter = ("kind", ("received_at", admin.DateFieldListFilter), "thread__is_whatsapp")
     list_select_related = ("thread__contact", "answer")
-    search_fields = ("=sid",)
+    search_fields = ("sid__exact",)
     search_help_text = "Twilio's message SID."
     date_hierarchy = "received_at"
+    change_list_template = DATED_LIST
+    ordering = ("-received_at", "-id")
     show_full_result_count = False
     paginator = BoundedPaginator
     fields = readonly_fields = (
@@ -229,9 +237,11 @@ class AnswerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
         ("created_at", admin.DateFieldListFilter),
     )
     list_select_related = ("thread__contact",)
-    search_fields = ("=sid", "=error_code")
+    search_fields = ("sid__exact", "error_code__exact")
     search_help_text = "Twilio's message SID or error code."
-    date_hierarchy = "created_at"
+    date_hierarchy = "inbound__received_at"  # within moments of `created_at`, and has an index
+    change_list_template = DATED_LIST
+    ordering = ("-inbound__received_at", "-inbound_id")
     show_full_result_count = False
     paginator = BoundedPaginator
     inlines = (DeliveryEventInline,)

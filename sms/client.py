@@ -118,10 +118,8 @@ def message_find(*, sender: str, receiver: str, body: str, since: datetime) -> O
     """
 
     def find() -> Sent | None:
-        listed = twilio_client().messages.list(
-            to=receiver, from_=sender, date_sent_after=since, limit=100
-        )
-        for sent in listed:
+        # The newest come first. Twilio's filter by date leaves out what still waits to be sent.
+        for sent in twilio_client().messages.list(to=receiver, from_=sender, limit=100):
             if str(sent.body or "").endswith(body) and sent.date_created >= since.replace(
                 microsecond=0
             ):

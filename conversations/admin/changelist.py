@@ -19,6 +19,8 @@ COUNT_LIMIT = 20_000
 SEARCHED_MESSAGES = 250_000
 FOUND_CONVERSATIONS = 1_000
 SEARCHED_WORDS = 10
+# For a list with a `date_hierarchy`.
+DATED_LIST = "admin/conversations/dated_list.html"
 
 
 class AtLeast(int):

@@ -24,6 +24,7 @@ from django.utils.safestring import SafeString
 
 from conversations.admin.cells import moment, persona_avatar
 from conversations.admin.changelist import (
+    DATED_LIST,
     BoundedPaginator,
     ConversationChangeList,
     search_conversations,
@@ -52,6 +53,7 @@ class ConversationAdmin(PreparedDeletion):
     list_per_page = 50
     list_max_show_all = 200
     date_hierarchy = "last_activity_at"
+    change_list_template = DATED_LIST
     ordering = ("-last_activity_at", "-id")
     sortable_by = ("last_activity",)
     search_fields = ("id",)  # shows the box; search_conversations does the searching

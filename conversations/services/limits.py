@@ -130,10 +130,11 @@ class _Limiter(MovingWindowRateLimiter):
 
 @cache
 def _limiter() -> _Limiter:
-    if not settings.ENV.redis_url:
+    url = settings.ENV.redis_url
+    if not url:
         return _Limiter(QuietMemory())
     storage = storage_from_string(
-        settings.ENV.redis_url,
+        f"redis+{url}" if url.startswith("unix:") else url,
         wrap_exceptions=True,
         socket_timeout=REDIS_SECONDS,
         socket_connect_timeout=REDIS_SECONDS,

@@ -69,4 +69,7 @@ def conversations_idle_since(
 
 def message_delete(*, message: Message) -> None:
     """Delete one message; what answered it goes too."""
-    message.delete()
+    with transaction.atomic():
+        # In turn with whoever sends it again.
+        list(Conversation.objects.select_for_update().filter(pk=message.conversation_id))
+        message.delete()

@@ -23,6 +23,7 @@ from conversations.services.replies import reply_stream
 from sms import client, wording
 from sms.models import UNSETTLED, Answer, State
 from sms.services.inbound import answer_write, chat_send
+from sms.services.threads import answers_cancel, threads_closed
 
 logger = logging.getLogger(__name__)
 
@@ -88,9 +89,12 @@ async def _written(reply: Message) -> ReplyEnded:
 
 def answer_take_for_rest(*, answer_id: UUID) -> Answer | None:
     """Take a due answer in order to send it; None when it is not to be sent now: it is taken, not
-    due, or an earlier one of its thread is still on its way."""
+    due, or an earlier one of its thread is still on its way; or never, as nothing is wanted there.
+    """
     if not _is_next(answer_id):
         return None
+    # STOP or a block may have come while an earlier attempt was on its way, which then failed.
+    answers_cancel(threads=threads_closed().filter(answers=answer_id))
     now = timezone.now()
     taken = Answer.objects.filter(pk=answer_id, state=State.OWED, due_at__lte=now).update(
         state=State.SENDING, claimed_at=now, attempts=F("attempts") + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -14,7 +14,12 @@ from django.utils import timezone
 from conversations.models import Conversation, Message
 from conversations.services.conversations import persona_reveal
 from conversations.services.engine import bundle
-from conversations.services.errors import MessageInvalid, NoCharacter, StorageUnavailable
+from conversations.services.errors import (
+    ConversationGone,
+    MessageInvalid,
+    NoCharacter,
+    StorageUnavailable,
+)
 from conversations.services.messages import Exchange, message_send
 from sms import wording
 from sms.keywords import command_of, opt_out_of
@@ -56,8 +61,8 @@ def text_receive(*, text: IncomingText) -> Receipt:
     try:
         try:
             return _receive(text)
-        except IntegrityError:
-            return _receive(text)  # the other copy won
+        except (IntegrityError, ConversationGone):
+            return _receive(text)  # the other copy won, or the chat has just been deleted
     except Error as error:
         raise StorageUnavailable from error
 
@@ -91,23 +96,29 @@ def _receive(text: IncomingText) -> Receipt:
         received_at=now,
     )
     was_silent = thread_is_silent(thread=thread, now=now)
-    answer = _Reception(thread, inbound, text, now).take_in()
+    reception = _Reception(thread, inbound, text, now)
+    answer = reception.take_in()
     # What is not for the character keeps a chat alive, but brings none back.
     if inbound.kind not in (Kind.BLOCKED, Kind.LIMITED) and (
         inbound.kind == Kind.CHAT or not was_silent
     ):
-        Thread.objects.filter(pk=thread.pk).update(last_text_at=now)
+        reception.changes["last_text_at"] = now
+    if reception.changes:
+        # All at once: of a row that is changed twice PostgreSQL looks up the chat, and whoever is
+        # deleting that waits for the row.
+        Thread.objects.filter(pk=thread.pk).update(**reception.changes)
     return Receipt(inbound, answer)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reception:
-    """One text on its way in, under the lock of its number."""
+    """One text on its way in, under the lock of its number. `changes` are the thread's."""
 
     thread: Thread
     inbound: InboundMessage
     text: IncomingText
     now: datetime
+    changes: dict[str, datetime | None] = field(default_factory=dict)
 
     def take_in(self) -> Answer | None:
         opt_out = opt_out_of(
@@ -144,11 +155,10 @@ class _Reception:
             return self._save(Kind.CHAT, "no_character", says=wording.NOBODY)
 
     def _opt(self, word: str) -> Answer | None:
-        this = Thread.objects.filter(pk=self.thread.pk)
         if word != "HELP":
-            this.update(opted_out_at=self.now if word == "STOP" else None)
+            self.changes["opted_out_at"] = self.now if word == "STOP" else None
         if word == "STOP":
-            answers_cancel(threads=this)
+            answers_cancel(threads=Thread.objects.filter(pk=self.thread.pk))
         return self._save(Kind(word.lower()), self.text.opt_out_type or word)
 
     def _command(self, command: str) -> Answer | None:

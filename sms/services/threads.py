@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from conversations.models import Channel, Conversation
 from conversations.services.conversations import conversation_reset, conversation_start
@@ -22,8 +22,7 @@ def thread_lock(*, text: IncomingText) -> Thread:
     the chat hold for texts that arrive at the same moment. (SQLite has one writer at a time
     anyway.) Call it inside a transaction.
     """
-    contact, _ = Contact.objects.get_or_create(number=text.sender.number)
-    contact = Contact.objects.select_for_update().get(pk=contact.pk)
+    contact, _ = Contact.objects.select_for_update().get_or_create(number=text.sender.number)
     thread, _ = Thread.objects.select_related("conversation").get_or_create(
         contact=contact, our_number=text.receiver.number, is_whatsapp=text.sender.whatsapp
     )
@@ -63,6 +62,18 @@ def contact_save(*, contact: Contact) -> None:
         contact.save()
         if contact.is_blocked:
             answers_cancel(threads=contact.threads.all())
+
+
+def contacts_delete(*, contacts: QuerySet[Contact]) -> None:
+    """Delete numbers with their books, in turn with what they send (`thread_lock`)."""
+    with transaction.atomic():
+        list(contacts.select_for_update())
+        contacts.delete()
+
+
+def threads_closed() -> QuerySet[Thread]:
+    """Those that nothing goes out to: the person opted out, or staff blocked the number."""
+    return Thread.objects.filter(Q(opted_out_at__isnull=False) | Q(contact__is_blocked=True))
 
 
 def answers_cancel(*, threads: QuerySet[Thread]) -> None:

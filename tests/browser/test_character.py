@@ -29,6 +29,8 @@ def test_lifting_the_veil_shows_who_it_is_in_every_tab_and_for_good(person: Pers
     person.page.reload()
     expect(card.get_by_role("heading", name=name)).to_be_visible()
     assert (person.page.locator("html").get_attribute("style"), card.inner_text()) == live
+    person.ask("How are you?")
+    expect(person.log.locator("[data-role=bot] [data-speaker]")).to_have_text([f"{name}:"] * 2)
 
 
 def test_who_opens_the_card_on_a_phone_and_escape_closes_it(person: Person) -> None:

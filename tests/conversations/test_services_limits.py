@@ -129,6 +129,15 @@ def test_a_redis_that_does_not_answer_is_waited_for_once_and_then_left_alone(
     assert asked == 1
 
 
+def test_redis_may_be_behind_a_socket_of_this_machine(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"unix://{tmp_path}/redis.sock"
+    settings.ENV = settings.ENV.model_copy(update={"redis_url": url})
+    assert allowed(Owner(browser_key="ada"))
+    assert "rate limits cannot be counted" in caplog.text  # nobody listens there
+
+
 async def test_one_message_too_many_is_not_saved(
     browser: Browser, conversation: Conversation, fake_engine: FakeEngine, rooms: object
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -29,6 +30,7 @@ from conversations.services.messages import Exchange, message_send
 from conversations.services.owners import Owner
 from conversations.services.replies import conversation_delete
 from conversations.services.retention import message_delete
+from conversations.services.statements import fetch
 from inference.prompt import Turn
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
@@ -156,6 +158,32 @@ def test_one_message_sent_many_times_at_once_is_saved_once(conversation: Convers
     assert sum(exchange.created for exchange in results) == 1
     assert len({exchange.reply.pk for exchange in results}) == 1
     assert Message.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_message_is_deleted_in_turn_with_whoever_sends_it_again(
+    conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = send(conversation, "Hello", client_id := uuid4())
+
+    def delete() -> None:
+        try:
+            message_delete(message=first.message)
+        finally:
+            connection.close()
+
+    deleting = threading.Thread(target=delete)
+
+    def found(sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
+        rows = fetch(sql, params)
+        deleting.start()
+        deleting.join(0.3)
+        return rows
+
+    monkeypatch.setattr(messages, "fetch", found)
+    assert send(conversation, "Hello", client_id).reply == first.reply
+    deleting.join()
+    assert not Message.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -326,6 +326,10 @@ class TestProduction:
             "False False False 0 None None"
         )
 
+    def test_a_public_url_may_be_an_ipv6_address(self) -> None:
+        hosts = evaluate("s.ALLOWED_HOSTS", PUBLIC_URL="http://[2001:db8::1]:8000")
+        assert hosts == "['localhost', '127.0.0.1', '[::1]', '[2001:db8::1]']"
+
     def test_a_proxy_is_believed_only_if_there_is_one(self) -> None:
         expression = "s.ENV.trusted_proxies, getattr(s, 'SECURE_PROXY_SSL_HEADER', None)"
         assert evaluate(expression) == "0 None"

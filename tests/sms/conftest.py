@@ -42,6 +42,7 @@ def line(settings: Settings, env: Any) -> None:
         sms_rate="1000/minute",
         sms_global_rate="1000/minute",
         sms_daily_cap=1000,
+        sms_deadline=60,  # what is to be answered in time is, however busy the machine
     )
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.html import escape
 
@@ -165,3 +169,31 @@ def test_failures_are_found_and_show_their_history(admin_client: Client, answer:
     assert "https://www.twilio.com/docs/api/errors/30006" in page
     assert page.index("queued") < page.rindex("undelivered")
     assert admin_client.get("/admin/sms/answer/add/").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "field"), [("inboundmessage/", "received_at"), ("answer/", "inbound__received_at")]
+)
+def test_lists_lead_to_dates_without_reading_every_row(
+    admin_client: Client, answer: Answer, path: str, field: str
+) -> None:
+    InboundMessage.objects.update(received_at=datetime(2026, 2, 3, tzinfo=UTC))
+    with CaptureQueriesContext(connection) as queries:
+        page = admin_client.get(f"/admin/sms/{path}").content.decode()
+    assert f'href="?{field}__month=2&amp;{field}__year=2026">February 2026</a>' in page
+    assert not any("trunc" in query["sql"].lower() for query in queries)
+    for year, found in (("2026", True), ("2025", False)):
+        narrowed = admin_client.get(f"/admin/sms/{path}", {f"{field}__year": year})
+        assert ("+1••••••••23" in narrowed.content.decode()) is found
+
+
+def test_texts_and_answers_are_found_by_their_sid(admin_client: Client, answer: Answer) -> None:
+    for path, search, found in (
+        ("inboundmessage/", "SMin", True),
+        ("inboundmessage/", "SMi", False),
+        ("answer/", "SMout", True),
+        ("answer/", "30006", True),
+        ("answer/", "3000", False),
+    ):
+        page = admin_client.get(f"/admin/sms/{path}", {"q": search}).content.decode()
+        assert ("+1••••••••23" in page) is found, search

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from secrets import randbelow, token_hex
 from typing import Any
 
 import pytest
@@ -48,14 +49,16 @@ def simulate(server: Server, *arguments: str, **variables: str) -> tuple[int, di
 
 
 def test_a_chat_with_the_real_model_over_real_requests(server: Server) -> None:
-    person = ("--from", "+14155550123")
-    code, first, _ = simulate(server, *person, "--sid", "SM1", "Hello, who are you?")
+    # Somebody new, even when the test is run again on the same site.
+    person = ("--from", f"+1415555{randbelow(10_000):04}")
+    sid = f"SM{token_hex(16)}"
+    code, first, _ = simulate(server, *person, "--sid", sid, "Hello, who are you?")
     assert (code, first["status"]) == (0, 200)
     (answer,) = first["messages"]
     assert answer.startswith(wording.GREETING)
     assert len(answer) > len(wording.GREETING) + 1
 
-    _, copy, _ = simulate(server, *person, "--sid", "SM1", "Hello, who are you?")
+    _, copy, _ = simulate(server, *person, "--sid", sid, "Hello, who are you?")
     assert copy["body"] == first["body"]
 
     _, reset, _ = simulate(server, *person, " /RESET ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from datetime import timedelta
 from io import StringIO
@@ -18,6 +19,7 @@ from conversations.models import Message, Status
 from conversations.services.errors import ServiceError
 from inference.errors import EngineBusy, EngineStopped
 from sms import wording
+from sms.client import TryLater
 from sms.models import Answer, Contact, State, Thread
 from sms.payload import IncomingText
 from sms.services.inbound import Receipt, text_receive
@@ -325,7 +327,7 @@ async def test_a_reply_that_cannot_be_had_again_is_apologised_for(
     def refuse(**_: object) -> None:
         raise ServiceError("invalid", "Not any more.")
 
-    env(sms_deadline=10)
+    env(sms_deadline=60)
     monkeypatch.setattr("sms.services.answers.chat_send", refuse)
     engine.error = EngineStopped("gone")
     assert wording.NO_WORDS in str(await phone.says(sms("hello")))
@@ -335,7 +337,7 @@ async def test_without_the_rest_api_a_late_reply_holds_up_no_later_text(
     phone: Phone, engine: SlowEngine, env: Any
 ) -> None:
     await late(phone, engine, sms("slow one"))
-    env(sms_deadline=5, twilio_account_sid="")
+    env(sms_deadline=60, twilio_account_sid="")
     assert await phone.says(sms("/help")) == wording.HELP
     assert await phone.says(sms("still there?")) == "You said still there?."
 
@@ -343,7 +345,7 @@ async def test_without_the_rest_api_a_late_reply_holds_up_no_later_text(
 async def test_a_full_engine_is_waited_for(
     phone: Phone, engine: SlowEngine, env: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    env(sms_deadline=8)
+    env(sms_deadline=60)
     monkeypatch.setattr("sms.services.answers.RUNS", 1)
     engine.error = EngineBusy(256, 0.4)
     saying = asyncio.create_task(phone.says(sms("hello")))
@@ -380,6 +382,41 @@ async def test_nothing_goes_out_to_a_blocked_number(
     contact = await Contact.objects.aget()
     contact.is_blocked = True
     await sync_to_async(contact_save)(contact=contact)
+    await due_now()
+    await Worker.here().settle_due()
+    await answer.arefresh_from_db()
+    assert answer.state == State.CANCELLED
+    assert twilio_api.texts == []
+
+
+@pytest.mark.parametrize("closed_by", ["STOP", "a block"])
+async def test_what_is_being_sent_as_a_line_closes_is_not_tried_again(
+    phone: Phone,
+    engine: SlowEngine,
+    twilio_api: TwilioApi,
+    monkeypatch: pytest.MonkeyPatch,
+    closed_by: str,
+) -> None:
+    sending, closed = threading.Event(), threading.Event()
+
+    def send(_: Answer) -> TryLater:
+        sending.set()
+        closed.wait(10)
+        return TryLater("connection", is_uncertain=False)
+
+    with monkeypatch.context() as attempt:
+        attempt.setattr("sms.services.delivery._send", send)
+        answer = await late(phone, engine, sms("slow one"))
+        delivered = Worker.here().deliver(answer.pk)
+        assert await asyncio.to_thread(sending.wait, 10)
+        if closed_by == "STOP":
+            await phone.says(sms("STOP"))
+        else:
+            contact = await Contact.objects.aget()
+            contact.is_blocked = True
+            await sync_to_async(contact_save)(contact=contact)
+        closed.set()
+        assert await delivered == State.OWED
     await due_now()
     await Worker.here().settle_due()
     await answer.arefresh_from_db()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
-from threading import Barrier
+from threading import Barrier, Event
 from typing import TypeVar
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from django.utils import timezone
 
 from conversations.models import Conversation, Message
@@ -19,6 +21,7 @@ from sms.payload import IncomingText
 from sms.services.answers import answer_take_for_rest
 from sms.services.inbound import text_receive
 from sms.services.status import status_note
+from sms.services.threads import contacts_delete, thread_lock
 from tests.sms.payloads import OURS, PERSON
 
 pytestmark = [
@@ -71,6 +74,69 @@ def test_texts_after_a_long_silence_begin_one_chat() -> None:
     Conversation.objects.update(last_activity_at=old)
     at_once(lambda number: text_receive(text=text(f"SM{number}")))
     assert Conversation.objects.count() == 2
+
+
+@contextmanager
+def being_deleted(model: type[Conversation | Contact]) -> Iterator[None]:
+    """What comes now comes as staff delete all rows of the model."""
+    is_locked = Event()
+
+    def delete() -> None:
+        try:
+            with transaction.atomic():
+                list(model.objects.select_for_update())
+                is_locked.set()
+                time.sleep(0.3)
+                model.objects.all().delete()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        deletion = pool.submit(delete)
+        assert is_locked.wait(10)
+        yield
+        deletion.result()
+
+
+@pytest.mark.parametrize("deleted", [Conversation, Contact])
+@pytest.mark.parametrize("body", ["hello again", "/who"])
+def test_a_text_that_comes_as_staff_delete_its_chat_or_number_begins_another_chat(
+    deleted: type[Conversation | Contact], body: str
+) -> None:
+    text_receive(text=text("SMfirst"))
+    with being_deleted(deleted):
+        receipt = text_receive(text=text("SMnext", body))
+    assert receipt.answer
+    assert receipt.answer.prefix  # greeted anew
+    assert Thread.objects.get().conversation == Conversation.objects.latest("created_at")
+
+
+def test_a_stop_that_comes_as_staff_delete_its_chat_is_not_lost() -> None:
+    text_receive(text=text("SMfirst"))
+    with being_deleted(Conversation):
+        text_receive(text=text("SMnext", "STOP"))
+    assert Thread.objects.get().opted_out_at
+    assert not Conversation.objects.exists()
+
+
+def test_a_number_is_deleted_in_turn_with_what_it_sends() -> None:
+    text_receive(text=text("SMfirst"))
+
+    def delete() -> None:
+        try:
+            contacts_delete(contacts=Contact.objects.all())
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            thread_lock(text=text("SMnext"))
+            deletion = pool.submit(delete)
+            time.sleep(0.3)
+            text_receive(text=text("SMnext"))
+        deletion.result()
+    assert not Contact.objects.exists()
+    assert not InboundMessage.objects.exists()
 
 
 def test_an_owed_answer_is_taken_by_one() -> None:

@@ -41,7 +41,7 @@ class TwilioApi:
             "status": "queued",
             "error_code": None,
             "date_created": now,
-            "date_sent": now,
+            "date_sent": None,  # it waits in Twilio's queue
             "date_updated": now,
             "direction": "outbound-api",
         }
@@ -62,6 +62,8 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(401, {"code": 20003, "message": "Authenticate", "status": 401})
         elif place.path.endswith("/Messages.json"):
             found = [text for text in self.api.texts if text["to"] == query["To"]]
+            if "DateSent>" in query:
+                found = [text for text in found if text["date_sent"]]
             self._answer(200, {"messages": found, "page": 0, "page_size": 50})
         elif place.path.endswith("/IncomingPhoneNumbers.json"):
             wanted = query.get("PhoneNumber")

@@ -25,7 +25,7 @@ const STATES = {
 export class View {
   /** @type {Map<Message, HTMLElement>} */
   #elements = new Map();
-  #speaker = "The character";
+  #speaker = element("chat").dataset.character ?? "The character";
 
   /**
    * @param {object} [actions] what may be done with a message; nothing by whoever only reads

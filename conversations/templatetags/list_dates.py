@@ -1,4 +1,4 @@
-"""The way to a date in the list of conversations."""
+"""The way to a date in a long list of the admin."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from django.utils import timezone
 from django.utils.dates import MONTHS
 
 from conversations.digits import number_from
-from conversations.models import Conversation
 
 register = template.Library()
-FIELD = "last_activity_at"
 PARTS = ("year", "month", "day")
 
 
 @register.inclusion_tag("admin/date_hierarchy.html")
-def activity_dates(cl: ChangeList) -> dict[str, Any]:
-    """Years, months of a year or days of a month, from the first activity to the last.
+def list_dates(cl: ChangeList) -> dict[str, Any]:
+    """Years, months of a year or days of a month, from the first moment to the last of the list's
+    `date_hierarchy`.
 
     Django's own tag reads every row to leave out dates without any; this one reads both ends of
     an index.
     """
-    times = Conversation.objects.order_by(FIELD).values_list(FIELD, flat=True)
+    field = cl.date_hierarchy
+    times = cl.root_queryset.order_by(field).values_list(field, flat=True)
     first, last = times.first(), times.last()
     if first is None or last is None:
         return {"show": False}
@@ -47,7 +47,8 @@ def _chosen(cl: ChangeList) -> tuple[int, ...]:
     """Year, month and day that the list is narrowed to, as far as they are given."""
     parts: list[int] = []
     for name, least, most in (("year", MINYEAR, MAXYEAR), ("month", 1, 12), ("day", 1, 31)):
-        part = number_from(cl.params.get(f"{FIELD}__{name}", ""), least=least, most=most)
+        given = cl.params.get(f"{cl.date_hierarchy}__{name}", "")
+        part = number_from(given, least=least, most=most)
         if part is None:
             break
         parts.append(part)
@@ -70,8 +71,9 @@ def _within(chosen: tuple[int, ...], first: date, last: date) -> list[tuple[int,
 
 
 def _link(cl: ChangeList, parts: tuple[int, ...], title: str = "") -> dict[str, str]:
-    query = {f"{FIELD}__{name}": value for name, value in zip(PARTS, parts, strict=False)}
-    return {"link": cl.get_query_string(query, [f"{FIELD}__"]), "title": _title(parts) or title}
+    prefix = f"{cl.date_hierarchy}__"
+    query = {f"{prefix}{name}": value for name, value in zip(PARTS, parts, strict=False)}
+    return {"link": cl.get_query_string(query, [prefix]), "title": _title(parts) or title}
 
 
 def _title(parts: tuple[int, ...]) -> str:
