@@ -2,8 +2,8 @@
 
 Between two steps it takes in what has arrived and lets go of what was given up. All tokens and news
 are handed over with one call per event loop: after a step, but at most every two milliseconds while
-there is more to do. When anything raises, the worker tells every caller and dies; the engine makes a
-new one for the next request.
+there is more to do. When anything raises, the worker tells every caller and dies; the engine makes
+a new one for the next request.
 """
 
 from __future__ import annotations
