@@ -477,16 +477,17 @@ async def test_nobody_asks_for_a_job_that_they_were_told(engine: Engine) -> None
     asks = re.compile(r"what do you do(?! for fun)|what is your job|where do you work", re.I)
 
     async def asking(told: str) -> int:
+        turns = chat("what do you do for work?", "i am a glassblower.", told)
         number = 0
-        for seed in range(24):
+        for seed in range(36):
             params = SamplingParams(max_tokens=24, seed=seed, repetition_penalty=1.3)
-            events = engine.generate(PERSONA, [Turn("person", told)], params)
+            events = engine.generate(PERSONA, turns, params)
             reply = "".join([e.text async for e in events if isinstance(e, Delta)])
             number += any(asks.match(sentence.strip()) for sentence in re.split("[.!?]", reply))
         return number
 
     assert await asking("i work with flowers.") == 0
-    assert await asking("we work with flowers.") > 0
+    assert await asking("they work with flowers.") > 0
 
 
 @pytest.mark.parametrize(
