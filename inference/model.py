@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 class ModelRunner(Protocol):
     """What the engine's thread asks of a runner; `runner.Runner` says what each call does."""
 
+    device: str
     slots: int
     n_ctx: int
     top_k: int

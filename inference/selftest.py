@@ -9,12 +9,10 @@ import numpy as np
 
 from inference.agreement import PERSONA, TURNS
 from inference.bundle import Bundle
-from inference.device import open_runner
 from inference.errors import BundleError
-from inference.model import load_model
+from inference.model import ModelRunner, load_model
 from inference.params import EngineConfig
 from inference.prompt import Prompt
-from inference.runner import Runner
 
 _STEPS = 12
 # In logits. Kernels may add in another order when several tokens are run at once, and a difference
@@ -35,33 +33,26 @@ class SelfTest:
 
 def selftest(path: Path, *, threads: int, device: str = "cpu") -> SelfTest:
     """Load a bundle as a server does, every file of it checked, and let it speak; on a device as
-    `open_runner` takes it.
+    `EngineConfig` takes it.
 
     Raises BundleError with the file and the reason.
     """
-    runners: list[Runner] = []
-
-    def opened(bundle: Bundle, *, slots: int, threads: int) -> Runner:
-        runners.append(open_runner(bundle, slots=slots, threads=threads, device=device))
-        return runners[0]
-
-    model = load_model(EngineConfig(path, max_batch=2, threads=threads), opened)
-    [runner] = runners
+    model = load_model(EngineConfig(path, max_batch=2, threads=threads, device=device), None)
     prompt = model.renderer.render(PERSONA, TURNS, reserve=_STEPS)
     try:
-        reply = _speak(model.bundle, runner, prompt)
+        reply = _speak(model.bundle, model.runner, prompt)
     finally:
-        runner.close()
+        model.runner.close()
     return SelfTest(
         bundle=model.bundle,
         bytes=sum(file.bytes for file in model.bundle.files.values()),
         load_seconds=model.load_seconds,
-        device=runner.device,
+        device=model.runner.device,
         reply=model.renderer.tokenizer.decode(reply).strip(),
     )
 
 
-def _speak(bundle: Bundle, runner: Runner, prompt: Prompt) -> list[int]:
+def _speak(bundle: Bundle, runner: ModelRunner, prompt: Prompt) -> list[int]:
     """The most probable reply, token by token; then the same text at once must agree."""
     ids = list(prompt.ids)
     ends = {bundle.special_tokens.person, bundle.special_tokens.end}

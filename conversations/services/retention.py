@@ -71,5 +71,5 @@ def message_delete(*, message: Message) -> None:
     """Delete one message; what answered it goes too."""
     with transaction.atomic():
         # In turn with whoever sends it again.
-        list(Conversation.objects.select_for_update().filter(pk=message.conversation_id))
+        _locked(Conversation.objects.all(), [message.conversation_id])
         message.delete()

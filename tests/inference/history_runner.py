@@ -23,6 +23,7 @@ from inference.slots import KVSnapshot
 class HistoryRunner:
     """A reply ends at each of its tokens with a probability of `ends`."""
 
+    device = "none"
     top_k = 64
     ends = 1 / 12
     choice_scores: npt.NDArray[np.float32] | None = None

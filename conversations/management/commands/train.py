@@ -82,6 +82,7 @@ examples:
         choose_keras_backend()
         with all_packages("training needs"):
             from training.run import run_training
+            from training.state import BEST, LAST
         from conversations.catalogue.generator import characters
         from training.checkpoint import ExportError
         from training.config import TrainConfig, TrainError
@@ -108,6 +109,6 @@ examples:
             )
         else:
             # A run that was stopped, and then ended by fewer steps, has no best.
-            best, last = options["out"] / "best", options["out"] / "last"
+            best, last = options["out"] / BEST, options["out"] / LAST
             left = best if best.exists() else last
             self.stdout.write(f"{result['steps']} steps, {result['tokens']} tokens: {left}")
