@@ -114,7 +114,7 @@ def _turn(program: Program, chats: int, tokens: int) -> float:
     began = perf_counter()
     program.seconds(chats, PROMPT_TOKENS, tokens)
     times = [program.seconds(chats, PROMPT_TOKENS, tokens)]
-    while perf_counter() - began < TURN_SECONDS:
+    while perf_counter() - began < TURN_SECONDS and not program.problem:
         times.append(program.seconds(chats, PROMPT_TOKENS, tokens))
     return min(times)
 
