@@ -72,9 +72,11 @@ class TrainConfig:
     soft_targets: Path | None = None
     optimizer: str = "adamw"
     precision: str = "float32"
-    steps: int = number(0, "0 or more", "stop after N updates")
+    steps: int = number(0, "0 or more", "stop after N updates; 0: by --minutes")
     minutes: float = number(
-        0.0, "0 or more", "stop after N minutes; the learning rate falls to nothing by then"
+        0.0,
+        "0 or more",
+        "stop after N minutes; the learning rate falls to nothing by then; 0: by --steps",
     )
     positions: int = number(512, "", "with --size: the longest text in tokens")
     vocabulary: int = number(12_000, "", "with --size: tokens, learnt from the data")
@@ -160,8 +162,31 @@ class TrainConfig:
             draws=DRAWS if self.soft_targets else 0,
         )
 
+    @property
+    def command(self) -> str:
+        """What starts such a run, for people: options that are not as they come, and of absolute
+        paths the last part."""
+        words = ["manage.py train"]
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name == "data":
+                words += [f"--data {_shown(path)}={times:g}" for path, times in value]
+            elif item.name != "out" and value != item.default:
+                words.append(_option(item.name, value))
+        return " ".join(words)
+
     def progress(self, step: int, seconds: float) -> float:
         """How much of the run is done, from 0 to 1."""
         by_steps = step / self.steps if self.steps else 0.0
         by_time = seconds / (60 * self.minutes) if self.minutes else 0.0
         return min(1.0, max(by_steps, by_time))
+
+
+def _option(name: str, value: object) -> str:
+    option = f"--{name.replace('_', '-')}"
+    return option if value is True else f"{option} {_shown(value)}"
+
+
+def _shown(value: object) -> str:
+    path = Path(str(value))
+    return path.name if path.is_absolute() else str(value)

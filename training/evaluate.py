@@ -7,13 +7,14 @@ that serves people.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Protocol
 
 import numpy as np
+from tqdm import tqdm
 
 from inference.engine import Engine
 from inference.errors import PromptTooLong
@@ -84,7 +85,10 @@ def with_room(
 
 def perplexity(scorer: Scorer, dialogues: Sequence[Dialogue]) -> dict[str, float]:
     """Per token, and per whitespace word of the replies as the file has them. Raises DataError."""
-    scored = [scorer.reply_nats(d.personas[d.bot], d.turns_for(d.bot)) for d in dialogues]
+    scored = [
+        scorer.reply_nats(d.personas[d.bot], d.turns_for(d.bot))
+        for d in _watched(dialogues, "perplexity")
+    ]
     nats = sum(item.nats for item in scored)
     tokens, words = sum(item.tokens for item in scored), sum(item.words for item in scored)
     if not words:
@@ -108,7 +112,7 @@ def hits(
     random = Random(seed)
     pool = [(i, text) for i, d in enumerate(dialogues) for text in d.replies]
     won: dict[str, list[float]] = {}
-    for number, dialogue in enumerate(dialogues[:count]):
+    for number, dialogue in enumerate(_watched(dialogues[:count], "ranking")):
         persona, turns = dialogue.personas[dialogue.bot], dialogue.turns_for(dialogue.bot)
         for index in range(dialogue.bot, len(turns), 2):
             truth = turns[index].text
@@ -220,6 +224,11 @@ GATED = {
     "reactions_unfitting": False,
     "chats_without_repetition": True,
 }
+
+
+def _watched(dialogues: Sequence[Dialogue], what: str) -> Iterator[Dialogue]:
+    """The dialogues, with a progress bar at a terminal."""
+    yield from tqdm(dialogues, desc=what, unit=" dialogues", leave=False, disable=None)
 
 
 def _wrong(pool: Sequence[tuple[int, str]], own: int, truth: str, random: Random) -> list[str]:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
+from tqdm import tqdm
+
 from inference.engine import Delta, Engine, Finished
 from inference.params import SamplingParams
 from inference.prompt import Turn
@@ -41,14 +43,19 @@ def answer_all(engine: Engine, asks: Sequence[Ask], params: SamplingParams) -> A
 
         async def one(number: int, ask: Ask) -> tuple[str, int]:
             async with slots:
-                return await _answer(engine, ask, replace(params, seed=(params.seed or 0) + number))
+                answer = await _answer(
+                    engine, ask, replace(params, seed=(params.seed or 0) + number)
+                )
+                bar.update()
+                return answer
 
         results = await asyncio.gather(*(one(i, ask) for i, ask in enumerate(asks)))
         return [text for text, _ in results], sum(tokens for _, tokens in results)
 
     engine.load()
     began = time.monotonic()
-    texts, tokens = asyncio.run(work())
+    with tqdm(total=len(asks), unit=" replies", leave=False, disable=None) as bar:
+        texts, tokens = asyncio.run(work())
     return Answers(texts, tokens / max(time.monotonic() - began, 1e-9))
 
 

@@ -30,9 +30,8 @@ class RunReport:
         self._board: Any = None
 
     def line(self, text: str) -> None:
-        """One line for the person at the terminal."""
-        if not self.quiet:
-            self.bar.write(text)
+        """One line for the person at the terminal: beside what a quiet run prints at its end."""
+        self.bar.write(text, file=sys.stderr if self.quiet else sys.stdout)
 
     def losses(self, state: RunState, losses: Mapping[str, float], progress: float) -> None:
         """Mean losses since the last call, with speed and time left."""

@@ -188,6 +188,7 @@ class Trainer:
                 ),
                 "data": [Path(path).name for path, _ in self.run.data],
                 "grammar_dialogues": self.run.grammar,
+                "command": self.run.command,
                 "steps": self.state.step,
                 "tokens": self.state.tokens,
             },

@@ -66,13 +66,14 @@ async def trial_search(
 ) -> dict[str, Any] | None:
     """The report of the largest crowd that the server holds, to within a tenth; None if none.
 
-    Doubles from the plan's number while that holds, or halves, then closes in. `told` gets every
-    trial's report.
+    Doubles from the plan's number while that holds, or halves, then closes in; people come as many
+    a second as in the plan, however many they are. `told` gets every trial's report.
     """
     best: dict[str, Any] | None = None
     low, high, people = 0, 0, plan.people
     while people > low and (not high or people < high):
-        report = await trial_run(replace(plan, people=people), pid=pid)
+        ramp = plan.ramp * people / plan.people
+        report = await trial_run(replace(plan, people=people, ramp=ramp), pid=pid)
         told(report)
         if report["holds"]:
             best, low = report, people

@@ -58,7 +58,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CommandError(f"{path}: cannot be written ({error.strerror}).") from error
+        raise CommandError(f"{path}: cannot be written ({error.strerror or error}).") from error
 
 
 class ManualCommand(BaseCommand):

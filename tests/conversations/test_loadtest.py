@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from conversations.loadtest.plan import Plan
+from conversations.loadtest.trial import trial_search
 from tests.conversations.processes import run
 from tests.servers import Server
 
@@ -70,6 +74,20 @@ def test_rate_limits_are_named(server_template: Path, tmp_path: Path) -> None:
     assert status == 1
     assert json.loads(out)["problems"]["rate_limited"] > 0
     assert "CHATBOT_MESSAGE_RATE" in error
+
+
+def test_a_larger_crowd_comes_as_fast_as_a_smaller_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Plan] = []
+
+    async def trial(plan: Plan, **_: object) -> dict[str, Any]:
+        tried.append(plan)
+        return {"holds": plan.people < 50}
+
+    monkeypatch.setattr("conversations.loadtest.trial.trial_run", trial)
+    plan = Plan("http://127.0.0.1:1", people=10, ramp=2.0)
+    asyncio.run(trial_search(plan, told=lambda report: None))
+    assert max(plan.people for plan in tried) > 50
+    assert {plan.people / plan.ramp for plan in tried} == {5.0}
 
 
 def test_a_crowd_of_nobody_is_refused(open_server: Server) -> None:

@@ -53,6 +53,10 @@ def test_train_evaluate_export_chat(tmp_path: Path) -> None:
     manifest = json.loads((bundle / "bundle.json").read_text())
     assert manifest["source"]["trained_from"] == "gpt2"
     assert manifest["source"]["steps"] == 30
+    command = manifest["source"]["command"]
+    assert command.startswith("manage.py train --checkpoint gpt2 --data data.jsonl=2 --steps 30 ")
+    assert "--learning-rate 0.01" in command
+    assert str(tmp_path) not in command
 
     from training.replies import Ask, answer_all
 

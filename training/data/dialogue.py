@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from inference.prompt import Speaker, Turn
 
@@ -103,6 +104,15 @@ def dialogue_from(
     if len(spoken) < 2:
         raise TooShort("a dialogue needs two turns")
     return Dialogue(source, (first, second), spoken)
+
+
+def dialogue_json(dialogue: Dialogue) -> dict[str, Any]:
+    """What `dialogue_from` reads: a line of the project's own files."""
+    return {
+        "source": dialogue.source,
+        "personas": dialogue.personas,
+        "turns": dialogue.turns,
+    }
 
 
 def is_utf8(text: str) -> bool:

@@ -60,7 +60,11 @@ examples:
             help="simultaneous chats (default: 1,8,16,32)",
         )
         parser.add_argument(
-            "--tokens", type=int, default=100, metavar="N", help="of a reply (default: 100)"
+            "--tokens",
+            type=int,
+            default=100,
+            metavar="N",
+            help="of a reply, 8 to 150 (default: 100)",
         )
         parser.add_argument(
             "--threads", type=int, default=0, metavar="N", help="default: all usable cores"

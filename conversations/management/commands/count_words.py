@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from conversations.management.base import ManualCommand, all_packages, whole_number
+from conversations.management.base import ManualCommand, all_packages, whole_number, writing
 from training.data.dialogue import DataError
 
 
@@ -53,11 +53,8 @@ example:
                 report=self.stderr.write,
                 grammar=options["grammar"],
             )
-            write_words(options["out"], words)
         except DataError as error:
             raise CommandError(str(error)) from error
-        except OSError as error:
-            raise CommandError(
-                f"{options['out']}: cannot be written ({error.strerror})."
-            ) from error
+        with writing(options["out"]):
+            write_words(options["out"], words)
         self.stdout.write(f"{options['out']}: {len(words)} words")

@@ -43,9 +43,11 @@ examples:
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--data", type=Path, required=True, metavar="FILE")
+        parser.add_argument(
+            "--data", type=Path, required=True, metavar="FILE", help="dialogues, as for train"
+        )
         what = parser.add_mutually_exclusive_group()
-        what.add_argument("--bundle", type=Path, metavar="DIR")
+        what.add_argument("--bundle", type=Path, metavar="DIR", help="default: the live one")
         what.add_argument("--checkpoint", metavar="DIR", help="or hf://owner/name")
         parser.add_argument(
             "--limit", type=whole_number, default=0, metavar="N", help="only the first N dialogues"
@@ -70,11 +72,19 @@ examples:
             metavar="N",
             help="each reply is the best of N, 1 to 8 (default: as the bundle says, or 1)",
         )
-        parser.add_argument("--seed", type=int, default=0, metavar="N")
+        parser.add_argument(
+            "--seed",
+            type=int,
+            default=0,
+            metavar="N",
+            help="of replies and wrong candidates (default: %(default)s)",
+        )
         parser.add_argument(
             "--samples", type=Path, metavar="FILE", help="write answers and self-chats as Markdown"
         )
-        parser.add_argument("--gate", action="store_true")
+        parser.add_argument(
+            "--gate", action="store_true", help="fail when worse than the live bundle"
+        )
         parser.add_argument("--json", action="store_true", help="report as one JSON line")
 
     def run(self, **options: Any) -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import io
 import json
 import os
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, TextIO
 
 from django.core.management.base import CommandError
@@ -19,10 +15,13 @@ from django.db.models import QuerySet
 from tqdm import tqdm
 
 from conversations.management.base import ManualCommand
+from conversations.management.files import new_file, standard_output
 from conversations.management.options import since, until
 from conversations.models import Channel, Conversation
 from conversations.selectors import FEEDBACK
 from conversations.services.transfer_out import conversations_to_export, dialogues_export
+
+STANDARD_OUTPUT = "-"
 
 
 class Command(ManualCommand):
@@ -74,12 +73,12 @@ examples:
             feedback=options["feedback"],
         )
         output = options["output"]
-        to_stdout = output == "-"
+        to_stdout = output == STANDARD_OUTPUT
         zipped = options["gzip"] or output.endswith(".gz")
         if not to_stdout and Path(output).exists() and not options["force"]:
             raise CommandError(f"{output} is there already; --force replaces it.")
         try:
-            with _standard_output(zipped) if to_stdout else _new_file(Path(output), zipped) as file:
+            with _opened(output, zipped) as file:
                 report = _write(file, conversations)
         except BrokenPipeError:
             # The reader has seen enough. Python would complain once more when it flushes at exit.
@@ -99,6 +98,12 @@ examples:
             )
 
 
+def _opened(output: str, zipped: bool) -> AbstractContextManager[TextIO]:
+    if output == STANDARD_OUTPUT:
+        return standard_output(zipped=zipped)
+    return new_file(Path(output), zipped=zipped)
+
+
 def _write(file: TextIO, conversations: QuerySet[Conversation]) -> dict[str, Any]:
     written = turns = 0
     dialogues = dialogues_export(conversations=conversations)
@@ -108,41 +113,3 @@ def _write(file: TextIO, conversations: QuerySet[Conversation]) -> dict[str, Any
         written += 1
         turns += len(dialogue["turns"])
     return {"conversations": written, "turns": turns}
-
-
-@contextlib.contextmanager
-def _new_file(path: Path, zipped: bool) -> Iterator[TextIO]:
-    """A file that takes its name only once it is whole."""
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as draft:
-        try:
-            with _text(draft, zipped) as text:
-                yield text
-            Path(draft.name).replace(path)
-        except BaseException:
-            Path(draft.name).unlink(missing_ok=True)
-            raise
-
-
-@contextlib.contextmanager
-def _standard_output(zipped: bool) -> Iterator[TextIO]:
-    if not zipped:
-        yield sys.stdout
-        sys.stdout.flush()
-        return
-    with _text(sys.stdout.buffer, zipped) as text:
-        yield text
-
-
-@contextlib.contextmanager
-def _text(stream: Any, zipped: bool) -> Iterator[TextIO]:
-    # No time and no name in the header: the same conversations make the same bytes.
-    binary = gzip.GzipFile(filename="", fileobj=stream, mode="wb", mtime=0) if zipped else stream
-    text = io.TextIOWrapper(binary, encoding="utf-8", newline="\n")
-    try:
-        yield text
-        text.flush()
-    finally:
-        text.detach()
-        if zipped:
-            binary.close()
-        stream.flush()

@@ -28,9 +28,9 @@ class Command(ManualCommand):
     requires_system_checks = ()
     help = """Plays simultaneous people who chat with a running server, and reports what they saw.
 
-Each opens the site as a new browser, connects the websocket and writes at a human pace. All come
-from one address, so the server needs wider limits than it has in public, and a database that may
-be thrown away:
+Each opens the site as a new browser, connects the websocket and writes at a human pace. From
+another machine all come from one address, so the server needs wider limits than it has in public,
+and in any case a database that may be thrown away:
 
   DATABASE_URL=sqlite:////tmp/load.sqlite3 CHATBOT_MESSAGE_RATE=1000000/minute \\
     CHATBOT_CONVERSATION_RATE=1000000/hour bin/serve
@@ -49,14 +49,24 @@ socket took to open meanwhile is told beside it. Ends with status 1 when replies
 Above 900 people raise the limit of open files (ulimit -n 4096), the server's too."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--url", default=f"http://127.0.0.1:{settings.ENV.port}")
-        parser.add_argument("--people", type=int, default=100)
+        parser.add_argument(
+            "--url",
+            default=f"http://127.0.0.1:{settings.ENV.port}",
+            help="the server (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--people", type=int, default=100, help="how many, or where --find begins (%(default)s)"
+        )
         parser.add_argument(
             "--every", type=float, default=20.0, help="seconds between one's messages (%(default)s)"
         )
-        parser.add_argument("--seconds", type=float, default=60.0, help="time that is measured")
+        parser.add_argument(
+            "--seconds", type=float, default=60.0, help="time that is measured (%(default)s)"
+        )
         parser.add_argument("--minutes", type=float, help="the same in minutes, for a soak")
-        parser.add_argument("--ramp", type=float, help="seconds in which people come (20 a second)")
+        parser.add_argument(
+            "--ramp", type=float, help="seconds in which people come (default: 20 a second)"
+        )
         parser.add_argument(
             "--settle", type=float, default=5.0, help="seconds between that and the measurement"
         )

@@ -39,7 +39,9 @@ examples:
         from training.config import CHOICES, TrainConfig
 
         known = {field.name: field for field in fields(TrainConfig)}
-        parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+        parser.add_argument(
+            "--out", type=Path, required=True, metavar="DIR", help="the run's own directory"
+        )
         start = parser.add_mutually_exclusive_group()
         start.add_argument(
             "--checkpoint",
@@ -57,8 +59,16 @@ examples:
             default=None,
             help="with --size: keep capital letters (default: lower case)",
         )
-        parser.add_argument("--data", type=data_option, action="append", metavar="FILE[=TIMES]")
-        parser.add_argument("--validation", type=Path, metavar="FILE")
+        parser.add_argument(
+            "--data",
+            type=data_option,
+            action="append",
+            metavar="FILE[=TIMES]",
+            help="what to learn from; may be given several times",
+        )
+        parser.add_argument(
+            "--validation", type=Path, metavar="FILE", help="dialogues that are only measured"
+        )
         parser.add_argument(
             "--soft-targets",
             type=Path,
