@@ -20,6 +20,8 @@ from dotenv.parser import parse_stream
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
+from inference.params import MAX_CANDIDATES, TOP_K_LIMIT, Device
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
 ENV_FILE = BASE_DIR / ".env"
@@ -84,14 +86,14 @@ class Env(BaseSettings):
     bundle: Path = Field(
         BASE_DIR / "inference" / "bundles" / "default", validation_alias="CHATBOT_BUNDLE"
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", validation_alias="CHATBOT_DEVICE")
+    device: Device = Field("auto", validation_alias="CHATBOT_DEVICE")
     threads: int = Field(0, ge=0, le=256, validation_alias="CHATBOT_THREADS")
     max_batch: int = Field(32, ge=1, le=256, validation_alias="CHATBOT_MAX_BATCH")
     max_queue: int = Field(256, ge=0, le=10_000, validation_alias="CHATBOT_MAX_QUEUE")
     kv_cache_mb: int | None = Field(None, ge=0, le=65_536, validation_alias="CHATBOT_KV_CACHE_MB")
     max_tokens: int | None = Field(None, ge=1, le=1024, validation_alias="CHATBOT_MAX_TOKENS")
     temperature: float | None = Field(None, ge=0, le=5, validation_alias="CHATBOT_TEMPERATURE")
-    top_k: int | None = Field(None, ge=1, le=64, validation_alias="CHATBOT_TOP_K")
+    top_k: int | None = Field(None, ge=1, le=TOP_K_LIMIT, validation_alias="CHATBOT_TOP_K")
     top_p: float | None = Field(None, gt=0, le=1, validation_alias="CHATBOT_TOP_P")
     repetition_penalty: float | None = Field(
         None, ge=1, le=5, validation_alias="CHATBOT_REPETITION_PENALTY"
@@ -117,7 +119,9 @@ class Env(BaseSettings):
         15, gt=0, le=525_600, validation_alias="CHATBOT_SMS_IDLE_MINUTES"
     )
     sms_max_segments: int = Field(2, ge=1, le=10, validation_alias="CHATBOT_SMS_MAX_SEGMENTS")
-    sms_candidates: int | None = Field(None, ge=1, le=8, validation_alias="CHATBOT_SMS_CANDIDATES")
+    sms_candidates: int | None = Field(
+        None, ge=1, le=MAX_CANDIDATES, validation_alias="CHATBOT_SMS_CANDIDATES"
+    )
     sms_rate: Rate = Field("10/minute;60/hour", validation_alias="CHATBOT_SMS_RATE")
     sms_global_rate: Rate = Field("300/minute", validation_alias="CHATBOT_SMS_GLOBAL_RATE")
     sms_daily_cap: int = Field(200, ge=1, validation_alias="CHATBOT_SMS_DAILY_CAP")

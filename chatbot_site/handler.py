@@ -15,12 +15,13 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.base import BaseHandler
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.decorators import sync_and_async_middleware
 from servestatic.middleware import ServeStaticMiddleware
 
-# So many requests that only read, and so never wait for the model, run at once. Django has a thread
-# for each; when hundreds come together, their threads leave the event loop next to nothing.
+# So many requests by these methods run at once: none of them waits for the model. Django has a
+# thread for each; when hundreds come together, their threads leave the event loop next to nothing.
 READING_AT_ONCE = 4
 READING = {"GET", "HEAD"}
 # A server that is full is alive all the same, and has to say so in time.
@@ -32,7 +33,8 @@ class SiteHandler(ASGIHandler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._synchronous = _SynchronousHandler()
+        self._synchronous = BaseHandler()
+        self._synchronous.load_middleware()
         self._reading = asyncio.Semaphore(READING_AT_ONCE)
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
@@ -66,11 +68,6 @@ def _empty(response: HttpResponseBase) -> None:
 async def _nothing() -> AsyncGenerator[bytes]:
     return
     yield
-
-
-class _SynchronousHandler(ASGIHandler):
-    def load_middleware(self, is_async: bool = False) -> None:
-        super().load_middleware(is_async=False)
 
 
 @sync_and_async_middleware

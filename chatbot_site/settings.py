@@ -76,6 +76,7 @@ TEMPLATES = [
 # Data
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES: dict[str, Any] = {"default": dj_database_url.parse(ENV.database_url)}
+options = DATABASES["default"].setdefault("OPTIONS", {})
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     make_var_dir()
     # Write-ahead logging lets readers go on beside the writer; an immediate transaction takes the
@@ -86,10 +87,10 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "init_command": (
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-8000;"
         ),
+        **options,
     }
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-    options = DATABASES["default"].setdefault("OPTIONS", {})
     options.setdefault("connect_timeout", 5)
     if Path(sys.argv[0]).name != "manage.py":
         # A request runs in a thread of its own here, so a connection kept by its thread would never
@@ -108,19 +109,10 @@ if ENV.redis_url:
             },
         }
     }
-    CACHES = {
-        "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": ENV.redis_url,
-            # Only the API's limits are in it; no request waits longer for them.
-            "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
-        }
-    }
 else:
     CHANNEL_LAYERS = {
         "default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}
     }
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 # People
 AUTH_PASSWORD_VALIDATORS = [
@@ -190,14 +182,9 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_THROTTLE_CLASSES": [
-        "conversations.api.throttling.AnonThrottle",
-        "conversations.api.throttling.UserThrottle",
-    ],
-    "DEFAULT_THROTTLE_RATES": {"anon": "60/minute", "user": "600/minute"},
+    "DEFAULT_THROTTLE_CLASSES": ["conversations.api.throttling.ApiThrottle"],
     "DEFAULT_METADATA_CLASS": None,  # the schema tells what OPTIONS would
     "URL_FORMAT_OVERRIDE": None,
-    "NUM_PROXIES": ENV.trusted_proxies,
     "EXCEPTION_HANDLER": "conversations.api.errors.error_response",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }

@@ -40,7 +40,8 @@ class ChatAdminSite(AdminSite):
 
 def _overview() -> list[dict[str, Any]]:
     """What staff want to know first; every number is found through an index."""
-    from conversations.models import Channel, Conversation, Message, Persona, Status
+    from conversations.models import Channel, Conversation, Message, Status
+    from conversations.selectors import personas_active
 
     now = timezone.now()
     day, week = now - timedelta(days=1), now - timedelta(days=7)
@@ -79,7 +80,7 @@ def _overview() -> list[dict[str, Any]]:
         },
         {
             "label": "Characters",
-            "value": Persona.objects.filter(is_active=True).count(),
+            "value": personas_active().count(),
             "note": "that new chats may meet",
         },
     ]

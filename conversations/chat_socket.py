@@ -22,6 +22,7 @@ from conversations.selectors import (
     conversation_messages,
     reply_exists,
 )
+from conversations.services.conversations import conversation_renew
 from conversations.services.database import db_read
 from conversations.services.errors import ServiceError, StorageUnavailable
 from conversations.services.events import (
@@ -35,7 +36,6 @@ from conversations.services.owners import Owner
 from conversations.services.replies import (
     ReplyUnknown,
     asks_for_reset,
-    conversation_renew,
     message_post,
     reply_batches,
     reply_stop,

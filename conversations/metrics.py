@@ -70,11 +70,18 @@ class EngineCollector(Collector):
             ),
         }
         counters = {
-            "tokens_generated": ("Tokens generated.", stats.tokens_total),
-            "prompt_tokens": ("Tokens of prompts.", stats.prompt_tokens_total),
+            "tokens_generated": ("Tokens generated.", stats.totals.tokens),
+            "prompt_tokens": ("Tokens of prompts.", stats.totals.prompt_tokens),
             "prompt_tokens_reused": (
                 "Tokens of prompts whose keys and values were kept from an earlier reply.",
-                stats.reused_tokens_total,
+                stats.totals.reused_tokens,
+            ),
+            "engine_finished": ("Replies written to their end.", stats.totals.finished),
+            "engine_abandoned": ("Replies left before their end.", stats.totals.abandoned),
+            "engine_refused": ("Replies refused because the line was full.", stats.totals.refused),
+            "engine_crashes": (
+                "Times the model failed and was started anew.",
+                stats.totals.crashes,
             ),
         }
         for name, (text, value) in gauges.items():

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 # Who is called by one of these is not called by it alone.
 TITLES = frozenset(["the", "mr", "mrs", "ms", "dr", "sir", "lady", "captain", "old", "little"])
+TITLE_MAX_LENGTH = 80
 
 
 class Persona(models.Model):
@@ -90,7 +91,7 @@ class Conversation(models.Model):
         editable=False,
         help_text="Random key kept in the session of the browser it belongs to; empty if none.",
     )
-    title = models.CharField(max_length=80, blank=True)
+    title = models.CharField(max_length=TITLE_MAX_LENGTH, blank=True)
     revealed_at = models.DateTimeField(
         null=True, blank=True, help_text="When the person first looked up who the character is."
     )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from threading import Lock, Thread
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
@@ -16,7 +14,7 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from conversations.metrics import REGISTRY
-from conversations.services.engine import engine
+from conversations.services.engine import engine_loader
 from conversations.services.limits import address_parsed
 
 logger = logging.getLogger(__name__)
@@ -32,59 +30,20 @@ FORWARDING_HEADERS = (
 )
 
 
-class EngineLoader:
-    """Loads the engine in the background, one attempt at a time, and remembers how it went."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._thread: Thread | None = None
-        self._failed = False
-
-    def state(self) -> str:
-        """`ok`, `loading` or `failed`; when the engine is not loaded this begins to load it.
-
-        After a failure the next question begins another attempt and still answers `failed` until
-        that one has succeeded.
-        """
-        with self._lock:
-            if engine().stats().loaded:
-                self._failed = False
-                return "ok"
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = Thread(target=self._load, name="engine-load", daemon=True)
-                self._thread.start()
-            return "failed" if self._failed else "loading"
-
-    def wait(self) -> None:
-        """Until the attempt under way, if any, is over."""
-        if self._thread:
-            self._thread.join()
-
-    def _load(self) -> None:
-        try:
-            engine().load()
-        except Exception:
-            # The answer is public and names no paths; the log does.
-            logger.exception("the engine cannot be loaded")
-            self._failed = True
-
-
-_loader = EngineLoader()
 _migrations_applied = False
 
 
 @require_safe
-async def healthz(request: HttpRequest) -> HttpResponse:
+def healthz(request: HttpRequest) -> HttpResponse:
     """Whether the process answers at all. Touches neither the database nor the model."""
     return _not_stored(HttpResponse("ok\n", content_type="text/plain; charset=utf-8"))
 
 
 @require_safe
-async def readyz(request: HttpRequest) -> HttpResponse:
+def readyz(request: HttpRequest) -> HttpResponse:
     """Whether the process can chat: 200 or 503, and which part is not ready."""
-    database, migrations = await sync_to_async(_database_states)()
-    engine_state = await sync_to_async(_loader.state)()
-    parts = {"database": database, "migrations": migrations, "engine": engine_state}
+    database, migrations = _database_states()
+    parts = {"database": database, "migrations": migrations, "engine": engine_loader.state()}
     ready = all(state == "ok" for state in parts.values())
     return _not_stored(
         JsonResponse(

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from django.conf import settings
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 from pydantic import ValidationError as PydanticError
 
 from conversations.models import UNFINISHED, Message, Role, Status
@@ -70,15 +70,12 @@ class Ping(_Frame):
 
 
 ClientFrame = MessageSend | ReplyStop | ReplyResume | Reset | Ping
-_FRAMES: dict[str, TypeAdapter[Any]] = {
-    name: TypeAdapter(model)
-    for name, model in {
-        "message.send": MessageSend,
-        "reply.stop": ReplyStop,
-        "reply.resume": ReplyResume,
-        "conversation.reset": Reset,
-        "ping": Ping,
-    }.items()
+_FRAMES: dict[str, type[ClientFrame]] = {
+    "message.send": MessageSend,
+    "reply.stop": ReplyStop,
+    "reply.resume": ReplyResume,
+    "conversation.reset": Reset,
+    "ping": Ping,
 }
 
 
@@ -119,16 +116,15 @@ def parse_frame(text: str | None) -> ClientFrame:
     client_id = frame.get("client_id")
     client_id = client_id if isinstance(client_id, str) and re.match(_UUID, client_id) else None
     name = frame.get("type")
-    adapter = _FRAMES.get(name) if isinstance(name, str) else None
-    if adapter is None:
+    model = _FRAMES.get(name) if isinstance(name, str) else None
+    if model is None:
         raise FrameError(
             "unknown_type",
             f"The frame's type must be one of {', '.join(_FRAMES)}.",
             client_id=client_id,
         )
     try:
-        valid: ClientFrame = adapter.validate_python(frame)
-        return valid
+        return model.model_validate(frame)
     except PydanticError as error:
         mistake = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(map(str, mistake["loc"]))

@@ -12,13 +12,7 @@ from django.db.models.functions import Coalesce, NullIf, Substr
 
 from conversations.models import Conversation, Message, Persona, Role
 from conversations.services.owners import Owner
-from conversations.services.statements import TURNS_BEFORE, adapt, fetch
-from inference.prompt import Turn
 
-# More than fits any context; the prompt renderer decides what really stays. The oldest leave many
-# at a time: in between the prompt begins the same, and its keys and values are still cached.
-MAX_TURNS = 64
-TURNS_STEP = 32
 # What staff call feedback, and the values that it stands for.
 FEEDBACK = {"any": (1, -1), "up": (1,), "down": (-1,)}
 
@@ -69,22 +63,17 @@ def reply_exists(*, reply_id: int, conversation_id: UUID) -> bool:
     return replies.filter(pk=reply_id).exists()
 
 
-def conversation_turns(*, conversation_id: UUID, before_id: int) -> list[Turn]:
-    """What was said before a reply, its question last, as the prompt renderer wants it."""
-    conversation = adapt(Message, "conversation_id", conversation_id)
-    rows = fetch(TURNS_BEFORE, [conversation, before_id, MAX_TURNS])
-    total = rows[0][2] if rows else 0
-    surplus = max(0, total - MAX_TURNS)
-    kept = rows[: total - -(-surplus // TURNS_STEP) * TURNS_STEP]
-    return [Turn("person" if role == Role.USER else "bot", text) for role, text, _ in kept[::-1]]
-
-
 def conversations_judged(
     *, conversations: QuerySet[Conversation], feedback: str
 ) -> QuerySet[Conversation]:
     """Those with a reply that was given this feedback, one of FEEDBACK."""
     judged = Message.objects.filter(feedback__isnull=False, feedback__in=FEEDBACK[feedback])
     return conversations.filter(pk__in=judged.values("conversation_id"))
+
+
+def personas_active() -> QuerySet[Persona]:
+    """The characters that new conversations may meet."""
+    return Persona.objects.filter(is_active=True)
 
 
 def personas_found(*, personas: QuerySet[Persona], words: Iterable[str]) -> QuerySet[Persona]:

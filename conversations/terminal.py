@@ -18,7 +18,7 @@ from conversations.services.conversations import (
     persona_reveal,
 )
 from conversations.services.engine import engine, sampling_params
-from conversations.services.events import ReplyEnded, ReplyQueued, ReplyToken
+from conversations.services.events import ReplyEnded, ReplyToken
 from conversations.services.messages import message_clean, message_send
 from conversations.services.owners import Owner
 from conversations.services.personas import persona_random
@@ -89,8 +89,6 @@ class SavedChat:
                         yield piece
                     case ReplyEnded(status=Status.FAILED, error_code=code):
                         raise ReplyFailed(_REASONS.get(code, code))
-                    case ReplyQueued() | ReplyEnded() | _:
-                        pass
 
 
 class UnsavedChat:

@@ -14,6 +14,11 @@ urlpatterns: list[URLPattern] = [
     path("c/<uuid:conversation_id>/send/", views.conversation_send, name="conversation-send"),
     path("c/<uuid:conversation_id>/reveal/", views.conversation_reveal, name="conversation-reveal"),
     path(
+        "c/<uuid:conversation_id>/messages/<int:message_id>/feedback/",
+        views.reply_feedback,
+        name="reply-feedback",
+    ),
+    path(
         "c/<uuid:conversation_id>/rename/",
         views.conversation_rename_page,
         name="conversation-rename",

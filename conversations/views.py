@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 from uuid import UUID, uuid4, uuid5
 
-from asgiref.sync import sync_to_async
 from csp.decorators import csp_update
 from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.cache import patch_cache_control
@@ -19,37 +19,46 @@ from django.utils.http import content_disposition_header, url_has_allowed_host_a
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_POST, require_safe
 
-from conversations.models import UNFINISHED, Channel, Conversation, Message, Role
+from conversations.models import (
+    TITLE_MAX_LENGTH,
+    UNFINISHED,
+    Channel,
+    Conversation,
+    Message,
+    Role,
+)
 from conversations.selectors import (
     conversation_belongs_to,
     conversation_document,
-    conversation_for_owner,
     conversation_for_reader,
     conversation_messages,
     conversations_document,
     conversations_listed,
+    conversations_of_owner,
     conversations_recent,
 )
 from conversations.services.conversations import (
+    conversation_delete,
     conversation_rename,
+    conversation_renew,
     conversation_start,
     persona_reveal,
 )
-from conversations.services.database import db_release
+from conversations.services.database import db_wait
 from conversations.services.errors import (
     ConversationGone,
     NoCharacter,
-    RateLimited,
     ServiceError,
+    retry_header,
 )
 from conversations.services.limits import conversation_limit
 from conversations.services.owners import client_address, owner_from_request
 from conversations.services.replies import (
+    ReplyUnknown,
     asks_for_reset,
-    conversation_delete,
-    conversation_renew,
+    feedback_give,
     message_post,
-    reply_stream,
+    reply_end,
 )
 from conversations.theme import theme_of
 
@@ -62,12 +71,19 @@ OPENERS = (
     "Do you have any pets?",
     "What makes you laugh?",
 )
+THUMBS = {"1": 1, "-1": -1, "": None}
+HEADINGS = {
+    "invalid": "That could not be sent.",
+    "too_long": "That could not be sent.",
+    "not_found": "Nobody is here.",
+    "rate_limited": "One moment, please.",
+}
 # What main.js imports, named so that a browser fetches all of it at once.
 MODULES = tuple(
     f"conversations/{name}.js"
     for name in (
-        *("character", "clock", "composer", "connection", "conversation", "events", "outbox"),
-        *("recent", "scroll", "status", "transcript", "view"),
+        *("character", "clock", "composer", "connection", "conversation", "events", "feedback"),
+        *("outbox", "recent", "scroll", "status", "transcript", "view"),
     )
 )
 # Nothing on these pages turns text into markup or script, and the browser sees to it.
@@ -132,21 +148,20 @@ def conversation_page(request: HttpRequest, conversation_id: UUID) -> HttpRespon
 
 
 @require_POST
-async def conversation_send(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
+def conversation_send(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
     """Send a message without JavaScript: the page comes back when the reply is finished."""
-    owner = await sync_to_async(owner_from_request)(request)
-    conversation = await sync_to_async(_own)(request, conversation_id)
-    await sync_to_async(db_release)()
-    address = client_address(request)
+    owner, address = owner_from_request(request), client_address(request)
+    conversation = get_object_or_404(conversations_of_owner(owner=owner), pk=conversation_id)
     # A form sends line ends as CR LF.
     text = (request.POST.get("opener") or request.POST.get("text", "")).replace("\r\n", "\n")
     try:
         if asks_for_reset(text):
-            successor = await conversation_renew(
-                conversation=conversation, owner=owner, address=address
+            successor = db_wait(
+                conversation_renew, conversation=conversation, owner=owner, address=address
             )
             return redirect("conversation", successor.pk)
-        exchange = await message_post(
+        reply_id = db_wait(
+            _say,
             conversation=conversation,
             text=text,
             # A page that the browser went back to may send its id a second time, with other words.
@@ -154,15 +169,18 @@ async def conversation_send(request: HttpRequest, conversation_id: UUID) -> Http
             owner=owner,
             address=address,
         )
-        async for _ in reply_stream(reply_id=exchange.reply.pk):
-            pass
     except ServiceError as error:
         again = reverse("conversation", args=[conversation_id])
-        return await sync_to_async(problem)(
-            request, error, again=again, unsent=text, send=request.path
-        )
+        return problem(request, error, again=again, unsent=text, send=request.path)
     page = reverse("conversation", args=[conversation_id])
-    return redirect(f"{page}#m{exchange.reply.pk}")
+    return redirect(f"{page}#m{reply_id}")
+
+
+async def _say(**message: Any) -> int:
+    """Post a message; returns the id of its reply, once that has ended."""
+    exchange = await message_post(**message)
+    await reply_end(reply_id=exchange.reply.pk)
+    return exchange.reply.pk
 
 
 @require_POST
@@ -183,6 +201,21 @@ def conversation_reveal(request: HttpRequest, conversation_id: UUID) -> HttpResp
             }
         )
     return redirect("conversation", conversation_id)
+
+
+@require_POST
+def reply_feedback(request: HttpRequest, conversation_id: UUID, message_id: int) -> HttpResponse:
+    """Keep what the person thinks of a reply: `feedback` is 1, -1 or nothing, to take it back."""
+    said = _own(request, conversation_id).messages
+    reply = get_object_or_404(said, pk=message_id, role=Role.BOT)
+    thumb = request.POST.get("feedback")
+    if thumb not in THUMBS:
+        return HttpResponse("feedback must be 1, -1 or empty.", status=HTTPStatus.BAD_REQUEST)
+    try:
+        feedback_give(reply=reply, feedback=THUMBS[thumb])
+    except ReplyUnknown as error:
+        raise Http404 from error
+    return HttpResponse(status=HTTPStatus.NO_CONTENT)
 
 
 @require_POST
@@ -224,7 +257,8 @@ def conversation_list(request: HttpRequest) -> HttpResponse:
     query = request.GET.get("q", "").replace("\0", "").strip()[:200]
     found = conversations_listed(owner=owner_from_request(request), query=query)
     page = Paginator(found, PAGE_CONVERSATIONS).get_page(request.GET.get("page"))
-    return render(request, "conversations/list.html", {"page": page, "query": query})
+    context = {"page": page, "query": query, "title_limit": TITLE_MAX_LENGTH}
+    return render(request, "conversations/list.html", context)
 
 
 @require_safe
@@ -251,34 +285,20 @@ def problem(
     a box there, to be mended and sent to `send`."""
     context: dict[str, object] = {"explanation": error.detail, "again": again}
     context |= {"unsent": unsent, "send": send}
-    match error:
-        case RateLimited():
-            heading, status = "One moment, please.", HTTPStatus.TOO_MANY_REQUESTS
-        case NoCharacter():
-            heading, status = "Nobody is home yet.", HTTPStatus.SERVICE_UNAVAILABLE
-            context["explanation"] = (
-                "No characters are there. Whoever runs this site can load some:"
-            )
-            context["command"] = "python manage.py load_personas"
-        case _ if error.code in {"invalid", "too_long"}:
-            heading, status = "That could not be sent.", HTTPStatus.BAD_REQUEST
-        case _ if error.code == "not_found":
-            heading, status = "Nobody is here.", HTTPStatus.NOT_FOUND
-        case _:
-            heading, status = "Not just now.", HTTPStatus.SERVICE_UNAVAILABLE
-    context["heading"] = heading
-    response = render(request, "conversations/problem.html", context, status=status)
+    context["heading"] = HEADINGS.get(error.code, "Not just now.")
+    if isinstance(error, NoCharacter):
+        context["heading"] = "Nobody is home yet."
+        context["explanation"] = "No characters are there. Whoever runs this site can load some:"
+        context["command"] = "python manage.py load_personas"
+    response = render(request, "conversations/problem.html", context, status=error.status)
     if error.retry_after:
-        response["Retry-After"] = str(round(error.retry_after))
+        response["Retry-After"] = retry_header(error.retry_after)
     return response
 
 
 def _own(request: HttpRequest, conversation_id: UUID) -> Conversation:
     owner = owner_from_request(request)
-    conversation = conversation_for_owner(conversation_id=conversation_id, owner=owner)
-    if conversation is None:
-        raise Http404
-    return conversation
+    return get_object_or_404(conversations_of_owner(owner=owner), pk=conversation_id)
 
 
 def _uuid(text: str) -> UUID:

@@ -215,12 +215,7 @@ async def _reply(
     engine: Engine, said: Sequence[str], params: SamplingParams, cache_key: str | None = None
 ) -> tuple[str, Finished]:
     turns = [Turn("bot" if i % 2 else "person", text) for i, text in enumerate(said)]
-    text = ""
-    async for event in engine.generate(PERSONA, turns, params, cache_key=cache_key):
-        if isinstance(event, Finished):
-            return text, event
-        text += getattr(event, "text", "")
-    raise AssertionError("a reply has an end")
+    return await engine.answer(PERSONA, turns, params, cache_key=cache_key)
 
 
 def prefill(bundle: Bundle, threads: int) -> float:

@@ -11,6 +11,7 @@ import asyncio
 import secrets
 import threading
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -97,6 +98,25 @@ class Engine:
                     yield event
         finally:
             worker.abandon(request)
+
+    async def answer(
+        self,
+        persona: Sequence[str],
+        turns: Sequence[Turn],
+        params: SamplingParams | None = None,
+        *,
+        cache_key: str | None = None,
+    ) -> tuple[str, Finished]:
+        """The whole reply that `generate` yields piece by piece, and how it ended. Raises what that
+        does."""
+        text = ""
+        async with aclosing(self.generate(persona, turns, params, cache_key=cache_key)) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    return text, event
+                if isinstance(event, Delta):
+                    text += event.text
+        raise AssertionError("a reply has an end")
 
     def close(self) -> None:
         """Stop for good; callers still waiting get EngineStopped. Safe to call again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from inference.params import SamplingParams
@@ -63,19 +63,13 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """Figures for operators. The `_total`s only rise."""
+    """Figures for operators."""
 
     loaded: bool = False
     running: int = 0
     waiting: int = 0
     slots: int = 0
-    tokens_total: int = 0
-    prompt_tokens_total: int = 0
-    reused_tokens_total: int = 0
-    finished_total: int = 0
-    abandoned_total: int = 0
-    refused_total: int = 0
-    crashes_total: int = 0
+    totals: Totals = field(default_factory=Totals)
     kv_cache_conversations: int = 0
     kv_cache_bytes: int = 0
     load_seconds: float = 0.0

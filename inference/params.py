@@ -6,14 +6,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from inference.cores import usable_memory_mb
 
 TOP_K_LIMIT = 64
 """The graph of a bundle returns the logits of so many candidates; no sampling looks further."""
 
-DEVICES = ("auto", "cpu", "cuda")
+Device = Literal["auto", "cpu", "cuda"]
+DEVICES = get_args(Device)
 
 MAX_CANDIDATES = 8
 """More replies to choose from gain little and cost as much as other people's chats."""
@@ -31,7 +32,8 @@ class SamplingParams:
         `sampling.py` says; above 1 it also makes no statement twice. 1 is off.
     copying: how often a reply that has begun to say what its prompt says goes on as the prompt does
         (`copying.py`), from 0, never, to 1, always; what the persona answers is begun a little more
-        often with its answer (`persona/answering.py`). Above 0 the most probable token is too.
+        often with its answer (`persona/answering.py`). At a temperature of 0 there are no odds:
+        above 0 it always does.
     seed: the same seed, prompt and bundle draw the same reply; None draws a new one each time.
     candidates: replies that are written at once, of which the best is given (`rerank.py`). Above 1
         nothing is heard of a reply before it is whole, and it takes as many of the engine's places.

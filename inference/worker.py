@@ -16,6 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from time import monotonic
 
 from inference.core import EngineCore
@@ -99,7 +100,7 @@ class Worker:
             self._thread.join()
 
     def stats(self) -> EngineStats:
-        core, totals = self._core, self._totals
+        core = self._core
         loaded = core is not None
         waiting = len(self._arrived) + (len(core.scheduler.waiting) if core else 0)
         return EngineStats(
@@ -107,13 +108,7 @@ class Worker:
             running=max(0, len(self._open) - waiting),
             waiting=waiting,
             slots=self._config.max_batch,
-            tokens_total=totals.tokens,
-            prompt_tokens_total=totals.prompt_tokens,
-            reused_tokens_total=totals.reused_tokens,
-            finished_total=totals.finished,
-            abandoned_total=totals.abandoned,
-            refused_total=totals.refused,
-            crashes_total=totals.crashes,
+            totals=replace(self._totals),
             kv_cache_conversations=len(core.cache) if core else 0,
             kv_cache_bytes=core.cache.used if core else 0,
             load_seconds=self.ready.result().load_seconds if loaded else 0.0,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -157,14 +155,7 @@ class ContactAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             self.message_user(request, "There is no such number.", messages.WARNING)
             return HttpResponseRedirect(reverse("admin:sms_contact_changelist"))
         # Written first: nobody sees a number that is not on record as seen.
-        LogEntry.objects.create(
-            user_id=request.user.pk or 0,
-            content_type=ContentType.objects.get_for_model(Contact),
-            object_id=str(contact.pk),
-            object_repr=contact.masked,
-            action_flag=CHANGE,
-            change_message="Looked at the number in full.",
-        )
+        self.log_change(request, contact, "Looked at the number in full.")
         context = {
             **self.admin_site.each_context(request),
             "title": "Phone number",

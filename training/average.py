@@ -12,7 +12,6 @@ import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from training.checkpoint import (
 )
 from training.hub import FILES
 from training.vocabulary import read_vocabulary
+from training.whole import whole_directory
 
 
 def average_checkpoints(paths: Sequence[Path], out: Path, *, temperature: float = 1.0) -> None:
@@ -55,15 +55,11 @@ def average_checkpoints(paths: Sequence[Path], out: Path, *, temperature: float 
         weights[CHOICE_WEIGHT] = weights[CHOICE_WEIGHT] * np.float32(temperature)
     end = read_vocabulary(last.path).special_tokens.end
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
-            fresh = Path(temporary) / out.name
-            fresh.mkdir()
+        with whole_directory(out) as fresh:
             write_checkpoint(fresh, last.config, weights, end=end)
             for name in FILES:
                 if (last.path / name).exists() and not (fresh / name).exists():
                     shutil.copy(last.path / name, fresh)
-            fresh.rename(out)
     except OSError as error:
         raise ExportError(f"{out}: cannot be written ({error.strerror or error}).") from error
 

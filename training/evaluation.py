@@ -13,10 +13,11 @@ from inference.cores import usable_cores
 from inference.engine import Engine
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import PromptRenderer
-from training import evaluate
+from training import figures
+from training.checkpoint import CONFIG_FILE, checkpoint_facts
 from training.consistency import PersonaQuestion, persona_questions, reaction_messages
 from training.data.dialogue import DataError, Dialogue
-from training.evaluate import EvaluateOptions, Report, Scorer, worse
+from training.figures import EvaluateOptions, Report, Scorer, worse
 
 __all__ = ["EvaluateOptions", "Evaluation", "EvaluationError", "gate", "table"]
 
@@ -53,26 +54,26 @@ class Evaluation:
 
         Raises DataError, EvaluationError, ExportError and the engine's errors.
         """
-        read = evaluate.read_evaluation_data(data, options.limit, report)
+        read = figures.read_evaluation_data(data, options.limit, report)
         with _models(target) as (scorer, engine):
             dialogues = _with_room(data, read, engine, report)
             chosen = dialogues[: options.replies]
             params = _params(engine, options)
-            figures = evaluate.perplexity(scorer, dialogues)
+            found = figures.perplexity(scorer, dialogues)
             if chosen:
-                figures |= evaluate.hits(scorer, dialogues, count=len(chosen), seed=options.seed)
-                figures |= evaluate.replies(engine, chosen, params)
-            consistent, answers = evaluate.consistency(engine, params)
-            fitting, reactions = evaluate.reactions(engine, params)
-            figures |= consistent | fitting
+                found |= figures.hits(scorer, dialogues, count=len(chosen), seed=options.seed)
+                found |= figures.replies(engine, chosen, params)
+            consistent, answers = figures.consistency(engine, params)
+            fitting, reactions = figures.reactions(engine, params)
+            found |= consistent | fitting
             held: list[list[str]] = []
             if options.chats and personas:
-                clean, held = evaluate.chats(engine, personas, params, count=options.chats)
-                figures |= clean
-        figures["n"] = len(dialogues)
+                clean, held = figures.chats(engine, personas, params, count=options.chats)
+                found |= clean
+        found["n"] = len(dialogues)
         if len(dialogues) < len(read):
-            figures["left_out"] = len(read) - len(dialogues)
-        return cls(figures, answers.texts, reactions.texts, held, personas)
+            found["left_out"] = len(read) - len(dialogues)
+        return cls(found, answers.texts, reactions.texts, held, personas)
 
     def samples(self) -> str:
         """Answers about personas, replies to what people tell, and the first self-chats, as
@@ -89,7 +90,7 @@ class Evaluation:
     def _chat_lines(self) -> Iterator[str]:
         yield "\n## Self-chats"
         for number, chat in enumerate(self.chats[:SAMPLE_CHATS]):
-            pair = evaluate.pair_of(self.personas, number)
+            pair = figures.pair_of(self.personas, number)
             yield f"\n### {number + 1}\n"
             yield from (f"- {'AB'[i]}: *{' '.join(lines)}*" for i, lines in enumerate(pair))
             yield ""
@@ -109,11 +110,11 @@ def gate(evaluation: Evaluation, live: Path, data: Path, options: EvaluateOption
     return worse(evaluation.figures, measured.figures)
 
 
-def table(figures: dict[str, float]) -> str:
+def table(found: dict[str, float]) -> str:
     """The figures for a person, shares as percentages."""
     shares = ("hits", "repeats", "persona", "reactions", "chats", "f1", "distinct")
     lines = []
-    for name, value in figures.items():
+    for name, value in found.items():
         shown = f"{100 * value:.1f} %" if name.startswith(shares) else f"{value:.4g}"
         lines.append(f"{name:<26}{shown:>10}")
     return "\n".join(lines)
@@ -124,7 +125,7 @@ def _with_room(
 ) -> list[Dialogue]:
     """The dialogues that the model has room for; `report` is told of the others."""
     renderer = PromptRenderer.from_bundle(engine.bundle)
-    dialogues, others = evaluate.with_room(read, renderer)
+    dialogues, others = figures.with_room(read, renderer)
     if not dialogues:
         raise DataError(f"{data}: every persona is too long for this model; shorten them.")
     if others:
@@ -154,17 +155,11 @@ def _models(target: Path) -> Iterator[tuple[Scorer, Engine]]:
         with _engine(target) as engine:
             yield scorer, engine
         return
-    if not (target / "config.json").is_file():
+    if not (target / CONFIG_FILE).is_file():
         raise EvaluationError(f"{target}: neither a bundle nor a checkpoint directory.")
-    try:
-        from training.checkpoint import checkpoint_facts
-        from training.export import ExportOptions, export_bundle
-        from training.keras_scoring import CheckpointScorer
-    except ModuleNotFoundError as error:
-        raise EvaluationError(
-            f"The package {error.name} is missing; a checkpoint is measured with what "
-            "requirements.txt has, a bundle with less."
-        ) from error
+    from training.export import ExportOptions, export_bundle
+    from training.keras_scoring import CheckpointScorer
+
     with tempfile.TemporaryDirectory() as directory:
         bundle = Path(directory) / "bundle"
         facts = checkpoint_facts(target)

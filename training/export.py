@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +25,7 @@ from inference.bundle import (
     load_bundle,
 )
 from inference.errors import BundleError
-from inference.params import SamplingParams
+from inference.params import TOP_K_LIMIT, SamplingParams
 from inference.prompt import VERSION as PROMPT_VERSION
 from inference.prompt import PromptRenderer
 from training.calibration import calibration_texts
@@ -49,9 +47,8 @@ from training.vocabulary import (
     write_tokenizer,
 )
 from training.weights import FloatMatrices, Int4Matrices, Int8Matrices
+from training.whole import whole_directory
 from training.words import write_words
-
-TOP_K = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +91,10 @@ def export_bundle(checkpoint_dir: Path, out: Path, options: ExportOptions) -> Bu
         manifest["choice_head"] = True
     network = _network(checkpoint, vocabulary, manifest)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
-            fresh = Path(temporary) / "bundle"
-            fresh.mkdir()
+        with whole_directory(out, replace=True) as fresh:
             _write_files(fresh, network, vocabulary, options.words)
             _write_manifest(fresh, manifest, options)
             _check_served(fresh, out)
-            _replace(out, fresh, Path(temporary) / "replaced")
     except OSError as error:
         raise ExportError(f"{out}: cannot be written ({error.strerror}).") from error
     return load_bundle(out, verify=False)
@@ -172,12 +165,12 @@ def _write_files(
     directory: Path, network: Network, vocabulary: Vocabulary, words: Sequence[str]
 ) -> None:
     graphs = {
-        MODEL_FILE: network.generator(TOP_K),
+        MODEL_FILE: network.generator(TOP_K_LIMIT),
         SCORER_FILE: network.scorer(),
         MEANINGS_FILE: network.meanings(),
     }
     if network.runs_on_gpus:
-        graphs |= {GPU_FILE: network.half().generator(TOP_K), GPU_COPY_FILE: copier()}
+        graphs |= {GPU_FILE: network.half().generator(TOP_K_LIMIT), GPU_COPY_FILE: copier()}
     for name, graph in graphs.items():
         (directory / name).write_bytes(graph.SerializeToString())
     (directory / MODEL_DATA_FILE).write_bytes(network.weights.data)
@@ -205,15 +198,3 @@ def _check_served(fresh: Path, out: Path) -> None:
         raise ExportError(str(error).replace(str(fresh), str(out))) from error
     except ValueError as error:
         raise ExportError(f"{out / MANIFEST_FILE}: sampling: {error}.") from error
-
-
-def _replace(out: Path, fresh: Path, replaced: Path) -> None:
-    if out.exists():
-        out.rename(replaced)
-    try:
-        fresh.rename(out)
-    except OSError:
-        if replaced.exists():
-            replaced.rename(out)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)

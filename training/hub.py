@@ -54,18 +54,14 @@ def checkpoint_name(name: str | Path) -> str:
 
 
 def _fetch(name: str, repository: str, revision: str | None) -> Path:
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import (
-            HFValidationError,
-            LocalEntryNotFoundError,
-            RepositoryNotFoundError,
-            RevisionNotFoundError,
-        )
-    except ModuleNotFoundError as error:
-        raise ExportError(
-            f"{name}: the package {error.name} is missing; requirements.txt has what it takes."
-        ) from error
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
     try:
         wanted = [*FILES, *SHARDS]
         return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from tqdm import tqdm
 
-from inference.engine import Delta, Engine, Finished
+from inference.engine import Engine
 from inference.params import SamplingParams
 from inference.prompt import Turn
 
@@ -43,11 +42,10 @@ def answer_all(engine: Engine, asks: Sequence[Ask], params: SamplingParams) -> A
 
         async def one(number: int, ask: Ask) -> tuple[str, int]:
             async with slots:
-                answer = await _answer(
-                    engine, ask, replace(params, seed=(params.seed or 0) + number)
-                )
+                seeded = replace(params, seed=(params.seed or 0) + number)
+                text, finished = await engine.answer(ask.persona, ask.turns, seeded)
                 bar.update()
-                return answer
+                return text.strip(), finished.completion_tokens
 
         results = await asyncio.gather(*(one(i, ask) for i, ask in enumerate(asks)))
         return [text for text, _ in results], sum(tokens for _, tokens in results)
@@ -82,14 +80,3 @@ def self_chats(
 
 def _turns(chat: Sequence[str], bot: int) -> list[Turn]:
     return [Turn("bot" if i % 2 == bot else "person", text) for i, text in enumerate(chat)]
-
-
-async def _answer(engine: Engine, ask: Ask, params: SamplingParams) -> tuple[str, int]:
-    pieces, tokens = [], 0
-    async with aclosing(engine.generate(ask.persona, ask.turns, params)) as events:
-        async for event in events:
-            if isinstance(event, Delta):
-                pieces.append(event.text)
-            elif isinstance(event, Finished):
-                tokens = event.completion_tokens
-    return "".join(pieces).strip(), tokens

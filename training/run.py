@@ -13,7 +13,7 @@ from typing import Any
 from training.config import TrainConfig, TrainError, cannot_write
 from training.report import RunReport
 from training.state import LAST, read_options, undo_half_saves
-from training.train import Trainer, prepare
+from training.trainer import Trainer, prepare
 
 PATHS = ("out", "validation", "soft_targets")
 LOCK_FILE = ".lock"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from training.data.readers import read_dialogues
 from training.data.sources import made_dialogues
 from training.hub import checkpoint_directory
 from training.scratch import Size, write_new_checkpoint
+from training.whole import whole_directory
 
 START = "start"
 
@@ -31,12 +31,9 @@ def starting_point(run: TrainConfig, *, characters: Sequence[Sequence[str]] = ()
         vocabulary=run.vocabulary,
         lowercase=not run.natural_case,
     )
-    fresh = directory.with_name(f".{START}.new")
-    for old in (fresh, directory):
-        shutil.rmtree(old, ignore_errors=True)
     try:
-        write_new_checkpoint(fresh, size, all_texts(_dialogues(run, characters)), seed=run.seed)
-        fresh.rename(directory)
+        with whole_directory(directory, replace=True) as fresh:
+            write_new_checkpoint(fresh, size, all_texts(_dialogues(run, characters)), seed=run.seed)
     except OSError as error:
         raise cannot_write(directory, error) from error
     return directory

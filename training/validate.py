@@ -1,4 +1,4 @@
-"""Perplexity on held-out dialogues during training; `training.evaluate` measures the rest."""
+"""Perplexity on held-out dialogues during training; `training.figures` has the rest."""
 
 from __future__ import annotations
 

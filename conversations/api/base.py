@@ -7,10 +7,11 @@ from typing import IO, Any
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import NotFound, ParseError
 from rest_framework.generics import GenericAPIView
 from rest_framework.pagination import CursorPagination
 from rest_framework.parsers import JSONParser
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
@@ -69,3 +70,13 @@ class ApiView(GenericAPIView[Any]):
         paginator = pages()
         found = paginator.paginate_queryset(rows, self.request, view=self)
         return paginator.get_paginated_response(serializer(found, many=True).data)
+
+
+class Nowhere(ApiView):
+    """An address that does not exist, answered in the API's own words."""
+
+    schema = None
+    advice = "/api/docs/ lists what there is."
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        raise NotFound(f"There is nothing at this address; {self.advice}")

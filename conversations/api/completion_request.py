@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from conversations.models import Persona
+from conversations.selectors import personas_active
 from conversations.services.engine import sampling_params
 from conversations.services.errors import ServiceError
 from conversations.services.persona_edits import MAX_LINES
@@ -142,8 +142,8 @@ class ChatRequest(BaseModel):
                 raise _invalid_persona()
             return self.persona
         if self.persona is not None:
-            known = Persona.objects.filter(is_active=True)
-            found = known.filter(pk=self.persona).first() if 0 < self.persona < 2**63 else None
+            known = 0 < self.persona < 2**63
+            found = personas_active().filter(pk=self.persona).first() if known else None
             if found is None:
                 raise ServiceError("not_found", f"There is no character {self.persona}.")
             return found.prompt_lines

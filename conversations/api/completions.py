@@ -16,15 +16,14 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.http import StreamingHttpResponse
-from rest_framework.exceptions import NotFound
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from conversations.api.base import ApiView
+from conversations.api.base import ApiView, Nowhere
 from conversations.api.completion_request import ChatRequest
-from conversations.api.errors import STATUS_OF_CODE, error_response
+from conversations.api.errors import error_response
 from conversations.api.stops import Stops
 from conversations.api.streaming import stream_response
 from conversations.services.database import db_wait
@@ -68,13 +67,10 @@ class ModelDetail(OpenAiView):
         return Response(_model())
 
 
-class Nowhere(OpenAiView):
+class OpenAiNowhere(OpenAiView, Nowhere):
     """An address that does not exist."""
 
-    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        raise NotFound(
-            "There is nothing at this address; there are /v1/chat/completions and /v1/models."
-        )
+    advice = "there are /v1/chat/completions and /v1/models."
 
 
 class ChatCompletions(OpenAiView):
@@ -142,8 +138,7 @@ class Completion:
                 yield _data(self._chunk_head | {"choices": [], "usage": self._usage})
         except EngineError as error:
             failure = _service_error(error)
-            status = STATUS_OF_CODE[failure.code]
-            yield _data(_error_body(failure.detail, failure.code, status))
+            yield _data(_error_body(failure.detail, failure.code, failure.status))
         yield "data: [DONE]\n\n"
 
     async def _pieces(self) -> AsyncGenerator[str]:

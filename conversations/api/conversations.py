@@ -16,16 +16,17 @@ from conversations.api.serializers import (
     ExportSerializer,
     PersonaSerializer,
 )
-from conversations.models import Channel, Persona
-from conversations.selectors import conversation_document
+from conversations.models import Channel
+from conversations.selectors import conversation_document, personas_active
 from conversations.services.conversations import (
+    conversation_delete,
     conversation_rename,
+    conversation_renew,
     conversation_start,
     persona_reveal,
 )
 from conversations.services.database import db_wait
 from conversations.services.limits import conversation_limit
-from conversations.services.replies import conversation_delete, conversation_renew
 
 
 class ConversationList(ApiView):
@@ -47,8 +48,7 @@ class ConversationList(ApiView):
         wanted = self.valid(ConversationCreateSerializer)
         persona = None
         if wanted.get("persona"):
-            active = Persona.objects.filter(is_active=True)
-            persona = get_object_or_404(active, pk=wanted["persona"])
+            persona = get_object_or_404(personas_active(), pk=wanted["persona"])
         conversation_limit(owner=self.owner, address=self.address)
         conversation = conversation_start(
             channel=Channel.API, owner=self.owner, persona=persona, title=wanted.get("title", "")

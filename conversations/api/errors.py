@@ -6,7 +6,6 @@ The codes of refused work are those of the websocket protocol.
 from __future__ import annotations
 
 import logging
-from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
@@ -18,20 +17,12 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from conversations.services.errors import ServiceError, StorageUnavailable
+from conversations.services.errors import ServiceError, StorageUnavailable, retry_header
 
 logger = logging.getLogger(__name__)
 
-STATUS_OF_CODE = {
-    "invalid": HTTPStatus.BAD_REQUEST,
-    "too_long": HTTPStatus.BAD_REQUEST,
-    "not_found": HTTPStatus.NOT_FOUND,
-    "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
-    "busy": HTTPStatus.SERVICE_UNAVAILABLE,
-    "engine_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
-}
 # Where the framework's name for a mistake differs from the protocol's.
-_CODES = {"parse_error": "bad_json", "throttled": "rate_limited", "permission_denied": "forbidden"}
+_CODES = {"parse_error": "bad_json", "permission_denied": "forbidden"}
 
 
 def error_response(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -42,23 +33,21 @@ def error_response(error: Exception, context: dict[str, Any]) -> Response | None
     if isinstance(error, DatabaseError):
         logger.error("%s: the database failed", _view_name(context), exc_info=error)
         error = StorageUnavailable()
+    wait = None
     match error:
         case ServiceError():
-            status = STATUS_OF_CODE.get(error.code, HTTPStatus.BAD_REQUEST)
-            response = Response({"code": error.code, "detail": error.detail}, status=status)
+            response = Response({"code": error.code, "detail": error.detail}, status=error.status)
             wait = error.retry_after
         case RequestDataTooBig():
             limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
             detail = f"The body of a request may have {limit:,} bytes."
             response = Response({"code": "too_long", "detail": detail}, status=413)
-            wait = None
         case Http404():
             return error_response(exceptions.NotFound(), context)
         case PermissionDenied():
             return error_response(exceptions.PermissionDenied(), context)
         case exceptions.APIException():
             response = Response(_body(error), status=error.status_code)
-            wait = getattr(error, "wait", None)
             if header := getattr(error, "auth_header", None):
                 response["WWW-Authenticate"] = header
         case _:
@@ -67,7 +56,7 @@ def error_response(error: Exception, context: dict[str, Any]) -> Response | None
     request = context["request"]
     request.accepted_renderer, request.accepted_media_type = JSONRenderer(), "application/json"
     if wait is not None:
-        response["Retry-After"] = str(max(1, round(wait)))
+        response["Retry-After"] = retry_header(wait)
     set_rollback()
     return response
 

@@ -27,7 +27,7 @@ from conversations.models import Conversation, Message, Role, Status
 from conversations.services.database import db_wait
 from conversations.services.events import MessageSaved, ReplyEnded
 from conversations.services.messages import Exchange
-from conversations.services.replies import feedback_give, message_post, reply_stop, reply_stream
+from conversations.services.replies import feedback_give, message_post, reply_end, reply_stop
 
 MAX_KEY_LENGTH = 255
 MAX_SEQ = 1_000_000
@@ -114,12 +114,7 @@ class MessageList(ApiView):
             owner=self.owner,
             address=self.address,
         )
-        ended = None
-        if wait:
-            async for event in reply_stream(reply_id=exchange.reply.pk):
-                if isinstance(event, ReplyEnded):
-                    ended = event
-        return exchange, ended
+        return exchange, await reply_end(reply_id=exchange.reply.pk) if wait else None
 
 
 class MessageDetail(ApiView):
@@ -159,8 +154,7 @@ class ReplyStop(ApiView):
 
     async def _stop(self, reply_id: int) -> None:
         await reply_stop(reply_id=reply_id)
-        async for _ in reply_stream(reply_id=reply_id):
-            pass
+        await reply_end(reply_id=reply_id)
 
 
 class ReplyFeedback(ApiView):

@@ -10,8 +10,7 @@ from rest_framework.response import Response
 from conversations.api.base import ApiView
 from conversations.api.pagination import PersonaPages
 from conversations.api.serializers import ModelSerializer, PersonaSerializer
-from conversations.models import Persona
-from conversations.selectors import personas_found
+from conversations.selectors import personas_active, personas_found
 from conversations.services.engine import bundle, sampling_params
 from conversations.services.personas import persona_random
 
@@ -29,9 +28,8 @@ class PersonaList(ApiView):
     )
     def get(self, request: Request) -> Response:
         """List the characters that new conversations may meet."""
-        personas = Persona.objects.filter(is_active=True)
         words = request.query_params.get("search", "").replace("\0", " ").split()[:10]
-        found = personas_found(personas=personas, words=words)
+        found = personas_found(personas=personas_active(), words=words)
         return self.page(found, PersonaPages, PersonaSerializer)
 
 
@@ -41,7 +39,7 @@ class PersonaDetail(ApiView):
     @extend_schema(operation_id="personas_retrieve")
     def get(self, request: Request, persona_id: int) -> Response:
         """One character."""
-        persona = get_object_or_404(Persona.objects.filter(is_active=True), pk=persona_id)
+        persona = get_object_or_404(personas_active(), pk=persona_id)
         return Response(PersonaSerializer(persona).data)
 
 

@@ -7,8 +7,14 @@ from typing import Any, ClassVar
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from conversations.models import Channel, Conversation, Message, Persona, Role
-from conversations.services.conversations import TITLE_MAX_LENGTH
+from conversations.models import (
+    TITLE_MAX_LENGTH,
+    Channel,
+    Conversation,
+    Message,
+    Persona,
+    Role,
+)
 
 
 @extend_schema_field({"type": "string"})

@@ -4,25 +4,9 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
-from rest_framework.exceptions import NotFound
-from rest_framework.request import Request
-from rest_framework.response import Response
 
 from conversations.api import conversations, messages, personas
-from conversations.api.base import ApiView
-
-
-class Nowhere(ApiView):
-    """An address that does not exist, answered in the API's own words."""
-
-    schema = None
-
-    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        raise NotFound("There is nothing at this address; /api/docs/ lists what there is.")
-
-    def get(self, request: Request) -> Response:
-        raise NotFound
-
+from conversations.api.base import Nowhere
 
 _conversation: list[URLPattern] = [
     path("", conversations.ConversationDetail.as_view(), name="conversation"),

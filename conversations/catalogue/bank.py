@@ -64,13 +64,12 @@ class Trait:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bank:
-    """All traits, by category and by text; for the generator also those of a category that are
+    """All traits, by text and by category; for the generator also those of a category that are
     tied to no job or pet, those tied to one, by (category, tag), and the tags that each tag
     excludes."""
 
-    traits: tuple[Trait, ...]
-    by_category: Mapping[str, tuple[Trait, ...]]
     by_text: Mapping[str, Trait]
+    by_category: Mapping[str, tuple[Trait, ...]]
     untied: Mapping[str, tuple[Trait, ...]]
     tied: Mapping[tuple[str, str], tuple[Trait, ...]]
     excluded: Mapping[str, frozenset[str]]
@@ -116,9 +115,8 @@ def _bank(traits: tuple[Trait, ...], excluded: Mapping[str, frozenset[str]]) -> 
             tied[trait.category, tag].append(trait)
     by_category = {key: tuple(t for t in traits if t.category == key) for key in CATEGORIES}
     return Bank(
-        traits=traits,
-        by_category=by_category,
         by_text=by_text,
+        by_category=by_category,
         untied={key: tuple(t for t in found if not t.ties) for key, found in by_category.items()},
         tied={key: tuple(found) for key, found in tied.items()},
         excluded=excluded,

@@ -6,16 +6,14 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import aiohttp
-from twilio.request_validator import RequestValidator
 
-from conversations.loadtest.plan import Plan, SmsPlan, Tally
+from conversations.loadtest.plan import Plan, Tally, Text
 from conversations.loadtest.talk import SAYINGS, Talk
 
 # Seconds for a page or a handshake; a reply has the plan's patience.
@@ -59,8 +57,8 @@ class Crowd:
 
     async def _come(self, place: int, *, texts: bool) -> None:
         await asyncio.sleep(self.plan.ramp * place / self.plan.people)
-        if texts and self.plan.sms:
-            self._begin(self._text(self.plan.sms))
+        if texts and self.plan.text:
+            self._begin(self._text(self.plan.text))
             return
         began = time.perf_counter()
         with self._noting():
@@ -103,56 +101,39 @@ class Crowd:
             finally:
                 await socket.close()
 
-    async def _text(self, sms: SmsPlan) -> None:
+    async def _text(self, text: Callable[[str, str], Text]) -> None:
         sender = f"+1415{next(self._numbers) % 10**7:07d}"
         due = time.perf_counter() + random.uniform(0, self.plan.every)  # noqa: S311 - a pace
         while await _think(self._leaving, due):
             due = time.perf_counter() + random.expovariate(1 / self.plan.every)
-            await self._text_one(sms, sender)
+            await self._text_one(text(sender, random.choice(SAYINGS)))  # noqa: S311
 
-    async def _text_one(self, sms: SmsPlan, sender: str) -> None:
-        form = {
-            "MessageSid": f"SM{secrets.token_hex(16)}",
-            "AccountSid": f"AC{'0' * 32}",
-            "From": sender,
-            "To": sms.to,
-            "Body": random.choice(SAYINGS),  # noqa: S311
-            "NumMedia": "0",
-        }
-        public = sms.public_url or self.plan.url
-        signature = RequestValidator(sms.token).compute_signature(
-            f"{public.rstrip('/')}{sms.path}", form
-        )
-        place = urlsplit(public)
-        headers = {
-            "X-Twilio-Signature": signature,
-            "Host": place.netloc,
-            "X-Forwarded-Proto": place.scheme,
-        }
+    async def _text_one(self, text: Text) -> None:
         counted, began = self.tally.counting, time.perf_counter()
         self.tally.sent += counted
-        url = f"{self.plan.url.rstrip('/')}{sms.path}"
+        url = f"{self.plan.url.rstrip('/')}{text.path}"
         timeout = aiohttp.ClientTimeout(total=self.plan.patience)
         try:
             async with self._session.post(
-                url, data=form, headers=headers, timeout=timeout
+                url, data=text.form, headers=text.headers, timeout=timeout
             ) as response:
                 body = await response.text()
         except (aiohttp.ClientError, TimeoutError):
             self.tally.lost += counted
             return
         if counted:
-            self._count_text(response.status, body, time.perf_counter() - began)
+            self._count_text(text, response.status, body, time.perf_counter() - began)
 
-    def _count_text(self, status: int, body: str, seconds: float) -> None:
-        if status == 200 and "<Message" in body:
+    def _count_text(self, text: Text, status: int, body: str, seconds: float) -> None:
+        answered = text.is_answered(body)
+        if status == 200 and answered:
             self.tally.complete += 1
             self.tally.characters += len(body)
             self.tally.first_token.append(seconds)
             self.tally.reply.append(seconds)
         else:
             self.tally.failed += 1
-            self.tally.problem(f"sms: status {status}, {'no ' * ('<Message' not in body)}message")
+            self.tally.problem(f"sms: status {status}, {'no ' * (not answered)}message")
 
 
 async def _think(leaving: asyncio.Event, due: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,13 +12,14 @@ REPLY_LIMIT_MS = 1500
 
 
 @dataclass(frozen=True, slots=True)
-class SmsPlan:
-    """How to text the server: the token that signs, the webhook's path, and the site's number."""
+class Text:
+    """A text message as the request that brings it to the server. `is_answered` tells from the
+    body that comes back whether somebody has answered."""
 
-    token: str
     path: str
-    to: str
-    public_url: str
+    headers: dict[str, str]
+    form: dict[str, str]
+    is_answered: Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class Plan:
     """`people` come evenly over `ramp` seconds and then write every `every` seconds on average.
 
     When all are there and `settle` seconds have passed, `seconds` are measured. `sms_share` of them
-    (0 to 1) text instead of using the page. ValueError says what is wrong.
+    (0 to 1) text instead of using the page: `text` makes a text of who sends it and what it says.
+    ValueError says what is wrong.
     """
 
     url: str
@@ -37,11 +39,9 @@ class Plan:
     settle: float = 5.0
     patience: float = 15.0
     sms_share: float = 0.0
-    sms: SmsPlan | None = None
+    text: Callable[[str, str], Text] | None = None
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
-            raise ValueError(f"url: {self.url!r} is not a URL; write http://127.0.0.1:8000")
         for name in ("people", "every", "seconds", "patience"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}: {getattr(self, name)} given, more than 0 is needed")
@@ -50,8 +50,8 @@ class Plan:
                 raise ValueError(f"{name}: {getattr(self, name)} given, 0 or more is needed")
         if not 0 <= self.sms_share <= 1:
             raise ValueError(f"sms_share: {self.sms_share} given, 0 to 1 is allowed")
-        if self.sms_share and self.sms is None:
-            raise ValueError("sms_share: texts need a token to sign them (TWILIO_AUTH_TOKEN)")
+        if self.sms_share and self.text is None:
+            raise ValueError("sms_share: the plan does not say how to text")
 
 
 @dataclass(slots=True)

@@ -85,17 +85,13 @@ async def trial_search(
     return best
 
 
-def plot_write(samples: list[Sample], path: Path) -> bool:
-    """Memory and latency over time as a picture; False when matplotlib is not installed."""
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        return False
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
+def plot_write(samples: list[Sample], path: Path) -> None:
+    """Memory and latency over time as a picture. Raises OSError."""
+    from matplotlib.figure import Figure
 
     minutes = [sample["seconds"] / 60 for sample in samples]
-    figure, (memory, latency) = plt.subplots(2, 1, sharex=True, figsize=(8, 5))
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    memory, latency = figure.subplots(2, 1, sharex=True)
     memory.plot(minutes, [sample["rss_mb"] for sample in samples])
     memory.set_ylabel("server memory, MiB")
     memory.set_ylim(bottom=0)
@@ -105,10 +101,7 @@ def plot_write(samples: list[Sample], path: Path) -> bool:
     latency.set_xlabel("minutes")
     latency.set_ylim(bottom=0)
     latency.legend()
-    figure.tight_layout()
     figure.savefig(path, dpi=110)
-    plt.close(figure)
-    return True
 
 
 @contextmanager

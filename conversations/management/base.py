@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
-from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
-from collections.abc import Iterator
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 from django.db import DatabaseError
+
+from conversations.digits import LARGEST_ID, number_from
 
 
 def whole_number(text: str) -> int:
-    """The type of an option that counts something."""
-    if not text.isdecimal():
-        raise ArgumentTypeError(f"{text!r} is not a number from 0 up")
-    return int(text)
+    """The type of an option that counts something, or is a seed."""
+    number = number_from(text)
+    if number is None:
+        raise ArgumentTypeError(f"{text!r} is not a number from 0 up to {LARGEST_ID}")
+    return number
 
 
 def data_option(text: str) -> tuple[str, float]:
@@ -61,6 +65,16 @@ def writing(path: Path) -> Iterator[None]:
         raise CommandError(f"{path}: cannot be written ({error.strerror or error}).") from error
 
 
+@contextmanager
+def drawing(path: Path) -> Iterator[None]:
+    """A part of a command that draws a picture, whose kind its name tells."""
+    try:
+        with all_packages("--plot takes"), writing(path):
+            yield
+    except ValueError as error:
+        raise CommandError(f"{path}: cannot be drawn ({error}).") from error
+
+
 class ManualCommand(BaseCommand):
     """A command whose help keeps its line breaks and whose database errors are one line."""
 
@@ -80,3 +94,20 @@ class ManualCommand(BaseCommand):
 
     def run(self, **options: Any) -> None:
         raise NotImplementedError
+
+    def add_json(self, parser: ArgumentParser) -> None:
+        """The option of a command that reports."""
+        parser.add_argument("--json", action="store_true", help="report as one JSON line")
+
+    def report(
+        self,
+        values: Mapping[str, Any],
+        text: str,
+        *,
+        as_json: bool,
+        to: OutputWrapper | None = None,
+    ) -> None:
+        """What came of it, for a program or for a person; on the standard output unless `to` says
+        where else."""
+        line = json.dumps(values) if as_json else text
+        (to or self.stdout).write(line, style_func=str)

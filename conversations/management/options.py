@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from argparse import ArgumentTypeError
 from datetime import datetime, time, timedelta
+from urllib.parse import urlsplit
 
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
@@ -20,6 +21,18 @@ def duration(text: str) -> timedelta:
             f"{text!r} is not a length of time; write for example 36h, 90d or 12w"
         )
     return int(match[1]) * _UNITS[match[2]]
+
+
+def server_url(text: str) -> str:
+    """The address of a server, with a port that there can be."""
+    try:
+        place = urlsplit(text)
+        known = place.scheme in {"http", "https"} and place.hostname and place.port != 0
+    except ValueError:
+        known = False
+    if not known:
+        raise ArgumentTypeError(f"{text!r} is not a URL; write http://127.0.0.1:8000")
+    return text
 
 
 def since(text: str) -> datetime:

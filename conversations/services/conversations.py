@@ -10,18 +10,22 @@ from django.db import Error
 from django.utils import timezone
 
 from conversations import metrics
-from conversations.models import Channel, Conversation, Persona
+from conversations.models import TITLE_MAX_LENGTH, Channel, Conversation, Persona
+from conversations.services.database import db_wait, db_write
 from conversations.services.errors import (
     ConversationGone,
     ConversationInvalid,
     StorageUnavailable,
 )
+from conversations.services.events import ConversationReset
+from conversations.services.limits import conversation_limit
 from conversations.services.owners import Owner
 from conversations.services.personas import persona_random
+from conversations.services.replies import replies_stop
+from conversations.services.retention import conversations_delete
+from conversations.services.rooms import Rooms
 
 logger = logging.getLogger(__name__)
-
-TITLE_MAX_LENGTH = 80
 
 
 def conversations_claim(*, owner: Owner) -> None:
@@ -58,6 +62,34 @@ def conversation_reset(*, conversation: Conversation) -> Conversation:
     return _save(successor, persona_random(besides=conversation.persona))
 
 
+async def conversation_renew(
+    *, conversation: Conversation, owner: Owner, address: str = ""
+) -> Conversation:
+    """Go on with another character: `conversation_reset`, counted for the rate limits.
+
+    Everybody who follows the old conversation is told; what was being written there is stopped.
+    """
+
+    def reset() -> Conversation:
+        conversation_limit(owner=owner, address=address)
+        return conversation_reset(conversation=conversation)
+
+    successor = await db_write(reset)
+    rooms = Rooms.here()
+    event = ConversationReset(successor.pk)
+    if room := rooms.get(conversation.pk):
+        room.announce(event)
+    rooms.relay.announce(conversation.pk, event)
+    await replies_stop(among=conversation.messages.all())
+    return successor
+
+
+def conversation_delete(*, conversation: Conversation) -> None:
+    """Delete a conversation with everything said in it; what is being written there stops."""
+    db_wait(replies_stop, among=conversation.messages.all())
+    conversations_delete(conversations=Conversation.objects.filter(pk=conversation.pk))
+
+
 def conversation_rename(*, conversation: Conversation, title: str) -> None:
     """Give a conversation a title as `title_clean` makes it; an empty one takes it away.
 
@@ -67,7 +99,7 @@ def conversation_rename(*, conversation: Conversation, title: str) -> None:
 
 
 def title_clean(title: str) -> str:
-    """A title on one line, of at most 80 characters. Raises ConversationInvalid."""
+    """A title on one line, of at most TITLE_MAX_LENGTH characters. Raises ConversationInvalid."""
     title = "".join(" " if unicodedata.category(c) in {"Cc", "Cs"} else c for c in title)
     title = " ".join(title.split())
     if len(title) > TITLE_MAX_LENGTH:

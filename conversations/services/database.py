@@ -2,7 +2,8 @@
 
 Opening a SQLite connection costs Django four times as much as a query does, so the threads keep
 theirs; PostgreSQL's come from a pool and go back after each call. SQLite lets one connection write
-at a time and makes others sleep and try again, so all writing is done by one thread, in turn.
+at a time and makes others sleep and try again, so one thread does all the writing there is here, in
+turn. A synchronous request writes in its own thread, and may have to sleep.
 """
 
 from __future__ import annotations

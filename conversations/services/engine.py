@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cache
+from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
     from inference.bundle import Bundle
     from inference.engine import Engine
     from inference.params import EngineConfig, SamplingParams
+
+logger = logging.getLogger(__name__)
 
 
 @cache
@@ -23,10 +27,49 @@ def bundle() -> Bundle:
 
 @cache
 def engine() -> Engine:
-    """The engine that every chat of this process shares; cheap, the model loads when first used."""
+    """The engine that every chat of this process shares; cheap, the model loads when first used.
+
+    A server makes it as it starts: threads that ask for it together would make one each.
+    """
     from inference.engine import Engine
 
     return Engine(engine_config())
+
+
+class EngineLoader:
+    """Loads the engine in the background, one attempt at a time, and remembers how it went."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._thread: Thread | None = None
+        self._failed = False
+
+    def state(self) -> str:
+        """`ok`, `loading` or `failed`; when the engine is not loaded this begins to load it.
+
+        After a failure the next question begins another attempt and still answers `failed` until
+        that one has succeeded.
+        """
+        with self._lock:
+            if engine().stats().loaded:
+                self._failed = False
+                return "ok"
+            so_far = "failed" if self._failed else "loading"
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = Thread(target=self._load, name="engine-load", daemon=True)
+                self._thread.start()
+            return so_far
+
+    def _load(self) -> None:
+        try:
+            engine().load()
+        except Exception:
+            # Who asks may be anybody and is told no paths; the log has them.
+            logger.exception("the engine cannot be loaded")
+            self._failed = True
+
+
+engine_loader = EngineLoader()
 
 
 def engine_config() -> EngineConfig:

@@ -6,6 +6,15 @@ of the websocket protocol.
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
+_STATUS_OF_CODE = {
+    "not_found": HTTPStatus.NOT_FOUND,
+    "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
+    "busy": HTTPStatus.SERVICE_UNAVAILABLE,
+    "engine_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
 
 class ServiceError(Exception):
     """A request that was not carried out; nothing was saved.
@@ -19,6 +28,16 @@ class ServiceError(Exception):
         self.code = code
         self.detail = detail
         self.retry_after = retry_after
+
+    @property
+    def status(self) -> HTTPStatus:
+        """What HTTP calls it. Where there is no word for it, it is the request's mistake."""
+        return _STATUS_OF_CODE.get(self.code, HTTPStatus.BAD_REQUEST)
+
+
+def retry_header(seconds: float) -> str:
+    """What `Retry-After` says for so many seconds: whole ones, and never none."""
+    return str(max(1, round(seconds)))
 
 
 class MessageInvalid(ServiceError):

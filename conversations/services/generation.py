@@ -18,8 +18,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from conversations import metrics
-from conversations.models import Message, Persona, Status
-from conversations.selectors import conversation_turns
+from conversations.models import Message, Persona, Role, Status
 from conversations.services.engine import bundle, engine, sampling_params
 from conversations.services.events import ReplyEnded
 from conversations.services.live import LiveReply
@@ -27,6 +26,7 @@ from conversations.services.statements import (
     PERSONA,
     REPLIES_OPEN,
     REPLY_CLAIM,
+    TURNS_BEFORE,
     adapt,
     fetch,
     restore,
@@ -40,6 +40,11 @@ from inference.prompt import Turn
 logger = logging.getLogger(__name__)
 
 STORAGE_RETRY_SECONDS = 5
+
+# More than fits any context; the prompt renderer decides what really stays. The oldest leave many
+# at a time: in between the prompt begins the same, and its keys and values are still cached.
+MAX_TURNS = 64
+TURNS_STEP = 32
 
 # What a dead process cannot have taken longer for: the reply itself, and storing it.
 STALE_MARGIN = timedelta(seconds=5)
@@ -85,6 +90,16 @@ def _claim(conversation_id: UUID) -> Claim | Elsewhere | None:
         conversation_turns(conversation_id=conversation_id, before_id=before_id),
         restore(Message, "sampling", sampling),
     )
+
+
+def conversation_turns(*, conversation_id: UUID, before_id: int) -> list[Turn]:
+    """What was said before a reply, its question last, as the prompt renderer wants it."""
+    conversation = adapt(Message, "conversation_id", conversation_id)
+    rows = fetch(TURNS_BEFORE, [conversation, before_id, MAX_TURNS])
+    total = rows[0][2] if rows else 0
+    surplus = max(0, total - MAX_TURNS)
+    kept = rows[: total - -(-surplus // TURNS_STEP) * TURNS_STEP]
+    return [Turn("person" if role == Role.USER else "bot", text) for role, text, _ in kept[::-1]]
 
 
 def _elsewhere(conversation_id: UUID) -> Elsewhere | None:

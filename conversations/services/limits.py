@@ -32,10 +32,14 @@ PAUSE_SECONDS = 5.0
 SWEEP_SECONDS = 60.0
 # Many people share one address behind a company's or a mobile carrier's gateway.
 PEOPLE_PER_ADDRESS = 20
+# Requests of programs: with an account, and of one address without any.
+API_RATE = "600/minute"
+API_RATE_UNKNOWN = "60/minute"
 _WHAT = {
     "message": "messages",
     "conversation": "new conversations",
     "sign-in": "attempts to sign in",
+    "api": "requests",
 }
 
 
@@ -61,6 +65,14 @@ def sign_in_limit(*, name: str, address: str) -> None:
         _hit(_shared(limit), "sign-in", f"name:{name.casefold()}")
 
 
+def api_limit(*, owner: Owner, address: str) -> None:
+    """Count one request of a program; raises RateLimited when it is one too many."""
+    key = owner.rate_key or _network(address)
+    for limit in _limits(API_RATE if owner.rate_key else API_RATE_UNKNOWN):
+        if key:
+            _hit(limit, "api", key)
+
+
 def _count(action: str, rate: str, owner: Owner, address: str) -> None:
     for limit in _limits(rate):
         if owner.rate_key:
@@ -79,16 +91,16 @@ def _limits(rate: str) -> list[RateLimitItem]:
 
 
 def _hit(limit: RateLimitItem, action: str, key: str) -> None:
-    limiter = _limiter()
-    if time.monotonic() < limiter.rests_until:
+    counts = limiter()
+    if time.monotonic() < counts.rests_until:
         return
     try:
-        if limiter.hit(limit, action, key):
+        if counts.hit(limit, action, key):
             return
-        reset_at = limiter.get_window_stats(limit, action, key).reset_time
+        reset_at = counts.get_window_stats(limit, action, key).reset_time
     except StorageError:
         # Better a chat without limits for a while than none.
-        limiter.rests_until = time.monotonic() + PAUSE_SECONDS
+        counts.rests_until = time.monotonic() + PAUSE_SECONDS
         logger.exception("rate limits cannot be counted; %s let through", action)
         return
     wait = max(1, math.ceil(reset_at - time.time()))
@@ -124,15 +136,18 @@ def _network(address: str) -> str:
     return str(parsed) if parsed.version == 4 else f"{int(parsed) >> 64:x}"
 
 
-class _Limiter(MovingWindowRateLimiter):
+class Limiter(MovingWindowRateLimiter):
+    """Counts, but not until the moment (`time.monotonic`) that it rests until."""
+
     rests_until = 0.0
 
 
 @cache
-def _limiter() -> _Limiter:
+def limiter() -> Limiter:
+    """The process's one, counting in memory or in Redis, which this does not connect to."""
     url = settings.ENV.redis_url
     if not url:
-        return _Limiter(QuietMemory())
+        return Limiter(QuietMemory())
     storage = storage_from_string(
         f"redis+{url}" if url.startswith("unix:") else url,
         wrap_exceptions=True,
@@ -140,7 +155,7 @@ def _limiter() -> _Limiter:
         socket_connect_timeout=REDIS_SECONDS,
     )
     assert isinstance(storage, Storage)  # noqa: S101 - the asynchronous ones have other schemes
-    return _Limiter(storage)
+    return Limiter(storage)
 
 
 class QuietMemory(MemoryStorage):

@@ -6,6 +6,7 @@ from random import Random
 
 from conversations.digits import number_from
 from conversations.models import Persona
+from conversations.selectors import personas_active
 from conversations.services.errors import NoCharacter
 from conversations.services.personas import persona_random
 
@@ -34,7 +35,7 @@ def persona_choose(*, wanted: str, seed: int | None = None) -> Persona:
 
 
 def _drawn(seed: int) -> Persona:
-    active = Persona.objects.filter(is_active=True).order_by("id")
+    active = personas_active().order_by("id")
     number = active.count()
     if not number:
         raise NoCharacter

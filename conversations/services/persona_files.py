@@ -13,17 +13,16 @@ Three formats, each also gzipped:
 from __future__ import annotations
 
 import codecs
-import gzip
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from conversations.services.persona_formats import READERS, Entry, Stream, UnreadableDocument
+from conversations.services.persona_formats import READERS, Entry, UnreadableDocument
 from conversations.services.persona_text import LinesDamaged, persona_tidy
+from conversations.services.unzipping import UNREADABLE, Stream, unzipped
 
 HEAD_BYTES = 65_536
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -100,7 +99,7 @@ class PersonaFile:
             yield from READERS[self.format](self._stream)
         except UnreadableDocument as error:
             raise PersonaFileError(f"{self.path}: {error}") from error
-        except (OSError, EOFError, zlib.error) as error:
+        except UNREADABLE as error:
             raise PersonaFileError(f"{self.path}: cannot be read to its end ({error}).") from error
 
     def _note(self, place: str, problem: str) -> None:
@@ -126,9 +125,7 @@ class PersonaFile:
             raise PersonaFileError(f"{self.path}: is a directory; name a file in it.") from error
         except OSError as error:
             raise PersonaFileError(f"{self.path}: cannot be opened ({error.strerror}).") from error
-        zipped = self._raw.read(2) == b"\x1f\x8b"
-        self._raw.seek(0)
-        return gzip.GzipFile(fileobj=self._raw) if zipped else self._raw
+        return unzipped(self._raw)
 
     def _detect(self, head: bytes) -> str:
         """The format by what the file begins with."""
@@ -148,7 +145,7 @@ class PersonaFile:
         """The beginning of the file; afterwards the stream stands where its text begins."""
         try:
             head = self._stream.read(HEAD_BYTES)
-        except (OSError, EOFError, zlib.error) as error:
+        except UNREADABLE as error:
             raise PersonaFileError(f"{self.path}: is not a whole gzip file ({error}).") from error
         if head.startswith(_UTF_16):
             raise PersonaFileError(f"{self.path}: is UTF-16, not UTF-8. Save it as UTF-8.")

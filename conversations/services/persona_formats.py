@@ -6,8 +6,6 @@ an empty list and what is wrong at that place. It keeps one character in memory,
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +13,8 @@ from typing import Any
 
 import ijson
 
-Stream = io.BufferedReader | gzip.GzipFile
+from conversations.services.unzipping import Stream
+
 Entry = tuple[str, list[str], str]
 
 MAX_LINE_BYTES = 4_000_000

@@ -14,6 +14,7 @@ from django.db import transaction
 from conversations.catalogue import DEFAULT_COUNT, DEFAULT_SEED, characters
 from conversations.catalogue.names import load_names, load_palette
 from conversations.models import Persona
+from conversations.selectors import personas_active
 from conversations.services.errors import NoCharacter
 from conversations.services.persona_edits import persona_digest
 from conversations.services.persona_files import DamagedLine, PersonaFile
@@ -43,7 +44,7 @@ def persona_random(*, besides: Persona | None = None) -> Persona:
     active ones: a few milliseconds for 40,000, and their ids never leave the database.
     Raises NoCharacter.
     """
-    active = Persona.objects.filter(is_active=True).order_by("id")
+    active = personas_active().order_by("id")
     others = active.exclude(pk=besides.pk) if besides else active
     number = others.count()
     if number:

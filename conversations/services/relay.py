@@ -82,12 +82,6 @@ class Relay:
         if not self._alone:
             self._spawn(self._publish(live))
 
-    async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-
     def _tell(self, conversation_id: UUID, **message: Any) -> None:
         if not self._alone:
             self._spawn(self._send(conversation_id, message))
@@ -120,11 +114,15 @@ class Relay:
                 logger.exception("nothing can be heard from other processes")
                 await self._join_again()
                 continue
-            room = self._rooms.get(UUID(message["conversation"]))
-            if room and message["from"] != self._mailbox:
-                self._hear(room, message)
+            try:
+                self._hear(message)
+            except Exception:  # another process may be of another version; the next is heard
+                logger.exception("a message of another process cannot be understood")
 
-    def _hear(self, room: Room, message: dict[str, Any]) -> None:
+    def _hear(self, message: dict[str, Any]) -> None:
+        room = self._rooms.get(UUID(message["conversation"]))
+        if room is None or message["from"] == self._mailbox:
+            return
         match message["kind"]:
             case "MessageSaved" | "ConversationReset":
                 room.announce(_event(message))

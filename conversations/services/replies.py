@@ -17,12 +17,11 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from conversations.models import UNFINISHED, Conversation, Message, Role, Status
-from conversations.services.conversations import conversation_reset
-from conversations.services.database import db_read, db_wait, db_write
+from conversations.services.database import db_read, db_write
 from conversations.services.errors import RateLimited, ServiceError
-from conversations.services.events import ConversationReset, MessageSaved, ReplyEnded, ReplyEvent
+from conversations.services.events import MessageSaved, ReplyEnded, ReplyEvent
 from conversations.services.generation import replies_stale, reply_store, reply_withdraw
-from conversations.services.limits import conversation_limit, message_limit
+from conversations.services.limits import message_limit
 from conversations.services.live import LiveReply, stored_events
 from conversations.services.messages import (
     Exchange,
@@ -31,7 +30,6 @@ from conversations.services.messages import (
     message_send,
 )
 from conversations.services.owners import Owner
-from conversations.services.retention import conversations_delete
 from conversations.services.rooms import Listener, Room, Rooms
 
 
@@ -75,28 +73,6 @@ async def message_post(
 def asks_for_reset(text: str) -> bool:
     """Whether a message is no message, but asks for another character."""
     return text.strip().lower() == "/reset"
-
-
-async def conversation_renew(
-    *, conversation: Conversation, owner: Owner, address: str = ""
-) -> Conversation:
-    """Go on with another character: `conversation_reset`, counted for the rate limits.
-
-    Everybody who follows the old conversation is told; what was being written there is stopped.
-    """
-
-    def reset() -> Conversation:
-        conversation_limit(owner=owner, address=address)
-        return conversation_reset(conversation=conversation)
-
-    successor = await db_write(reset)
-    rooms = Rooms.here()
-    event = ConversationReset(successor.pk)
-    if room := rooms.get(conversation.pk):
-        room.announce(event)
-    rooms.relay.announce(conversation.pk, event)
-    await replies_stop(among=conversation.messages.all())
-    return successor
 
 
 def reply_begin(*, exchange: Exchange, sender: Listener | None = None) -> None:
@@ -143,6 +119,14 @@ async def reply_batches(
         yield batch
 
 
+async def reply_end(*, reply_id: int) -> ReplyEnded:
+    """Wait for the end of a reply, beginning it if nobody has. Raises ReplyUnknown."""
+    async for event in reply_stream(reply_id=reply_id):
+        if isinstance(event, ReplyEnded):
+            return event
+    raise AssertionError("a reply's stream ends with ReplyEnded")
+
+
 async def reply_stop(*, reply_id: int) -> None:
     """Stop a reply, waiting or running, here or in another process; it keeps what it has.
 
@@ -180,12 +164,6 @@ def feedback_give(*, reply: Message, feedback: int | None) -> None:
     if not Message.objects.filter(pk=reply.pk).update(feedback=feedback):
         raise ReplyUnknown
     reply.feedback = feedback
-
-
-def conversation_delete(*, conversation: Conversation) -> None:
-    """Delete a conversation with everything said in it; what is being written there stops."""
-    db_wait(replies_stop, among=conversation.messages.all())
-    conversations_delete(conversations=Conversation.objects.filter(pk=conversation.pk))
 
 
 def replies_recover() -> int:

@@ -265,13 +265,3 @@ class Rooms:
     def running(self) -> list[Outcome]:
         """The replies that this process is writing."""
         return [room.running for room in self._rooms.values() if room.running]
-
-    async def close(self) -> None:
-        """Stop all work; running replies are stored as interrupted with what they have."""
-        tasks = {room.worker for room in self._rooms.values() if room.worker}
-        tasks |= {self._storing} if self._storing else set()
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        await self.relay.close()

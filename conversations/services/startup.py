@@ -14,7 +14,8 @@ from django.db import Error
 
 from conversations.models import Message
 from conversations.services.database import db_now
-from conversations.services.engine import engine
+from conversations.services.engine import engine, engine_loader
+from conversations.services.limits import limiter
 from conversations.services.replies import replies_interrupt, replies_recover
 from inference.bundle import load_bundle
 from inference.errors import BundleError
@@ -46,7 +47,9 @@ def server_start() -> None:
     _recover()
     if settings.ENV.redis_url:
         Thread(target=_recover_again, name="recover", daemon=True).start()
-    Thread(target=_load_engine, name="engine-load", daemon=True).start()
+    # Both make what threads would make one each of, if they asked for it first and together.
+    limiter()
+    engine_loader.state()  # begins to load
     atexit.register(server_stop)
     # All that has been imported stays; collections need not look at it again and again.
     gc.collect()
@@ -78,13 +81,6 @@ def _recover_again() -> None:
     """Beside other processes it takes time until it is certain that one has ended."""
     while not _stopped.wait(settings.ENV.reply_timeout):
         _recover()
-
-
-def _load_engine() -> None:
-    try:
-        engine().load()
-    except Exception:  # the first reply will try again; the reason belongs in the log
-        logger.exception("the engine cannot be loaded")
 
 
 def _refuse(reason: str) -> NoReturn:

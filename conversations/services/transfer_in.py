@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import itertools
 import json
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from django.db import transaction
 
@@ -20,6 +17,7 @@ from conversations.services.persona_edits import MAX_LINE_LENGTH, MAX_LINES, per
 from conversations.services.personas import persona_draft
 from conversations.services.texts import text_clean, text_mask
 from conversations.services.transfer_out import conversation_turns_masked
+from conversations.services.unzipping import UNREADABLE, Stream, unzipped
 
 BATCH = 200
 # A conversation may be as long as people like, but of a line that does not begin like one no more
@@ -71,14 +69,14 @@ def dialogues_read(*, path: Path) -> Iterator[Dialogue]:
     """
     number = 0
     try:
-        with _open(path) as stream:
+        with path.open("rb") as file, unzipped(file) as stream:
             for line in _lines(stream):
                 number += 1
                 if line.strip():
                     yield _parse(line)
     except _Mistake as mistake:
         raise DialogueFileInvalid(f"{path}, line {number}: {mistake}") from None
-    except (OSError, EOFError, zlib.error) as error:
+    except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or error
         raise DialogueFileInvalid(f"{path} cannot be read: {reason}") from error
 
@@ -170,19 +168,7 @@ class _Mistake(ValueError):
     """What is wrong with a line."""
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[BinaryIO]:
-    with path.open("rb") as stream:
-        start = stream.read(2)
-        stream.seek(0)
-        if start != b"\x1f\x8b":
-            yield stream
-            return
-        with gzip.open(stream) as unzipped:
-            yield cast("BinaryIO", unzipped)
-
-
-def _lines(stream: BinaryIO) -> Iterator[bytes]:
+def _lines(stream: Stream) -> Iterator[bytes]:
     while line := stream.readline(LOOKED_AT_BYTES):
         if line.lstrip().startswith(b"{") and not line.endswith(b"\n"):
             line += stream.readline()

@@ -18,8 +18,7 @@ from django.utils import timezone
 from conversations.models import RETRIABLE, UNFINISHED, Message, Status
 from conversations.services.database import db_read, db_write
 from conversations.services.errors import ServiceError
-from conversations.services.events import ReplyEnded
-from conversations.services.replies import reply_stream
+from conversations.services.replies import reply_end
 from sms import client, wording
 from sms.models import UNSETTLED, Answer, State
 from sms.services.inbound import answer_write, chat_send
@@ -70,21 +69,13 @@ async def answer_finish(*, answer_id: UUID) -> None:
         if reply.status in RETRIABLE and not await db_write(_again, answer, reply):
             is_last = True
         elif reply.status in (*UNFINISHED, *RETRIABLE):
-            ended = await _written(reply)
+            ended = await reply_end(reply_id=reply.pk)
             if ended.error_code == "busy":
                 await asyncio.sleep(ended.retry_after or BUSY_SECONDS)
                 continue
         if await db_write(_shape, answer_id, is_last=is_last):
             return
         run += 1
-
-
-async def _written(reply: Message) -> ReplyEnded:
-    """Wait for the end of a reply."""
-    async for event in reply_stream(reply_id=reply.pk):
-        if isinstance(event, ReplyEnded):
-            return event
-    raise AssertionError("a reply's stream ends with ReplyEnded")
 
 
 def answer_take_for_rest(*, answer_id: UUID) -> Answer | None:

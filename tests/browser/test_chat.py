@@ -54,6 +54,37 @@ def test_a_reply_comes_whole(person: Person) -> None:
     assert person.said() == [("user", "Hi! How is your day going?"), ("bot", reply)]
 
 
+def test_a_reply_is_judged_and_the_judgement_taken_back(person: Person) -> None:
+    person.start()
+    person.ask("Hello!")
+    like = person.page.get_by_role("button", name="Good reply")
+    dislike = person.page.get_by_role("button", name="Bad reply")
+    like.click()
+    expect(like).to_have_attribute("aria-pressed", "true")
+    with person.page.expect_response("**/feedback/"):
+        dislike.click()
+    expect(like).to_have_attribute("aria-pressed", "false")
+    person.page.reload()
+
+    expect(dislike).to_have_attribute("aria-pressed", "true")
+    with person.page.expect_response("**/feedback/"):
+        dislike.click()
+    person.page.reload()
+    expect(dislike).to_have_attribute("aria-pressed", "false")
+
+
+def test_a_judgement_that_cannot_be_kept_is_taken_back_and_told(person: Person) -> None:
+    person.start()
+    person.ask("Hello!")
+    person.page.route("**/feedback/", lambda route: route.abort())
+    person.tolerate("ERR_FAILED")
+    like = person.page.get_by_role("button", name="Good reply")
+    like.click()
+
+    expect(person.page.get_by_text("That could not be kept.")).to_be_visible()
+    expect(like).to_have_attribute("aria-pressed", "false")
+
+
 def test_an_opener_begins_the_conversation(person: Person) -> None:
     person.start()
     person.page.get_by_role("button", name="Do you have any pets?").click()

@@ -86,3 +86,21 @@ def test_a_failed_reply_that_staff_deleted_makes_room_for_another(person: Person
     expect(person.bubbles(status="complete")).to_have_text("Here I am.")
     expect(person.bubbles()).to_have_count(1)
     expect(person.bubbles("user", "saved")).to_have_text("Hello")
+
+
+def test_when_staff_have_deleted_every_message_none_stays_on_the_page(person: Person) -> None:
+    states: list[list[Frame]] = [[], []]
+
+    def answer(socket: WebSocketRoute, frame: Frame) -> None:
+        if frame["type"] == "message.send":
+            tell(socket, "message.saved", client_id=frame["client_id"], message_id="1")
+            tell(socket, "reply.end", message_id="2", text="Hi.", status="complete")
+            sockets.append(socket)
+
+    sockets: list[WebSocketRoute] = []
+    play_server(person, states, answer)
+    person.say("Hello")
+    expect(person.bubbles(status="complete")).to_have_text("Hi.")
+    sockets[0].close()
+    expect(person.page.locator(".message")).to_have_count(0)
+    assert not states

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -28,7 +29,7 @@ def persona(db: None) -> Persona:
 
 @pytest.fixture
 def browser(transactional_db: None, persona: Persona) -> Browser:
-    limits._limiter.cache_clear()
+    limits.limiter.cache_clear()
     return Browser()
 
 
@@ -46,6 +47,10 @@ def fake_engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
 
 @pytest_asyncio.fixture
 async def rooms() -> AsyncIterator[Rooms]:
-    """The rooms of the test's event loop; whatever still runs in them at the end is ended."""
+    """The rooms of the test's event loop; whatever still runs in it at the end is ended, as by
+    a server."""
     yield Rooms.here()
-    await Rooms.here().close()
+    running = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)

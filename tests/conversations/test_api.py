@@ -20,9 +20,9 @@ from conversations.api.base import ApiView
 from conversations.models import Channel, Conversation, Message, Persona, Role
 from conversations.services import limits
 from conversations.services.conversations import conversation_start
-from conversations.services.events import ReplyEvent
+from conversations.services.events import ReplyEnded
 from conversations.services.owners import Owner
-from conversations.services.replies import reply_stream
+from conversations.services.replies import reply_end
 from inference.errors import EngineBusy, EngineStopped
 from tests.fakes import FakeEngine
 
@@ -58,7 +58,7 @@ class Program:
 
 @pytest.fixture
 def owner(transactional_db: None, persona: Persona) -> User:
-    limits._limiter.cache_clear()
+    limits.limiter.cache_clear()
     return User.objects.create_user("owner")
 
 
@@ -354,12 +354,12 @@ async def test_a_conversation_deleted_while_a_reply_is_waited_for_is_not_found(
     paths = [f"conversations/{each.pk}/messages/" for each in (conversation, other)]
     _, exchange = await program.send("POST", paths[1], {"text": "Hi"})
 
-    async def deleted_at_its_end(*, reply_id: int) -> AsyncIterator[ReplyEvent]:
-        async for event in reply_stream(reply_id=reply_id):
-            yield event
+    async def deleted_at_its_end(*, reply_id: int) -> ReplyEnded:
+        ended = await reply_end(reply_id=reply_id)
         await Conversation.objects.filter(messages=reply_id).adelete()
+        return ended
 
-    monkeypatch.setattr("conversations.api.messages.reply_stream", deleted_at_its_end)
+    monkeypatch.setattr("conversations.api.messages.reply_end", deleted_at_its_end)
     said = await program.send("POST", paths[0], {"text": "Hi"})
     stopped = await program.send("POST", f"{paths[1]}{exchange['reply']['id']}/stop/")
     assert [(status, error["code"]) for status, error in (said, stopped)] == [
@@ -472,3 +472,12 @@ async def test_too_many_messages_are_put_off(
     response = await program.raw("POST", path, {"text": "Hi"})
     assert (response.status_code, response.json()["code"]) == (429, "rate_limited")
     assert int(response["Retry-After"]) >= 1
+
+
+async def test_too_many_requests_are_put_off(program: Program, stranger: Program) -> None:
+    for _ in range(600):
+        assert (await program.send("GET", "model/"))[0] == 200
+    response = await program.raw("GET", "model/")
+    assert (response.status_code, response.json()["code"]) == (429, "rate_limited")
+    assert int(response["Retry-After"]) >= 1
+    assert (await stranger.send("GET", "model/"))[0] == 200

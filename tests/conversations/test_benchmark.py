@@ -70,12 +70,17 @@ def test_special_tokens_at_the_end_and_several_candidates(tmp_path: Path) -> Non
     assert line["decode_tok_s"]["2"] > 0
 
 
-def test_a_plot_that_cannot_be_written_loses_no_figure(small: Bundle, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "reason"), [("no/such.png", "cannot be written"), ("such.odd", "cannot be drawn")]
+)
+def test_a_plot_that_cannot_be_written_loses_no_figure(
+    small: Bundle, tmp_path: Path, name: str, reason: str
+) -> None:
     out = StringIO()
     arguments = ("--bundle", str(small.path), "--chats", "1", "--tokens", "40", "--json")
-    with pytest.raises(CommandError, match=r"no/such\.png: cannot be written"):
+    with pytest.raises(CommandError, match=f"{name}: {reason}"):
         call_command(
-            "benchmark", *arguments, "--plot", str(tmp_path / "no" / "such.png"),
+            "benchmark", *arguments, "--plot", str(tmp_path / name),
             stdout=out, stderr=StringIO(),
         )  # fmt: skip
     assert json.loads(out.getvalue())["decode_tok_s"]["1"] > 0

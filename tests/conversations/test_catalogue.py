@@ -68,7 +68,9 @@ def test_nearly_everybody_has_an_age_that_fits_and_a_city(catalogue: list[Charac
     ],
 )
 def test_nobody_denies_whom_their_line_is_about(bank: Bank, key: str, question: str) -> None:
-    about = [t for t in bank.traits if any(f"{tag}:".startswith(f"{key}:") for tag in t.tags)]
+    about = [
+        t for t in bank.by_text.values() if any(f"{tag}:".startswith(f"{key}:") for tag in t.tags)
+    ]
     about = [t for t in about if not t.tags & {f"{key}:none", "pet:wild-crow"}]
     answers = {trait.text: true_answer(question, [trait.text]) for trait in about}
     denied = [text for text, answer in answers.items() if answer and not answer[0]]
@@ -170,7 +172,7 @@ def test_lines_do_not_follow_one_pattern(bank: Bank) -> None:
 
 
 def test_jobs_and_pets_have_an_emblem_and_jobs_have_lines_of_their_own(bank: Bank) -> None:
-    tied = Counter(tag for trait in bank.traits for tag in trait.ties)
+    tied = Counter(tag for trait in bank.by_text.values() for tag in trait.ties)
     for trait in [*bank.by_category["job"], *bank.by_category["pet"]]:
         assert trait.emblem, trait.text
     for trait in bank.by_category["job"]:
@@ -180,7 +182,7 @@ def test_jobs_and_pets_have_an_emblem_and_jobs_have_lines_of_their_own(bank: Ban
 
 def test_every_tag_that_a_rule_or_line_names_is_given_by_a_line(bank: Bank) -> None:
     """A misspelt tag in a rule would silently guard against nothing."""
-    known = frozenset().union(*(trait.tags for trait in bank.traits))
+    known = frozenset().union(*(trait.tags for trait in bank.by_text.values()))
     for pattern in _patterns():
         key, _, value = pattern.partition(":")
         found = any(tag.startswith(f"{key}:") for tag in known) if value == "*" else False
@@ -199,7 +201,7 @@ def _patterns() -> set[str]:
 
 
 def test_tags_read_as_plain_words(bank: Bank) -> None:
-    for trait in bank.traits:
+    for trait in bank.by_text.values():
         assert trait.category in CATEGORIES
         for tag in trait.tags:
             assert re.fullmatch(r"[a-z][a-z-]*:[A-Za-z0-9][A-Za-z0-9'.-]*", tag), tag

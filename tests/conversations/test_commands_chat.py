@@ -107,6 +107,12 @@ class TestPipe:
         assert result.stderr.startswith(f"CommandError: {message}")
         assert len(result.stderr.splitlines()) == 1
 
+    @pytest.mark.parametrize("seed", ["-1", str(2**63), "x"])
+    def test_a_seed_that_no_reply_can_have_is_refused(self, database: str, seed: str) -> None:
+        result = chat(database, "--no-save", "--seed", seed)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert f"argument --seed: '{seed}' is not a number from 0 up" in result.stderr
+
     def test_without_a_model(self, database: str, tmp_path: Path) -> None:
         result = run(
             "manage.py", "chat", DATABASE_URL=database, CHATBOT_BUNDLE=str(tmp_path / "none")

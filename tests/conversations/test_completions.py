@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import AsyncClient
+from django.test import AsyncClient, Client
 from pytest_django import Settings
 from rest_framework.authtoken.models import Token
 
@@ -23,7 +23,7 @@ HELLO = [{"role": "user", "content": "Hello! Do you have a pet?"}]
 
 @pytest.fixture
 def headers(transactional_db: None, persona: Persona) -> dict[str, str]:
-    limits._limiter.cache_clear()
+    limits.limiter.cache_clear()
     token = Token.objects.create(user=User.objects.create_user("program"))
     return {"Authorization": f"Bearer {token.key}"}
 
@@ -208,18 +208,15 @@ async def test_a_reply_that_takes_too_long_is_given_up(
         assert response.json()["error"]["code"] == "engine_unavailable"
 
 
-async def test_without_redis_programs_are_let_through(
+def test_without_redis_programs_are_let_through(
     headers: dict[str, str],
     settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("conversations.api.throttling._LetsThrough.rests_until", 0.0)
-    redis = {"BACKEND": "django.core.cache.backends.redis.RedisCache"}
-    settings.CACHES = {"default": redis | {"LOCATION": "redis://127.0.0.1:1"}}
-    response = await AsyncClient().get("/v1/models", headers=headers)
-    assert response.status_code == 200
-    assert (await AsyncClient().get("/api/schema/")).status_code == 200
+    settings.ENV = settings.ENV.model_copy(update={"redis_url": "redis://127.0.0.1:1"})
+    client = Client()
+    assert client.get("/v1/models", headers=headers).status_code == 200
+    assert client.get("/api/schema/", REMOTE_ADDR="203.0.113.7").status_code == 200
     # One that does not answer would hold up each of them: it is asked once in a while.
     assert caplog.text.count("rate limits cannot be counted") == 1
 

@@ -171,11 +171,11 @@ def test_a_character_is_not_found_when_its_conversation_has_just_been_deleted(
 ) -> None:
     conversation = start(client)
 
-    def found_and_deleted(**_: object) -> Conversation:
+    def found_and_deleted(*_: object, **__: object) -> Conversation:
         Conversation.objects.all().delete()
         return conversation
 
-    monkeypatch.setattr("conversations.views.conversation_for_owner", found_and_deleted)
+    monkeypatch.setattr("conversations.views.get_object_or_404", found_and_deleted)
     response = client.post(reverse("conversation-reveal", args=[conversation.pk]))
     assert response.status_code == 404
 
@@ -466,3 +466,33 @@ def test_nothing_is_to_be_searched_before_anything_was_said(
     assert 'role="search"' in client.get("/conversations/?q=soup").text
     add(start(client), Role.USER, "I like soup.")
     assert 'role="search"' in client.get("/conversations/").text
+
+
+class TestFeedback:
+    def give(self, client: Client, reply: Message, thumb: str) -> int:
+        url = reverse("reply-feedback", args=[reply.conversation_id, reply.pk])
+        status: int = client.post(url, {"feedback": thumb}).status_code
+        return status
+
+    def test_is_kept_and_taken_back(self, client: Client, persona: Persona) -> None:
+        reply = add(start(client), Role.BOT, "Hello.")
+        for thumb, kept in (("1", 1), ("-1", -1), ("", None)):
+            assert self.give(client, reply, thumb) == 204
+            reply.refresh_from_db()
+            assert reply.feedback == kept
+        assert b'data-feedback=""' in page(client, reply.conversation).content
+
+    def test_takes_nothing_else(self, client: Client, persona: Persona) -> None:
+        reply = add(start(client), Role.BOT, "Hello.")
+        assert self.give(client, reply, "2") == 400
+        reply.refresh_from_db()
+        assert reply.feedback is None
+
+    def test_is_of_replies_in_ones_own_conversation(self, client: Client, persona: Persona) -> None:
+        conversation = start(client)
+        reply, said = add(conversation, Role.BOT, "Hello."), add(conversation, Role.USER, "Hi.")
+        elsewhere = add(start(client), Role.BOT, "Hello.")
+        elsewhere.conversation_id = conversation.pk
+        assert self.give(client, said, "1") == 404
+        assert self.give(client, elsewhere, "1") == 404
+        assert self.give(Client(), reply, "1") == 404

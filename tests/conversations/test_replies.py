@@ -15,13 +15,13 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from conversations.models import Channel, Conversation, Message, Persona, Role, Status
+from conversations.services.conversations import conversation_delete
 from conversations.services.database import db_now
 from conversations.services.errors import ConversationGone
 from conversations.services.events import ReplyEnded, ReplyEvent, ReplyStarted, ReplyToken
 from conversations.services.messages import Exchange, message_send
 from conversations.services.replies import (
     ReplyUnknown,
-    conversation_delete,
     feedback_give,
     replies_interrupt,
     replies_recover,

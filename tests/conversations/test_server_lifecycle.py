@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from tests.conversations.clients import open_socket, say, until
@@ -90,6 +94,25 @@ def test_without_its_model_the_server_says_why_and_ends(
     assert ended.stderr.count("\n") == 1
     assert ended.stderr.startswith("The model cannot be served: ")
     assert str(bundle) in ended.stderr
+
+
+def test_a_model_that_cannot_be_loaded_is_told_from_the_first_question_on(
+    server_template: Path, tmp_path: Path
+) -> None:
+    bundle = shutil.copytree(BUNDLE, tmp_path / "bundle")
+    (bundle / "model.onnx").write_bytes(b"no model")
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    manifest["files"]["model.onnx"] = {
+        "sha256": hashlib.sha256(b"no model").hexdigest(),
+        "bytes": len(b"no model"),
+    }
+    (bundle / "bundle.json").write_text(json.dumps(manifest))
+    with Server(tmp_path / "db.sqlite3", server_template, CHATBOT_BUNDLE=str(bundle)) as server:
+        deadline = time.monotonic() + 30
+        while not any("the engine cannot be loaded" in line for line in server.log):
+            assert time.monotonic() < deadline, server.log
+            time.sleep(0.05)
+        assert httpx.get(f"{server.url}/readyz").json()["engine"] == "failed"
 
 
 def test_without_its_tables_the_server_says_so_and_ends(tmp_path: Path) -> None:

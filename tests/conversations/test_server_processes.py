@@ -8,8 +8,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from channels_redis.core import RedisChannelLayer
 
 from tests.conversations.clients import joined, open_socket, say, until
 from tests.servers import Server, SlowServer, free_port, redis_server
@@ -115,6 +117,26 @@ async def test_a_reset_takes_the_tabs_of_all_processes_along(
             until(here, "conversation.reset"), until(there, "conversation.reset")
         )
     assert resets[0][-1] == resets[1][-1]
+
+
+async def test_a_message_that_a_process_cannot_understand_does_not_make_it_deaf(
+    two_servers: tuple[Server, Server],
+) -> None:
+    slow, quick = two_servers
+    conversation, cookie = slow.visit()
+    number = UUID(conversation).hex
+    newer = {"kind": "ConversationReset", "from": "a newer process", "event": {"to": "anybody"}}
+    layer = RedisChannelLayer(hosts=[slow.variables["REDIS_URL"]])
+    async with (
+        open_socket(slow, conversation, cookie) as here,
+        open_socket(quick, conversation, cookie) as there,
+    ):
+        await until(there, "conversation.state")
+        await layer.group_send(f"conversation.{number}", {**newer, "conversation": number})
+        await layer.close_pools()
+        await here.send(json.dumps({"type": "conversation.reset"}))
+        await until(there, "conversation.reset")
+    assert any("cannot be understood" in line for line in quick.log)
 
 
 async def test_one_message_sent_through_both_processes_at_once_is_answered_once(

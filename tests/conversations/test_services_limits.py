@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 from limits.strategies import MovingWindowRateLimiter
 from pytest_django import Settings
 
@@ -26,7 +28,7 @@ from tests.servers import redis_server
 def _rates(settings: Settings) -> None:
     rates = {"message_rate": "2/minute;5/hour", "conversation_rate": "1/hour"}
     settings.ENV = settings.ENV.model_copy(update=rates)
-    limits._limiter.cache_clear()
+    limits.limiter.cache_clear()
 
 
 def allowed(owner: Owner, address: str = "") -> bool:
@@ -103,7 +105,7 @@ def test_limits_are_counted_in_redis_when_there_is_one(
     with redis_server(tmp_path) as url:
         settings.ENV = settings.ENV.model_copy(update={"redis_url": url})
         assert [allowed(ada), allowed(ada)] == [True, True]
-        limits._limiter.cache_clear()  # as another process
+        limits.limiter.cache_clear()  # as another process
         assert not allowed(ada)
     # Without its Redis the chat goes on.
     assert allowed(ada)
@@ -121,7 +123,7 @@ def test_a_redis_that_does_not_answer_is_waited_for_once_and_then_left_alone(
         asked += 1
         return MovingWindowRateLimiter.hit(*_)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(limits._Limiter, "hit", count)
+    monkeypatch.setattr(limits.Limiter, "hit", count)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         settings.ENV = settings.ENV.model_copy(update={"redis_url": url})
@@ -178,6 +180,20 @@ async def test_one_reset_too_many_is_refused(
         assert (await socket.receive())["type"] == "conversation.reset"
         await socket.send("conversation.reset")
         assert (await socket.receive())["code"] == "rate_limited"
+
+
+@pytest.mark.django_db
+def test_without_an_account_an_address_may_call_the_api_less_often(client: Client) -> None:
+    def ask(address: str) -> Any:
+        # What a stranger says of where they come from is not believed.
+        said = {"x-forwarded-for": "192.0.2.1"}
+        return client.get("/api/docs/", headers=said, REMOTE_ADDR=address)
+
+    assert [ask("203.0.113.7").status_code for _ in range(60)] == [200] * 60
+    refusal = ask("203.0.113.7")
+    assert (refusal.status_code, json.loads(refusal.content)["code"]) == (429, "rate_limited")
+    assert int(refusal["Retry-After"]) >= 1
+    assert ask("203.0.113.8").status_code == 200
 
 
 def request_from(peer: str, forwarded: str | None) -> HttpRequest:

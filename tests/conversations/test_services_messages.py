@@ -11,9 +11,10 @@ import pytest
 from django.db import OperationalError, connection
 
 from conversations.models import Channel, Conversation, Message, Persona, Role, Status
-from conversations.selectors import conversation_turns, conversations_of_owner
+from conversations.selectors import conversations_of_owner
 from conversations.services import messages
 from conversations.services.conversations import (
+    conversation_delete,
     conversation_rename,
     conversation_reset,
     conversation_start,
@@ -26,9 +27,9 @@ from conversations.services.errors import (
     NoCharacter,
     StorageUnavailable,
 )
+from conversations.services.generation import conversation_turns
 from conversations.services.messages import Exchange, message_send
 from conversations.services.owners import Owner
-from conversations.services.replies import conversation_delete
 from conversations.services.retention import message_delete
 from conversations.services.statements import fetch
 from inference.prompt import Turn

@@ -241,6 +241,14 @@ class TestDefaults:
         assert "'timeout': 20" in options
         assert "PRAGMA journal_mode=WAL" in options
 
+    def test_options_of_the_database_s_address_are_passed_on_beside_them(
+        self, tmp_path: Path
+    ) -> None:
+        url = f"sqlite:///{tmp_path}/db.sqlite3?timeout=60"
+        options = evaluate("s.DATABASES['default']['OPTIONS']", DATABASE_URL=url)
+        assert "'transaction_mode': 'IMMEDIATE'" in options
+        assert "'timeout': 60" in options
+
     def test_sqlite_really_is_in_that_mode(self, tmp_path: Path) -> None:
         code = (
             "import django; django.setup(); from django.db import connection as c;"
@@ -267,8 +275,8 @@ class TestDefaults:
 
     def test_one_process_needs_no_redis(self) -> None:
         assert evaluate("s.CHANNEL_LAYERS['default']['BACKEND']").endswith("InMemoryChannelLayer")
-        redis = evaluate("s.CHANNEL_LAYERS['default'], s.CACHES", REDIS_URL="redis://cache:6379/1")
-        assert redis.count("redis://cache:6379/1") == 2
+        redis = evaluate("s.CHANNEL_LAYERS['default']", REDIS_URL="redis://cache:6379/1")
+        assert redis.count("redis://cache:6379/1") == 1
 
     def test_secret_key_is_made_once(self) -> None:
         keys = {evaluate("s.SECRET_KEY") for _ in range(2)}

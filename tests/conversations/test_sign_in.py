@@ -25,9 +25,9 @@ def ada() -> User:
 def _limits_of_its_own(settings: Settings) -> Iterator[None]:
     settings.ENV = settings.ENV.model_copy(update={"sign_in_rate": "3/hour"})
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    limits._limiter.cache_clear()
+    limits.limiter.cache_clear()
     yield
-    limits._limiter.cache_clear()
+    limits.limiter.cache_clear()
 
 
 def sign_in(client: Client, password: str = PASSWORD, **changes: str) -> str:

@@ -44,11 +44,11 @@ async def text_of(engine: Engine, params: SamplingParams, turns: list[Turn] = HE
 
 
 async def test_the_best_comes_whole_and_all_that_was_written_is_counted(engine: Engine) -> None:
-    before = engine.stats().tokens_total
+    before = engine.stats().totals.tokens
     delta, finished = told(await collect(engine, BEST))
     assert delta.text.strip() == delta.text != ""
     assert delta.tokens < finished.completion_tokens <= 4 * 20
-    assert engine.stats().tokens_total - before == finished.completion_tokens
+    assert engine.stats().totals.tokens - before == finished.completion_tokens
     assert finished.sampling == BEST
     assert finished.reason in {"end", "length"}
 
@@ -98,18 +98,18 @@ async def test_leaving_frees_all_slots() -> None:
     async with aclosing(engine.generate(PERSONA, HELLO, endless, cache_key="left")) as events:
         leaving = asyncio.ensure_future(anext(events))
         async with asyncio.timeout(10):
-            while engine.stats().tokens_total < 40:
+            while engine.stats().totals.tokens < 40:
                 await asyncio.sleep(0.01)
         leaving.cancel()
         await asyncio.wait([leaving])
     go_on.set()
     await until_idle(engine)
     left = engine.stats()
-    assert left.abandoned_total == 1
+    assert left.totals.abandoned == 1
     delta, finished = told(await collect(engine, BEST))
     assert (delta.tokens, finished.completion_tokens) == (20, 80)
     # Nobody went on writing to somebody who has left.
-    assert engine.stats().tokens_total - left.tokens_total == 80
+    assert engine.stats().totals.tokens - left.totals.tokens == 80
     engine.close()
 
 

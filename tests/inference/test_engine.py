@@ -165,7 +165,7 @@ async def test_a_new_turn_costs_only_what_is_new(engine: Engine) -> None:
     after = engine.stats()
     finished = again[-1]
     assert isinstance(finished, Finished)
-    reused = after.reused_tokens_total - before.reused_tokens_total
+    reused = after.totals.reused_tokens - before.totals.reused_tokens
     assert reused > finished.prompt_tokens // 2
     assert text_of(again) == text_of(await collect(engine, greedy, turns=turns))
     assert after.kv_cache_bytes > 0

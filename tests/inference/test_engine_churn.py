@@ -82,9 +82,9 @@ async def test_nothing_that_others_do_changes_a_reply(engine: Engine) -> None:
     assert [done[order[id(coroutine)]] for coroutine in chats] == alone
     await until_idle(engine)
     stats = engine.stats()
-    assert stats.finished_total + stats.abandoned_total == 36 + 36 + len(leaving)
-    assert stats.abandoned_total > 0
-    assert stats.reused_tokens_total > 0
+    assert stats.totals.finished + stats.totals.abandoned == 36 + 36 + len(leaving)
+    assert stats.totals.abandoned > 0
+    assert stats.totals.reused_tokens > 0
 
 
 async def test_callers_may_live_in_different_event_loops(engine: Engine) -> None:
@@ -118,9 +118,9 @@ async def test_leaving_frees_the_slot_before_the_next_token() -> None:
         await anext(events)
     go_on.set()
     await until_idle(engine)
-    assert engine.stats().abandoned_total == 1
+    assert engine.stats().totals.abandoned == 1
     # The first one comes of the prompt, the last one of the step that stood still.
-    assert engine.stats().tokens_total <= 1 + HeldRunner.STEPS + 1
+    assert engine.stats().totals.tokens <= 1 + HeldRunner.STEPS + 1
     engine.close()
 
 
@@ -136,7 +136,7 @@ async def test_a_loop_that_was_closed_holds_no_slot() -> None:
     await asyncio.to_thread(begin_and_vanish)
     go_on.set()
     await until_idle(engine)
-    assert engine.stats().abandoned_total == 1
+    assert engine.stats().totals.abandoned == 1
     engine.close()
 
 
@@ -192,7 +192,7 @@ async def test_a_reply_that_was_whole_before_a_crash_is_whole() -> None:
     with pytest.raises(EngineStopped, match="OSError"):
         await drain(running)
     stats = engine.stats()
-    assert (stats.crashes_total, stats.running, stats.waiting) == (1, 0, 0)
+    assert (stats.totals.crashes, stats.running, stats.waiting) == (1, 0, 0)
     assert not stats.loaded
     engine.close()
 

@@ -16,10 +16,14 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
+from conversations.models import Persona
 from sms import wording
 from sms.checks import check_sms, check_sms_off
+from sms.numbers import address_parse
+from sms.texting import incoming_form, messages_parse, signed
 from tests.servers import ROOT, Server, environment
-from tests.sms.payloads import ACCOUNT, OURS, TOKEN
+from tests.sms.conftest import Phone, SlowEngine
+from tests.sms.payloads import ACCOUNT, INCOMING, OURS, PERSON, PUBLIC, TOKEN
 from tests.sms.twilio_api import TwilioApi
 
 WEBHOOK = "https://chat.example.org/sms/incoming/"
@@ -87,6 +91,23 @@ def test_simulate_says_what_is_missing(server: Server) -> None:
     assert code == 1
     assert "No server answers at http://127.0.0.1:9" in error
     assert "Traceback" not in error
+    for server_url in ("http://localhost:99999", "localhost:8000"):
+        with pytest.raises(CommandError, match="is not a URL"):
+            call_command("simulate_sms", "hi", "--from", "+14155550123", "--server", server_url)
+
+
+async def test_a_text_goes_straight_to_the_server_signed_for_the_public_address(
+    phone: Phone, characters: list[Persona], engine: SlowEngine
+) -> None:
+    form = incoming_form(address_parse(PERSON), OURS, "hello")
+    path, headers = signed(form, token=TOKEN, public_url=PUBLIC)
+    assert path == INCOMING
+    assert headers["Host"] == "chat.example.org"
+    assert headers["X-Forwarded-Proto"] == "https"
+    response = await phone.post(path, form, **{"X-Twilio-Signature": headers["X-Twilio-Signature"]})
+    (answer,) = messages_parse(response.content.decode())
+    assert answer.endswith("You said hello.")
+    assert messages_parse("<html><p>Bad gateway") == []
 
 
 # The doctor

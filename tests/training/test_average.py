@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,13 @@ def test_the_mean_of_two_checkpoints(checkpoints: list[Path], tmp_path: Path) ->
     first, mean = read_checkpoint(checkpoints[0]), read_checkpoint(tmp_path / "mean")
     for name, values in first.weights.items():
         np.testing.assert_allclose(mean.weights[name], 1.5 * values, rtol=1e-6)
+
+
+def test_what_was_averaged_is_told_to_programs_too(checkpoints: list[Path], tmp_path: Path) -> None:
+    out, told = str(tmp_path / "mean"), StringIO()
+    named = (*map(str, checkpoints), "--out", out)
+    call_command("average_checkpoints", *named, "--json", stdout=told)
+    assert json.loads(told.getvalue()) == {"out": out, "checkpoints": 2}
 
 
 def test_a_temperature_divides_the_logits(checkpoints: list[Path], tmp_path: Path) -> None:

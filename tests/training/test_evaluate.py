@@ -21,7 +21,7 @@ from inference.prompt import Turn, texts_of
 from tests.training.tiny import dialogue_row, tiny_checkpoint, tiny_dialogues, write_rows
 from training import metrics
 from training.consistency import persona_questions, reaction_messages, shares
-from training.evaluate import perplexity, read_evaluation_data, worse
+from training.figures import perplexity, read_evaluation_data, worse
 from training.scoring import ReplyNats, Scores
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")

@@ -53,6 +53,12 @@ def test_only_the_last_full_stop_is_left_out() -> None:
     assert [open_ended(text) for text in ("Yes?", "Well...", ".")] == ["Yes?", "Well...", "."]
 
 
+def test_how_many_were_written_is_told_to_programs_too(data: Path, tmp_path: Path) -> None:
+    out, told = tmp_path / "varied.jsonl", StringIO()
+    call_command("vary_dialogues", "--data", str(data), "--out", str(out), "--json", stdout=told)
+    assert json.loads(told.getvalue()) == {"out": str(out), "dialogues": ROWS}
+
+
 def test_speakers_have_manners_of_their_own_and_keep_them(data: Path, tmp_path: Path) -> None:
     dialogues = vary(data, tmp_path / "varied.jsonl")
     assert len(dialogues) == ROWS

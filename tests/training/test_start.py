@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,22 @@ def test_why_the_hub_s_files_cannot_be_fetched_is_said(
             checkpoint_directory("hf://someone/tiny")
         assert str(error).strip() in str(told.value)
         assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("average_checkpoints", "hf://someone/tiny", "--out"),
+        ("evaluate", "--checkpoint", "hf://someone/tiny", "--data"),
+        ("export_bundle", "--checkpoint", "hf://someone/tiny", "--out"),
+    ],
+)
+def test_without_the_hub_s_client_every_command_says_the_same(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(CommandError, match=r"^The package huggingface_hub is missing; requirem"):
+        call_command(*command, str(tmp_path / "x"))
 
 
 def test_a_model_of_stated_size_learns_from_nothing(

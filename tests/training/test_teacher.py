@@ -45,7 +45,7 @@ from training.report import RunReport
 from training.run import config_from, run_training
 from training.teacher.transcript import Scribe
 from training.teacher.vocabulary import NOTHING, first_tokens
-from training.train import prepare
+from training.trainer import prepare
 from training.vocabulary import read_vocabulary
 
 

@@ -32,7 +32,7 @@ from training.model import DialogueModel, load_weights, read_weights  # noqa: E4
 from training.objective import learning_rate  # noqa: E402
 from training.report import RunReport  # noqa: E402
 from training.run import config_from, run_training  # noqa: E402
-from training.train import Trainer, prepare  # noqa: E402
+from training.trainer import Trainer, prepare  # noqa: E402
 from training.validate import Validation  # noqa: E402
 from training.vocabulary import read_vocabulary, write_tokenizer  # noqa: E402
 

@@ -22,7 +22,7 @@ from django.core.management import call_command
 from tests.training.tiny import SMALL_RUN, saved_weights, tiny_checkpoint, tiny_dialogues
 from training.config import TrainError
 from training.run import run_training
-from training.train import Trainer
+from training.trainer import Trainer
 from training.validate import Validation
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import StringIO
 from pathlib import Path
 
@@ -47,6 +48,14 @@ def test_words_of_grammar_dialogues_are_listed_however_rare(data: Path) -> None:
     listed = set(count(data, "--at-least", 100, "--grammar", 50))
     assert {"i", "you", "not"} <= listed
     assert "bonjour" not in listed
+
+
+def test_how_many_there_are_is_told_to_programs_too(data: Path) -> None:
+    out = StringIO()
+    named = ("--data", str(data), "--out", str(data.with_suffix(".txt")))
+    call_command("count_words", *named, "--json", stdout=out)
+    listed = data.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
+    assert json.loads(out.getvalue()) == {"out": named[-1], "words": len(listed)}
 
 
 def test_damaged_lines_are_told(data: Path) -> None:

@@ -1,4 +1,4 @@
-"""Our own engine, measured like its peers: through `Engine.generate`, prompts and all."""
+"""Our own engine, measured like its peers: through `Engine.answer`, prompts and all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from inference.benchmark import MeasuredRunner, measured_engine
-from inference.engine import Engine, Finished
+from inference.engine import Engine
 from inference.params import SamplingParams
 from inference.prompt import PromptRenderer, Turn
 
@@ -32,11 +32,8 @@ class OursPeer:
         params = SamplingParams(
             max_tokens=tokens, temperature=1, top_k=20, top_p=1, repetition_penalty=1
         )
-        written = 0
-        async for event in self._engine.generate([], [turn], params):
-            if isinstance(event, Finished):
-                written = event.completion_tokens
-        return written
+        _, finished = await self._engine.answer([], [turn], params)
+        return finished.completion_tokens
 
     def _turn(self, prompt_tokens: int) -> Turn:
         """A message whose prompt has so many tokens, or a token more."""

@@ -69,16 +69,14 @@ class Report:
 
     def plot(self, path: Path) -> None:
         """Draw what all chats and what each chat gets, against their number. Raises OSError."""
-        import matplotlib as mpl
-
-        mpl.use("agg")
-        from matplotlib import pyplot as plt
+        from matplotlib.figure import Figure
         from matplotlib.ticker import LogFormatter
 
         rows: dict[str, Row] = {name: rates.decode for name, rates in self.rates.items()} or {
             f"{OURS} {item.quantization}": _decode(item) for item in self.bundles
         }
-        figure, (total, each) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+        figure = Figure(figsize=(10, 4.2), layout="constrained")
+        total, each = figure.subplots(1, 2)
         for name, row in rows.items():
             chats = [int(n) for n in row]
             style = "-o" if _is_ours(name) else "--s"
@@ -94,7 +92,6 @@ class Report:
         figure.legend(loc="outside lower center", ncols=len(rows))
         figure.suptitle(f"{self.bundles[0].name}; {machine()}")
         figure.savefig(path, dpi=120)
-        plt.close(figure)
 
     @property
     def _throughputs(self) -> Sequence[Throughput]:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.data.dialogue import DataError
+from training.whole import whole_file
 
 DrawArray = npt.NDArray[np.uint16]
 IntArray = npt.NDArray[np.int32]
@@ -36,18 +37,15 @@ class ReadDialogue:
 
 
 def write_part(directory: Path, part: int, dialogues: Sequence[ReadDialogue]) -> None:
-    """Written beside its place and renamed, so that a kill leaves all of it or nothing. Raises
-    OSError."""
-    path = directory / PART.format(part)
-    fresh = path.with_name(f".{path.name}")
-    np.savez(
-        fresh,
-        keys=np.array([each.key for each in dialogues]),
-        numbers=np.array([each.number for each in dialogues]),
-        lengths=np.array([len(each.draws) for each in dialogues]),
-        draws=np.concatenate([each.draws for each in dialogues]),
-    )
-    fresh.rename(path)
+    """All of it or nothing. Raises OSError."""
+    with whole_file(directory / PART.format(part)) as fresh:
+        np.savez(
+            fresh,
+            keys=np.array([each.key for each in dialogues]),
+            numbers=np.array([each.number for each in dialogues]),
+            lengths=np.array([len(each.draws) for each in dialogues]),
+            draws=np.concatenate([each.draws for each in dialogues]),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +24,7 @@ from training.data.dialogue import Damage, DataError, Dialogue, speaker_of
 from training.data.farewell import NOBODY, first_farewell
 from training.data.persona import derive_persona
 from training.data.readers import data_file, read_dialogues
+from training.whole import whole_directory
 
 # Counts changes of what is written here, of what readers make of a file, of the renderer's encoding
 # and of derived personas.
@@ -137,19 +137,14 @@ def read_tokens(
 
 
 def _write(directory: Path, found: TokenDialogues, damaged: str) -> None:
-    """Write beside the place and rename, so that a kill leaves all of it or nothing."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".", dir=directory.parent) as temporary:
-        fresh = Path(temporary) / directory.name
-        fresh.mkdir()
-        found.save(fresh)
-        (fresh / DAMAGE_FILE).write_text(damaged, encoding="utf-8")
-        try:
-            fresh.rename(directory)
-        except OSError:
-            # Another run that shares the cache was faster; its tokens are the same.
-            if not directory.exists():
-                raise
+    try:
+        with whole_directory(directory) as fresh:
+            found.save(fresh)
+            (fresh / DAMAGE_FILE).write_text(damaged, encoding="utf-8")
+    except OSError:
+        # Another run that shares the cache was faster; its tokens are the same.
+        if not directory.exists():
+            raise
 
 
 def tokens_key(path: str, renderer: PromptRenderer) -> str:

@@ -16,6 +16,7 @@ from training.checkpoint import CONFIG_FILE, ExportError, read_json
 from training.config import TrainError, cannot_write
 from training.data.soft_targets import DRAWS
 from training.vocabulary import END_TOKEN
+from training.whole import whole_file
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -75,12 +76,10 @@ class Teacher(keras.Model):
         self.built = True
 
     def save_adapter(self, path: Path) -> None:
-        """Write what was learnt: beside its place and renamed, so that a kill leaves all of it or
-        nothing. Raises TrainError."""
-        fresh = path.with_name(f".{path.name}")
+        """Write what was learnt, all of it or nothing. Raises TrainError."""
         try:
-            self.backbone.save_lora_weights(str(fresh))
-            fresh.rename(path)
+            with whole_file(path) as fresh:
+                self.backbone.save_lora_weights(str(fresh))
         except OSError as error:
             raise cannot_write(path, error) from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from dataclasses import fields
 from pathlib import Path
@@ -76,25 +75,22 @@ examples:
             "--precision", choices=CHOICES["precision"], default="float32", help="default: float32"
         )
         parser.add_argument("--seed", type=int, default=0, metavar="N")
-        parser.add_argument("--json", action="store_true", help="report as one JSON line")
+        self.add_json(parser)
 
     def run(self, **options: Any) -> None:
         choose_keras_backend()
-        with all_packages("a teacher needs"):
-            from training.teacher.reading import ReadOptions, ask_teacher
         from training.checkpoint import ExportError
         from training.config import TrainError
         from training.data.dialogue import DataError
 
-        chosen = {field.name: options[field.name] for field in fields(ReadOptions)}
         report = self.stderr.write if options["json"] else self.stdout.write
         try:
-            with writing(options["out"]):
+            with all_packages("a teacher needs"), writing(options["out"]):
+                from training.teacher.reading import ReadOptions, ask_teacher
+
+                chosen = {field.name: options[field.name] for field in fields(ReadOptions)}
                 result = ask_teacher(ReadOptions(**chosen), report)
         except (TrainError, DataError, ExportError) as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(
-            json.dumps(result)
-            if options["json"]
-            else f"{result['dialogues']} dialogues, {result['rows']} tokens asked: {options['out']}"
-        )
+        text = f"{result['dialogues']} dialogues, {result['rows']} tokens asked: {options['out']}"
+        self.report(result, text, as_json=options["json"])

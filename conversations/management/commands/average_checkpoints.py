@@ -36,12 +36,15 @@ examples:
             metavar="N",
             help="what logits are divided by (default: %(default)s)",
         )
+        self.add_json(parser)
 
     def run(self, **options: Any) -> None:
         try:
-            paths = [checkpoint_directory(name) for name in options["checkpoints"]]
             with all_packages("this takes"):
+                paths = [checkpoint_directory(name) for name in options["checkpoints"]]
                 average_checkpoints(paths, options["out"], temperature=options["temperature"])
         except ExportError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"{options['out']}: the mean of {len(paths)} checkpoints")
+        values = {"out": str(options["out"]), "checkpoints": len(paths)}
+        text = f"{options['out']}: the mean of {len(paths)} checkpoints"
+        self.report(values, text, as_json=options["json"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from conversations.management.base import ManualCommand, all_packages, writing
+from conversations.management.base import ManualCommand, all_packages, drawing
 from inference.benchmark import BenchmarkOptions, run_benchmark
 from inference.bundle import Bundle, load_bundle
 from inference.errors import EngineError
@@ -72,7 +71,7 @@ examples:
         parser.add_argument(
             "--plot", type=Path, metavar="FILE.png", help="draw throughput and time per token"
         )
-        parser.add_argument("--json", action="store_true", help="report as one JSON line")
+        self.add_json(parser)
 
     def run(self, **options: Any) -> None:
         if not 8 <= options["tokens"] <= 150:
@@ -87,9 +86,9 @@ examples:
             raise CommandError(str(error)) from error
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}.") from error
-        self.stdout.write(json.dumps(report.as_json()) if options["json"] else report.table())
+        self.report(report.as_json(), report.table(), as_json=options["json"])
         if options["plot"]:
-            with all_packages("--plot takes"), writing(options["plot"]):
+            with drawing(options["plot"]):
                 report.plot(options["plot"])
 
     def _measure(self, options: Mapping[str, Any]) -> Report:

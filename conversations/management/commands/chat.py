@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from conversations.management.base import ManualCommand
+from conversations.management.base import ManualCommand, whole_number
 from conversations.services.engine import engine
 from conversations.services.errors import MessageInvalid, ServiceError
 from conversations.services.persona_choice import PersonaUnclear, persona_choose
@@ -50,7 +50,7 @@ examples:
         )
         parser.add_argument(
             "--seed",
-            type=int,
+            type=whole_number,
             metavar="N",
             help="draw character and replies so that the same chat can be had again",
         )

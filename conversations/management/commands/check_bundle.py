@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ examples:
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("bundle", type=Path, nargs="?", metavar="DIR")
-        parser.add_argument("--json", action="store_true", help="report as one JSON line")
+        self.add_json(parser)
 
     def run(self, **options: Any) -> None:
         from inference.selftest import selftest
@@ -40,23 +39,19 @@ examples:
         except EngineError as error:
             raise CommandError(str(error)) from error
         bundle = found.bundle
-        if options["json"]:
-            report = {
-                "ok": True,
-                "bundle": str(bundle.path),
-                "name": bundle.name,
-                "quantization": bundle.quantization,
-                "bytes": found.bytes,
-                "device": found.device,
-                "load_s": round(found.load_seconds, 3),
-                "reply": found.reply,
-            }
-            self.stdout.write(json.dumps(report))
-            return
-        self.stdout.write(
+        values = {
+            "ok": True,
+            "bundle": str(bundle.path),
+            "name": bundle.name,
+            "quantization": bundle.quantization,
+            "bytes": found.bytes,
+            "device": found.device,
+            "load_s": round(found.load_seconds, 3),
+            "reply": found.reply,
+        }
+        text = (
             f"{bundle.path}: {bundle.name}, {bundle.quantization}, {found.bytes / 1e6:.1f} MB, "
-            f"{len(bundle.files)} files whole"
-        )
-        self.stdout.write(
+            f"{len(bundle.files)} files whole\n"
             f"Loaded on the {found.device} in {found.load_seconds:.2f} s. It says: {found.reply}"
         )
+        self.report(values, text, as_json=options["json"])

@@ -42,6 +42,7 @@ example:
             metavar="N",
             help="with all words of N dialogues as train --grammar makes them",
         )
+        self.add_json(parser)
 
     def run(self, **options: Any) -> None:
         with all_packages("this takes"):
@@ -57,4 +58,5 @@ example:
             raise CommandError(str(error)) from error
         with writing(options["out"]):
             write_words(options["out"], words)
-        self.stdout.write(f"{options['out']}: {len(words)} words")
+        values = {"out": str(options["out"]), "words": len(words)}
+        self.report(values, f"{options['out']}: {len(words)} words", as_json=options["json"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from django.core.management.base import CommandError
 from conversations.catalogue.generator import characters
 from conversations.management.base import (
     ManualCommand,
+    all_packages,
     choose_keras_backend,
     whole_number,
     writing,
@@ -85,7 +85,7 @@ examples:
         parser.add_argument(
             "--gate", action="store_true", help="fail when worse than the live bundle"
         )
-        parser.add_argument("--json", action="store_true", help="report as one JSON line")
+        self.add_json(parser)
 
     def run(self, **options: Any) -> None:
         live = settings.ENV.bundle
@@ -97,22 +97,20 @@ examples:
             seed=options["seed"],
             candidates=options["candidates"],
         )
+        unseen = characters(count=chosen.chats, seed=UNSEEN)
+        personas = [character.lines for character in unseen]
         try:
-            if options["checkpoint"]:
-                choose_keras_backend()
-                target = checkpoint_directory(options["checkpoint"])
-            unseen = characters(count=chosen.chats, seed=UNSEEN)
-            personas = [character.lines for character in unseen]
-            evaluation = Evaluation.run(
-                target, options["data"], chosen, personas, report=self.stderr.write
-            )
+            with all_packages("a checkpoint needs"):
+                if options["checkpoint"]:
+                    choose_keras_backend()
+                    target = checkpoint_directory(options["checkpoint"])
+                evaluation = Evaluation.run(
+                    target, options["data"], chosen, personas, report=self.stderr.write
+                )
             failed = gate(evaluation, live, options["data"], chosen) if options["gate"] else []
         except (DataError, EvaluationError, EngineError, ExportError) as error:
             raise CommandError(str(error)) from error
-        if options["json"]:
-            self.stdout.write(json.dumps(evaluation.figures))
-        else:
-            self.stdout.write(table(evaluation.figures))
+        self.report(evaluation.figures, table(evaluation.figures), as_json=options["json"])
         if options["samples"]:
             with writing(options["samples"]):
                 options["samples"].write_text(evaluation.samples(), encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,7 @@ examples:
             help="leave out a second head that was not trained",
         )
         parser.add_argument("--overwrite", action="store_true", help="replace the bundle in --out")
-        parser.add_argument("--json", action="store_true", help="report as one JSON line")
+        self.add_json(parser)
 
     def run(self, **options: Any) -> None:
         try:
@@ -81,23 +80,22 @@ examples:
             raise CommandError(str(error)) from error
         size = sum(file.bytes for file in bundle.files.values())
         added = bundle.source.get("added_special_tokens", [])
-        if options["json"]:
-            report = {
-                "bundle": str(bundle.path),
-                "name": bundle.name,
-                "quantization": bundle.quantization,
-                "bytes": size,
-                "added_special_tokens": added,
-                "prompt": dict(bundle.prompt.options),
-                "choice_head": bundle.choice_head,
-            }
-            self.stdout.write(json.dumps(report))
-            return
-        if added:
-            self.stdout.write(f"Added special tokens: {', '.join(added)}")
+        values = {
+            "bundle": str(bundle.path),
+            "name": bundle.name,
+            "quantization": bundle.quantization,
+            "bytes": size,
+            "added_special_tokens": added,
+            "prompt": dict(bundle.prompt.options),
+            "choice_head": bundle.choice_head,
+        }
         case = "lower-cased" if bundle.prompt.options["lowercase"] else "in natural case"
-        self.stdout.write(f"Prompts are {case}.")
-        self.stdout.write(f"{bundle.path}: {bundle.quantization}, {size / 1e6:.1f} MB")
+        text = (
+            (f"Added special tokens: {', '.join(added)}\n" if added else "")
+            + f"Prompts are {case}.\n"
+            + f"{bundle.path}: {bundle.quantization}, {size / 1e6:.1f} MB"
+        )
+        self.report(values, text, as_json=options["json"])
 
 
 def _export(

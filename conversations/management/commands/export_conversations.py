@@ -36,7 +36,9 @@ texts are masked. People may still have written about themselves, so treat the f
 examples:
   manage.py export_conversations chats.jsonl.gz
   manage.py export_conversations liked.jsonl --feedback up --since 2026-11-01
-  manage.py export_conversations - --channel web --channel sms | less"""
+  manage.py export_conversations - --channel web --channel sms | less
+
+With - the report goes to standard error."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -59,11 +61,7 @@ examples:
         parser.add_argument(
             "--feedback", choices=FEEDBACK, help="only with a reply that was given this feedback"
         )
-        parser.add_argument(
-            "--json",
-            action="store_true",
-            help="report as one line of JSON (on standard error when the output is -)",
-        )
+        self.add_json(parser)
 
     def run(self, **options: Any) -> None:
         conversations = conversations_to_export(
@@ -79,23 +77,23 @@ examples:
             raise CommandError(f"{output} is there already; --force replaces it.")
         try:
             with _opened(output, zipped) as file:
-                report = _write(file, conversations)
+                counts = _write(file, conversations)
         except BrokenPipeError:
             # The reader has seen enough. Python would complain once more when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return
         except OSError as error:
             raise CommandError(f"{output} cannot be written: {error.strerror}.") from error
-        report = {"output": output, **report}
-        stream = self.stderr if to_stdout else self.stdout
-        stream.style_func = None
-        if options["json"]:
-            stream.write(json.dumps(report))
-        else:
-            stream.write(
-                f"{report['conversations']} conversations with {report['turns']} turns "
-                f"written to {'standard output' if to_stdout else output}."
-            )
+        text = (
+            f"{counts['conversations']} conversations with {counts['turns']} turns "
+            f"written to {'standard output' if to_stdout else output}."
+        )
+        self.report(
+            {"output": output, **counts},
+            text,
+            as_json=options["json"],
+            to=self.stderr if to_stdout else self.stdout,
+        )
 
 
 def _opened(output: str, zipped: bool) -> AbstractContextManager[TextIO]:

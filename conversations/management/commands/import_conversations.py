@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from dataclasses import asdict
 from pathlib import Path
@@ -36,7 +35,7 @@ example:
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="the file to read")
-        parser.add_argument("--json", action="store_true", help="report as one line of JSON")
+        self.add_json(parser)
 
     def run(self, **options: Any) -> None:
         path = options["file"]
@@ -53,10 +52,8 @@ example:
                     progress.update(batch.added + batch.already_there)
         except DialogueFileInvalid as error:
             raise CommandError(str(error)) from error
-        if options["json"]:
-            self.stdout.write(json.dumps({"file": str(path), **asdict(imported)}))
-        else:
-            self.stdout.write(
-                f"{imported.added} conversations added, {imported.already_there} were there "
-                f"already; {imported.characters} new characters, switched off."
-            )
+        text = (
+            f"{imported.added} conversations added, {imported.already_there} were there "
+            f"already; {imported.characters} new characters, switched off."
+        )
+        self.report({"file": str(path), **asdict(imported)}, text, as_json=options["json"])

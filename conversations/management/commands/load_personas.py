@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from argparse import ArgumentParser
 from pathlib import Path
@@ -14,6 +13,7 @@ from tqdm import tqdm
 from conversations.catalogue import DEFAULT_COUNT, DEFAULT_SEED, CatalogueError
 from conversations.management.base import ManualCommand, whole_number
 from conversations.models import Persona
+from conversations.selectors import personas_active
 from conversations.services.persona_files import PersonaFileError
 from conversations.services.persona_formats import READERS
 from conversations.services.personas import (
@@ -70,7 +70,7 @@ class Command(ManualCommand):
         parser.add_argument(
             "--if-empty", action="store_true", help="only if there are no characters at all"
         )
-        parser.add_argument("--json", action="store_true", help="report as one JSON line")
+        self.add_json(parser)
 
     def run(self, **options: Any) -> None:
         self._check(options)
@@ -80,7 +80,7 @@ class Command(ManualCommand):
             loaded = Loaded("all", 0, there) if there else self._load(options)
         except (PersonaFileError, CatalogueError) as error:
             raise CommandError(str(error)) from error
-        self._report(loaded, time.monotonic() - started, as_json=options["json"])
+        self._tell(loaded, time.monotonic() - started, as_json=options["json"])
 
     def _check(self, options: dict[str, Any]) -> None:
         if (options["count"] or 0) > MAX_COUNT:
@@ -111,29 +111,31 @@ class Command(ManualCommand):
                 count=count, seed=_or(options["seed"], DEFAULT_SEED), progress=bar.update
             )
 
-    def _report(self, loaded: Loaded, seconds: float, *, as_json: bool) -> None:
-        active = Persona.objects.filter(is_active=True).count()
-        if as_json:
-            report = {
-                "source": loaded.source,
-                "added": loaded.added,
-                "already_there": loaded.already_there,
-                "skipped": len(loaded.damaged),
-                "problems": [str(problem) for problem in loaded.damaged],
-                "active": active,
-                "seconds": round(seconds, 2),
-            }
-            self.stdout.write(json.dumps(report, ensure_ascii=False))
-            return
-        for problem in loaded.damaged[:SHOWN_PROBLEMS]:
-            self.stderr.write(f"skipped {problem}")
-        if len(loaded.damaged) > SHOWN_PROBLEMS:
-            self.stderr.write(f"and {len(loaded.damaged) - SHOWN_PROBLEMS} more; --json names all")
-        self.stdout.write(
+    def _tell(self, loaded: Loaded, seconds: float, *, as_json: bool) -> None:
+        active = personas_active().count()
+        values = {
+            "source": loaded.source,
+            "added": loaded.added,
+            "already_there": loaded.already_there,
+            "skipped": len(loaded.damaged),
+            "problems": [str(problem) for problem in loaded.damaged],
+            "active": active,
+            "seconds": round(seconds, 2),
+        }
+        text = (
             f"{loaded.source}: {loaded.added:,} added, {loaded.already_there:,} already there, "
             f"{len(loaded.damaged):,} skipped, in {seconds:.1f} s. "
             f"{active:,} characters are active."
         )
+        if not as_json:
+            self._show_problems(loaded)
+        self.report(values, text, as_json=as_json)
+
+    def _show_problems(self, loaded: Loaded) -> None:
+        for problem in loaded.damaged[:SHOWN_PROBLEMS]:
+            self.stderr.write(f"skipped {problem}")
+        if len(loaded.damaged) > SHOWN_PROBLEMS:
+            self.stderr.write(f"and {len(loaded.damaged) - SHOWN_PROBLEMS} more; --json names all")
 
 
 def _or(given: int | None, default: int) -> int:

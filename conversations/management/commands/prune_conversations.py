@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -50,7 +49,7 @@ also while the site is being used. There is no way back but a backup."""
         parser.add_argument(
             "--dry-run", action="store_true", help="say what would be deleted and delete nothing"
         )
-        parser.add_argument("--json", action="store_true", help="report as one line of JSON")
+        self.add_json(parser)
 
     def run(self, **options: Any) -> None:
         moment = timezone.now() - options["older_than"]
@@ -63,20 +62,18 @@ also while the site is being used. There is no way back but a backup."""
             deleted = Deleted(conversations=total, messages=messages)
         else:
             deleted = self._delete(idle, total)
-        if options["json"]:
-            report = {
-                "older_than": moment.isoformat(timespec="seconds"),
-                "dry_run": options["dry_run"],
-                "conversations": deleted.conversations,
-                "messages": deleted.messages,
-            }
-            self.stdout.write(json.dumps(report))
-        else:
-            verb = "Would delete" if options["dry_run"] else "Deleted"
-            self.stdout.write(
-                f"{verb} {deleted.conversations} conversations with {deleted.messages} messages, "
-                f"idle since before {timezone.localtime(moment):%Y-%m-%d %H:%M %Z}."
-            )
+        values = {
+            "older_than": moment.isoformat(timespec="seconds"),
+            "dry_run": options["dry_run"],
+            "conversations": deleted.conversations,
+            "messages": deleted.messages,
+        }
+        verb = "Would delete" if options["dry_run"] else "Deleted"
+        text = (
+            f"{verb} {deleted.conversations} conversations with {deleted.messages} messages, "
+            f"idle since before {timezone.localtime(moment):%Y-%m-%d %H:%M %Z}."
+        )
+        self.report(values, text, as_json=options["json"])
 
     def _delete(self, idle: Any, total: int) -> Deleted:
         deleted = Deleted()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from dataclasses import fields
 from pathlib import Path
@@ -78,7 +77,7 @@ examples:
         for name, words in CHOICES.items():
             parser.add_argument(f"--{name}", choices=words, help=f"default: {known[name].default}")
         parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-        parser.add_argument("--json", action="store_true", help="report as one JSON line")
+        self.add_json(parser)
         for name, field in known.items():
             if text := field.metadata.get("help"):
                 parser.add_argument(
@@ -90,9 +89,6 @@ examples:
 
     def run(self, **options: Any) -> None:
         choose_keras_backend()
-        with all_packages("training needs"):
-            from training.run import run_training
-            from training.state import BEST, LAST
         from conversations.catalogue.generator import characters
         from training.checkpoint import ExportError
         from training.config import TrainConfig, TrainError
@@ -101,19 +97,21 @@ examples:
         names = [field.name for field in fields(TrainConfig)]
         given = {name: options[name] for name in names if options[name] is not None}
         try:
-            result = run_training(
-                options["out"],
-                given,
-                resume=options["resume"],
-                quiet=options["json"],
-                make_characters=lambda count: [c.lines for c in characters(count=count)],
-            )
+            with all_packages("training needs"):
+                from training.run import run_training
+                from training.state import BEST, LAST
+
+                result = run_training(
+                    options["out"],
+                    given,
+                    resume=options["resume"],
+                    quiet=options["json"],
+                    make_characters=lambda count: [c.lines for c in characters(count=count)],
+                )
         except (TrainError, DataError, ExportError) as error:
             raise CommandError(str(error)) from error
-        if options["json"]:
-            self.stdout.write(json.dumps(result))
-        elif result["stopped"]:
-            self.stdout.write(
+        if result["stopped"]:
+            text = (
                 f"stopped after {result['steps']} steps: "
                 f"manage.py train --resume --out {options['out']} goes on"
             )
@@ -121,4 +119,5 @@ examples:
             # A run that was stopped, and then ended by fewer steps, has no best.
             best, last = options["out"] / BEST, options["out"] / LAST
             left = best if best.exists() else last
-            self.stdout.write(f"{result['steps']} steps, {result['tokens']} tokens: {left}")
+            text = f"{result['steps']} steps, {result['tokens']} tokens: {left}"
+        self.report(result, text, as_json=options["json"])

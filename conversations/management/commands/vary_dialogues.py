@@ -46,6 +46,7 @@ example:
             metavar="N",
             help="decides who has which manners (default: %(default)s)",
         )
+        self.add_json(parser)
 
     def run(self, **options: Any) -> None:
         out: Path = options["out"]
@@ -58,4 +59,5 @@ example:
                     written += 1
         except DataError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"{out}: {written} dialogues")
+        values = {"out": str(out), "dialogues": written}
+        self.report(values, f"{out}: {written} dialogues", as_json=options["json"])

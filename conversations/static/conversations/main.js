@@ -5,6 +5,7 @@ import { Composer } from "./composer.js";
 import { Connection } from "./connection.js";
 import { Conversation } from "./conversation.js";
 import { on } from "./events.js";
+import { Feedback } from "./feedback.js";
 import { Outbox } from "./outbox.js";
 import { listConversation } from "./recent.js";
 import { Scroll } from "./scroll.js";
@@ -35,6 +36,7 @@ function read() {
 
 function chat() {
   const composer = new Composer(id);
+  const feedback = new Feedback(id);
   const view = new View({
     retry: (message) => {
       conversation.retry(message);
@@ -44,6 +46,8 @@ function chat() {
       conversation.discard(message);
       composer.edit(message.text);
     },
+    like: (message) => feedback.give(message, 1),
+    dislike: (message) => feedback.give(message, -1),
   });
   const card = new CharacterCard(id, (name) => view.nameSpeaker(name));
   const stop = /** @type {HTMLButtonElement} */ (document.getElementById("stop"));
@@ -63,6 +67,8 @@ function chat() {
   on(conversation, "mishap", ({ text }) => status.announce(text));
   on(conversation, "reset", (successor) => location.assign(`/c/${successor.id}/`));
   on(composer, "send", ({ text }) => send(text));
+  on(feedback, "given", ({ message }) => view.update(message));
+  on(feedback, "notice", ({ text }) => status.notice(text));
   stop.addEventListener("click", () => stopReply());
   document.addEventListener("keydown", (event) => {
     // The first Escape closes what has popped up, or ends what an input method is composing.

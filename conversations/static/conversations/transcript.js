@@ -15,11 +15,13 @@
  * @property {string} detail what went wrong, for the person
  * @property {number} position in the line for the model, 0 when not in it
  * @property {Message | null} question for a reply: what it answers
+ * @property {1 | -1 | null} feedback whether the person liked a reply
  * @property {number} added counts up; orders what has no id
  */
 
 const OPEN = new Set(["pending", "streaming"]);
 export const RETRIABLE = new Set(["failed", "interrupted"]);
+const JUDGEABLE = new Set(["complete", "stopped"]);
 
 /** @param {Message} message */
 export const isOpen = (message) => message.role === "bot" && OPEN.has(message.status);
@@ -28,6 +30,10 @@ export const isOpen = (message) => message.role === "bot" && OPEN.has(message.st
 export const isRetriable = (message) =>
   message.status === "unsaved" ||
   (message.role === "bot" && RETRIABLE.has(message.status) && Boolean(message.question?.clientId));
+
+/** @param {Message} message one that the person may say is good or bad */
+export const isJudgeable = (message) =>
+  message.role === "bot" && message.id !== null && JUDGEABLE.has(message.status);
 
 export class Transcript {
   /** @type {Message[]} */
@@ -42,7 +48,8 @@ export class Transcript {
     /** @type {Message} */
     const message = {
       ...{ id: null, role: "user", text: "", status: "complete", clientId: null, seq: 0 },
-      ...{ time: new Date(), detail: "", position: 0, question: null, added: ++this.#added },
+      ...{ time: new Date(), detail: "", position: 0, question: null, feedback: null },
+      added: ++this.#added,
       ...values,
     };
     this.messages.push(message);
@@ -59,7 +66,7 @@ export class Transcript {
    * @param {Set<number>} ids all that the server has, from the least of them on
    */
   keep(ids) {
-    const first = Math.min(...ids);
+    const first = ids.size ? Math.min(...ids) : -Infinity;
     this.messages = this.messages.filter(
       ({ id, status }) => id === null || id < first || ids.has(id) || status === "waiting",
     );

@@ -7,7 +7,7 @@
  */
 
 import { nameOfDay, showClock } from "./clock.js";
-import { isOpen, isRetriable } from "./transcript.js";
+import { isJudgeable, isOpen, isRetriable } from "./transcript.js";
 
 /** @typedef {import("./transcript.js").Message} Message */
 
@@ -31,6 +31,8 @@ export class View {
    * @param {object} [actions] what may be done with a message; nothing by whoever only reads
    * @param {(message: Message) => void} [actions.retry]
    * @param {(message: Message) => void} [actions.edit]
+   * @param {(message: Message) => void} [actions.like]
+   * @param {(message: Message) => void} [actions.dislike]
    */
   constructor(actions = {}) {
     this.actions = actions;
@@ -44,7 +46,7 @@ export class View {
     const elements = [...this.log.children, ...this.tail.children];
     return elements.map((child) => {
       const element = /** @type {HTMLElement} */ (child);
-      const { id, role, status, clientId, seq } = element.dataset;
+      const { id, role, status, clientId, seq, feedback } = element.dataset;
       const values = {
         id: Number(id),
         role: /** @type {"user" | "bot"} */ (role),
@@ -52,6 +54,7 @@ export class View {
         status: /** @type {Message["status"]} */ (role === "user" ? "saved" : status),
         clientId: clientId || null,
         seq: Number(seq),
+        feedback: /** @type {Message["feedback"]} */ (Number(feedback) || null),
         time: new Date(/** @type {HTMLTimeElement} */ (part(element, "time")).dateTime),
       };
       return { element, values };
@@ -99,9 +102,11 @@ export class View {
     const time = /** @type {HTMLTimeElement} */ (part(element, "time"));
     if (message.time) showClock(time, message.time);
     setText(part(element, ".state"), stateOf(message));
-    const { retry, edit } = this.actions;
+    const { retry, edit, like, dislike } = this.actions;
     part(element, "[data-action=retry]").hidden = !retry || !isRetriable(message);
     part(element, "[data-action=edit]").hidden = !edit || message.status !== "refused";
+    showThumb(part(element, "[data-action=like]"), message, 1, Boolean(like));
+    showThumb(part(element, "[data-action=dislike]"), message, -1, Boolean(dislike));
   }
 
   /**
@@ -176,6 +181,17 @@ export class View {
       last = name;
     }
   }
+}
+
+/**
+ * @param {HTMLElement} button
+ * @param {Message} message
+ * @param {1 | -1} feedback what the button says
+ * @param {boolean} possible whether it does something
+ */
+function showThumb(button, message, feedback, possible) {
+  button.hidden = !possible || !isJudgeable(message);
+  button.ariaPressed = String(message.feedback === feedback);
 }
 
 /** @param {Message} message */

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -36,11 +35,11 @@ class Command(ManualCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--watch", action="store_true", help="go on until Ctrl-C")
         parser.add_argument("--dry-run", action="store_true", help="only say what is owed")
-        parser.add_argument("--json", action="store_true", help="end in one JSON line")
+        self.add_json(parser)
 
     def run(self, **options: Any) -> None:
         if options["dry_run"]:
-            self._report(_owed(), as_json=options["json"])
+            self._tell(_owed(), as_json=options["json"])
             return
         if not client.is_configured():
             raise CommandError(
@@ -50,16 +49,13 @@ class Command(ManualCommand):
             settled = asyncio.run(_deliver(watch=options["watch"]))
         except KeyboardInterrupt:
             return
-        self._report({**settled, **_owed()}, as_json=options["json"])
+        self._tell({**settled, **_owed()}, as_json=options["json"])
         if settled.get("failed") or settled.get("unknown"):
             raise CommandError("Not every answer was sent; the admin's list of answers says why.")
 
-    def _report(self, counts: dict[str, int], *, as_json: bool) -> None:
-        if as_json:
-            self.stdout.write(json.dumps(counts))
-            return
-        for name, count in counts.items():
-            self.stdout.write(f"{name.replace('_', ' ')}: {count}")
+    def _tell(self, counts: dict[str, int], *, as_json: bool) -> None:
+        lines = (f"{name.replace('_', ' ')}: {count}" for name, count in counts.items())
+        self.report(counts, "\n".join(lines), as_json=as_json)
 
 
 def _owed() -> dict[str, int]:

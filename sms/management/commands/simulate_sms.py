@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import http.client
-import json
-import secrets
-import xml.etree.ElementTree as ET
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
-from django.urls import reverse
-from twilio.request_validator import RequestValidator
 
 from conversations.management.base import ManualCommand
+from conversations.management.options import server_url
 from sms.numbers import NumberInvalid, address_parse
+from sms.texting import incoming_form, messages_parse, our_number, signed
 
 HELP = """Texts the running server as Twilio would: a real HTTP request, signed with your token.
 
@@ -49,7 +46,7 @@ class Command(ManualCommand):
         parser.add_argument(
             "--to",
             metavar="NUMBER",
-            default=settings.ENV.sms_number or "+14155550100",
+            default=our_number(),
             help="your number (CHATBOT_SMS_NUMBER, else +14155550100)",
         )
         parser.add_argument("--sid", help="MessageSid (a new one each time)")
@@ -60,11 +57,12 @@ class Command(ManualCommand):
         parser.add_argument("--forged", action="store_true", help="sign it with a wrong token")
         parser.add_argument(
             "--server",
+            type=server_url,
             default=f"http://127.0.0.1:{settings.ENV.port}",
             metavar="URL",
             help="where the server listens (%(default)s)",
         )
-        parser.add_argument("--json", action="store_true", help="end in one JSON line")
+        self.add_json(parser)
 
     def run(self, **options: Any) -> None:
         token = settings.ENV.twilio_auth_token
@@ -77,12 +75,10 @@ class Command(ManualCommand):
         status, body = _post(
             options["server"], form, "not the token" if options["forged"] else token
         )
-        if options["json"]:
-            report = {"status": status, "sid": form["MessageSid"], "body": body}
-            self.stdout.write(json.dumps({**report, "messages": _messages(body)}))
-        else:
-            self.stdout.write(f"HTTP {status}  {form['MessageSid']}")
-            self.stdout.write(body.strip() or "(no body)")
+        sid = form["MessageSid"]
+        values = {"status": status, "sid": sid, "body": body, "messages": messages_parse(body)}
+        text = f"HTTP {status}  {sid}\n{body.strip() or '(no body)'}"
+        self.report(values, text, as_json=options["json"])
         if not 200 <= status < 300:
             raise CommandError(f"The server answered {status}.")
 
@@ -92,50 +88,22 @@ def _form(options: dict[str, Any]) -> dict[str, str]:
         sender = address_parse(options["sender"])
     except NumberInvalid as error:
         raise CommandError(f"--from: {error}.") from error
-    to = options["to"]
-    if sender.whatsapp and not to.startswith("whatsapp:"):
-        to = f"whatsapp:{to}"
-    sid = options["sid"] or f"{'MM' if options['media'] else 'SM'}{secrets.token_hex(16)}"
-    form = {
-        "MessageSid": sid,
-        "SmsMessageSid": sid,
-        "SmsSid": sid,
-        "SmsStatus": "received",
-        "AccountSid": settings.ENV.twilio_account_sid or f"AC{'0' * 32}",
-        "From": str(sender),
-        "To": to,
-        "Body": options["text"],
-        "NumMedia": str(len(options["media"])),
-        "NumSegments": "1",
-        "ApiVersion": "2010-04-01",
-    }
-    for number, kind in enumerate(options["media"]):
-        form[f"MediaContentType{number}"] = kind
-        form[f"MediaUrl{number}"] = f"https://api.twilio.com/2010-04-01/Media/ME{number}"
-    if options["opt_out_type"]:
-        form["OptOutType"] = options["opt_out_type"]
-    return form
+    return incoming_form(
+        sender,
+        options["to"],
+        options["text"],
+        sid=options["sid"],
+        media=options["media"],
+        opt_out=options["opt_out_type"] or "",
+    )
 
 
 def _post(server: str, form: dict[str, str], token: str) -> tuple[int, str]:
-    """Send the form signed for the public URL to where the server really listens, with the headers
-    that the proxy before it would add."""
-    path = reverse("sms:incoming")
+    """Send the form, signed for the public URL, to where the server really listens."""
+    path, headers = signed(form, token=token, public_url=settings.PUBLIC_URL or server)
     place = urlsplit(server)
-    public = urlsplit(settings.PUBLIC_URL or server)
-    headers = {
-        "Host": public.netloc,
-        "Content-Type": "application/x-www-form-urlencoded",
-        "User-Agent": "TwilioProxy/1.1",
-        "X-Forwarded-Proto": public.scheme,
-        "X-Twilio-Signature": RequestValidator(token).compute_signature(
-            f"{public.scheme}://{public.netloc}{path}", form
-        ),
-    }
     kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
-    if not place.hostname:
-        raise CommandError(f"--server: {server!r} is not a URL; write http://127.0.0.1:8000")
-    connection = kind(place.hostname, place.port, timeout=30)
+    connection = kind(place.netloc, timeout=30)
     try:
         connection.request("POST", path, urlencode(form), headers)
         response = connection.getresponse()
@@ -147,11 +115,3 @@ def _post(server: str, form: dict[str, str], token: str) -> tuple[int, str]:
         ) from error
     finally:
         connection.close()
-
-
-def _messages(body: str) -> list[str]:
-    try:
-        root = ET.fromstring(body)  # noqa: S314 - our own server's answer
-    except ET.ParseError:
-        return []
-    return [message.text or "" for message in root.iter("Message")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -43,7 +42,7 @@ class Command(ManualCommand):
         parser.add_argument(
             "--register", action="store_true", help="point the number's webhook at this site"
         )
-        parser.add_argument("--json", action="store_true", help="end in one JSON line")
+        self.add_json(parser)
 
     def run(self, **options: Any) -> None:
         number = _number(options["number"])
@@ -51,21 +50,18 @@ class Command(ManualCommand):
             _register(number)
         findings = sms_examine(number=number, online=not options["offline"])
         errors = [finding for finding in findings if finding.result == "error"]
-        if options["json"]:
-            report = {"ok": not errors, "findings": [asdict(finding) for finding in findings]}
-            self.stdout.write(json.dumps(report))
-        else:
-            for finding in findings:
-                self._show(finding)
+        values = {"ok": not errors, "findings": [asdict(finding) for finding in findings]}
+        lines = [_line(finding) for finding in findings]
+        if not errors:
+            lines.append("Everything is in place.")
+        self.report(values, "\n".join(lines), as_json=options["json"])
         if errors:
             raise CommandError(f"{len(errors)} thing{'s' if len(errors) > 1 else ''} to do.")
-        if not options["json"]:
-            self.stdout.write("Everything is in place.")
 
-    def _show(self, finding: Finding) -> None:
-        self.stdout.write(f"{_MARKS[finding.result]}  {finding.name}: {finding.detail}")
-        if finding.next_step:
-            self.stdout.write(f"         -> {finding.next_step}")
+
+def _line(finding: Finding) -> str:
+    line = f"{_MARKS[finding.result]}  {finding.name}: {finding.detail}"
+    return f"{line}\n         -> {finding.next_step}" if finding.next_step else line
 
 
 def _number(given: str) -> str:

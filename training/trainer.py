@@ -1,4 +1,4 @@
-"""Fine-tunes a GPT-2 checkpoint on dialogues: `manage.py train`."""
+"""Fine-tunes a GPT-2 checkpoint on dialogues: one run, step by step (`training.run` starts it)."""
 
 from __future__ import annotations
 

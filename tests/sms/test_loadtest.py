@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from conversations.loadtest.plan import Plan
 from conversations.loadtest.trial import trial_search
@@ -66,6 +67,51 @@ def test_a_soak_is_recorded_and_drawn(open_server: Server, tmp_path: Path) -> No
     assert all(float(sample["rss_mb"]) > 50 for sample in samples)
     assert int(samples[-1]["sent"]) > 0
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("no/such.png", "cannot be written"), ("soak.odd", "cannot be drawn")]
+)
+def test_a_picture_that_cannot_be_had_loses_no_figure(
+    open_server: Server, tmp_path: Path, name: str, reason: str
+) -> None:
+    status, out, error = loadtest(open_server, "--seconds", "1", "--plot", str(tmp_path / name))
+    assert status == 1
+    assert json.loads(out)["complete"] > 0
+    assert f"{name}: {reason}" in error
+    assert "Traceback" not in error
+
+
+def test_a_table_that_cannot_be_written_is_told_before_a_soak(
+    open_server: Server, tmp_path: Path
+) -> None:
+    status, out, error = loadtest(
+        open_server, "--minutes", "60", "--csv", str(tmp_path / "n/o.csv")
+    )
+    assert (status, out) == (1, "")
+    assert "n/o.csv: cannot be written" in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--find", "--csv", "soak.csv"], "--find tries several"),
+        (["--find", "--plot", "soak.png"], "--find tries several"),
+        (["--url", "http://127.0.0.1:99999"], "is not a URL"),
+        (["--url", "127.0.0.1:8000"], "is not a URL"),
+        (["--url", "http://[::1"], "is not a URL"),
+    ],
+)
+def test_what_cannot_be_played_is_said_in_one_line(arguments: list[str], reason: str) -> None:
+    with pytest.raises(CommandError, match=reason):
+        call_command("loadtest", *arguments)
+
+
+def test_texts_need_a_token(env: Any) -> None:
+    env(twilio_auth_token="")
+    with pytest.raises(CommandError, match=r"^--sms-share: texts need a token .*TWILIO_AUTH_TOKEN"):
+        call_command("loadtest", "--sms-share", "0.3")
 
 
 def test_rate_limits_are_named(server_template: Path, tmp_path: Path) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from argparse import ArgumentParser
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
-from django.urls import reverse
 
 from conversations.loadtest.machine import server_find
-from conversations.loadtest.plan import Plan, SmsPlan
+from conversations.loadtest.plan import Plan, Text
 from conversations.loadtest.trial import (
     Sample,
     plot_write,
@@ -21,7 +21,10 @@ from conversations.loadtest.trial import (
     trial_run,
     trial_search,
 )
-from conversations.management.base import ManualCommand
+from conversations.management.base import ManualCommand, drawing, writing
+from conversations.management.options import server_url
+from sms.numbers import Address
+from sms.texting import incoming_form, messages_parse, our_number, signed
 
 
 class Command(ManualCommand):
@@ -51,6 +54,7 @@ Above 900 people raise the limit of open files (ulimit -n 4096), the server's to
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--url",
+            type=server_url,
             default=f"http://127.0.0.1:{settings.ENV.port}",
             help="the server (default: %(default)s)",
         )
@@ -76,56 +80,60 @@ Above 900 people raise the limit of open files (ulimit -n 4096), the server's to
         parser.add_argument("--find", action="store_true", help="search the most people it holds")
         parser.add_argument("--csv", type=Path, help="write a sample every ten seconds")
         parser.add_argument("--plot", type=Path, help="draw them (needs matplotlib)")
-        parser.add_argument("--json", action="store_true", help="end in one line of JSON")
+        self.add_json(parser)
 
     def run(self, **options: Any) -> None:
+        if options["find"] and (options["csv"] or options["plot"]):
+            raise CommandError("--csv and --plot are of one crowd; --find tries several.")
         plan = _plan(options)
         pid = options["pid"] or server_find(plan.url)
+        samples: list[Sample] = []
         if options["find"]:
             report = asyncio.run(trial_search(plan, pid=pid, told=self._tell))
-            if report is None:
-                raise CommandError("The server holds no crowd of any size that was tried.")
         else:
-            samples: list[Sample] = []
-            with samples_kept(samples, options["csv"]) as keep:
-                report = asyncio.run(trial_run(plan, pid=pid, sampled=keep))
-            if options["plot"] and not plot_write(samples, options["plot"]):
-                self.stderr.write(
-                    "No picture: matplotlib is not installed (uv pip install matplotlib)"
-                )
-        if options["json"]:
-            self.stdout.write(json.dumps(report))
-        else:
-            self._tell(report)
+            report = _trial(plan, pid, samples, options["csv"])
+        if report is None:
+            raise CommandError("The server holds no crowd of any size that was tried.")
+        self.report(report, _told(report), as_json=options["json"])
+        if options["plot"]:
+            with drawing(options["plot"]):
+                plot_write(samples, options["plot"])
         if report["failed"] or report["lost"] or report["problems"] or not report["sent"]:
             raise CommandError(_complaint(report))
 
     def _tell(self, report: dict[str, Any]) -> None:
-        first, reply = report["first_token_ms"], report["reply_ms"]
-        opening = report["opening_ms"]
-        self.stderr.write(
-            f"{report['people']} people: {report['sent']} messages in {report['seconds']} s, "
-            f"{report['complete']} replies, {report['failed']} failed, {report['lost']} lost; "
-            f"first token {first['p50']}/{first['p95']}/{first['p99']} ms, "
-            f"reply {reply['p50']}/{reply['p95']}/{reply['p99']} ms (p50/p95/p99); "
-            f"{report['tokens_s']} tokens/s; server {report['server_cores']} cores, "
-            f"{report['server_cpu_ms']} ms a message, {report['server_rss_mb']} MiB; "
-            f"opening took {opening['p50']}/{opening['p95']} ms; "
-            f"{'holds' if report['holds'] else 'does not hold'}"
-        )
-        self.stderr.write(
-            f"The generator took {report['generator_cores']} cores and was up to "
-            f"{report['generator_late_ms']} ms late (p95)"
-            + (": it, not the server, may be what is slow." if report["generator_is_late"] else ".")
-        )
+        self.stderr.write(_told(report))
+
+
+def _trial(
+    plan: Plan, pid: int | None, samples: list[Sample], table: Path | None
+) -> dict[str, Any]:
+    with ExitStack() as recording:
+        # Told before a soak, not after it.
+        with writing(table) if table else nullcontext():
+            keep = recording.enter_context(samples_kept(samples, table))
+        return asyncio.run(trial_run(plan, pid=pid, sampled=keep))
+
+
+def _told(report: dict[str, Any]) -> str:
+    first, reply = report["first_token_ms"], report["reply_ms"]
+    opening = report["opening_ms"]
+    return (
+        f"{report['people']} people: {report['sent']} messages in {report['seconds']} s, "
+        f"{report['complete']} replies, {report['failed']} failed, {report['lost']} lost; "
+        f"first token {first['p50']}/{first['p95']}/{first['p99']} ms, "
+        f"reply {reply['p50']}/{reply['p95']}/{reply['p99']} ms (p50/p95/p99); "
+        f"{report['tokens_s']} tokens/s; server {report['server_cores']} cores, "
+        f"{report['server_cpu_ms']} ms a message, {report['server_rss_mb']} MiB; "
+        f"opening took {opening['p50']}/{opening['p95']} ms; "
+        f"{'holds' if report['holds'] else 'does not hold'}\n"
+        f"The generator took {report['generator_cores']} cores and was up to "
+        f"{report['generator_late_ms']} ms late (p95)"
+        + (": it, not the server, may be what is slow." if report["generator_is_late"] else ".")
+    )
 
 
 def _plan(options: dict[str, Any]) -> Plan:
-    token = settings.ENV.twilio_auth_token
-    sms = None
-    if options["sms_share"] and token:
-        to = settings.ENV.sms_number or "+14155550100"
-        sms = SmsPlan(token, reverse("sms:incoming"), to, settings.PUBLIC_URL or "")
     ramp = options["ramp"] if options["ramp"] is not None else options["people"] / 20
     minutes = options["minutes"]
     try:
@@ -138,10 +146,24 @@ def _plan(options: dict[str, Any]) -> Plan:
             settle=options["settle"],
             patience=options["patience"],
             sms_share=options["sms_share"],
-            sms=sms,
+            text=_texting(options["url"]) if options["sms_share"] else None,
         )
     except ValueError as error:
         raise CommandError(f"--{str(error).replace('_', '-', 1)}") from error
+
+
+def _texting(server: str) -> Callable[[str, str], Text]:
+    """What makes the texts of a plan. ValueError says what is missing."""
+    token, to = settings.ENV.twilio_auth_token, our_number()
+    if not token:
+        raise ValueError("sms_share: texts need a token to sign them (TWILIO_AUTH_TOKEN)")
+
+    def text(sender: str, saying: str) -> Text:
+        form = incoming_form(Address(sender), to, saying)
+        path, headers = signed(form, token=token, public_url=settings.PUBLIC_URL or server)
+        return Text(path, headers, form, lambda body: bool(messages_parse(body)))
+
+    return text
 
 
 def _complaint(report: dict[str, Any]) -> str:
