@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from inference.bundle import MANIFEST_FILE, WORDS_FILE, Bundle
-from inference.engine import Delta, Engine
+from inference.engine import Engine
 from inference.errors import BundleError
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import PromptRenderer, Turn
@@ -80,9 +80,7 @@ def test_words_that_there_are_not_cannot(can_say: Callable[[str], bool], text: s
 
 async def said(engine: Engine, seed: int) -> list[str]:
     wild = SamplingParams(temperature=1.4, top_k=64, top_p=1, max_tokens=40, seed=seed)
-    turns = [Turn("person", ASKED)]
-    events = [event async for event in engine.generate(PERSONA, turns, wild)]
-    text = "".join(event.text for event in events if isinstance(event, Delta))
+    text, _ = await engine.answer(PERSONA, [Turn("person", ASKED)], wild)
     # What the limit cut off is no word.
     return words_in(text.lower())[:-1]
 
@@ -96,7 +94,7 @@ async def test_wild_replies_are_made_of_words(bundle: Bundle, tmp_path: Path) ->
     (without / MANIFEST_FILE).write_text(json.dumps(manifest))
     for path, has_list in ((bundle.path, True), (without, False)):
         engine = Engine(EngineConfig(path, max_batch=4, threads=1))
-        replies = [await said(engine, seed) for seed in range(20)]
+        replies = [await said(engine, seed) for seed in range(30)]
         engine.close()
         assert sum(map(len, replies)) > 200
         assert ({word for reply in replies for word in reply} <= known) is has_list
@@ -106,8 +104,7 @@ async def test_names_of_the_list_get_their_capitals(engine: Engine) -> None:
     exact = SamplingParams(temperature=0, copying=1, max_tokens=30)
     told, asked = "I went to iceland with lucy.", "Where did I go with lucy?"
     turns = [Turn("person", told), Turn("bot", "I see."), Turn("person", asked)]
-    events = [event async for event in engine.generate(PERSONA, turns, exact)]
-    text = "".join(event.text for event in events if isinstance(event, Delta))
+    text, _ = await engine.answer(PERSONA, turns, exact)
     assert text.startswith("You went to Iceland with Lucy.")
 
 
