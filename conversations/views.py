@@ -83,7 +83,7 @@ MODULES = tuple(
     f"conversations/{name}.js"
     for name in (
         *("character", "clock", "composer", "connection", "conversation", "events", "feedback"),
-        *("outbox", "recent", "scroll", "status", "transcript", "view"),
+        *("outbox", "post", "recent", "scroll", "status", "transcript", "view"),
     )
 )
 # Nothing on these pages turns text into markup or script, and the browser sees to it.

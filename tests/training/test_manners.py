@@ -38,6 +38,7 @@ def data(tmp_path: Path) -> Path:
         ("It's fine. He's been there, who's that?", "It is fine. He has been there, who is that?"),
         ("My mom's dog, let's go, I'd say, it ain't", "My mom's dog, let's go, I'd say, it ain't"),
         ("Can't you see?", "Can you not see?"),
+        ("It's raining cats and dogs", "It is raining cats and dogs"),
     ],
 )
 def test_contractions_are_written_out(short: str, full: str) -> None:

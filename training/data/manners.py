@@ -33,7 +33,7 @@ _SHORT: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b(i|you|we|they)'ve\b", "have"),
         (r"\b(i|you|he|she|it|we|they|that|there)'ll\b", "will"),
         (rf"\b({_IS})'s(?= been\b| got\b| had\b)", "has"),
-        (rf"\b({_IS})'s(?! \w+ing [a-z]+s\b)\b", "is"),
+        (rf"\b({_IS})'s\b", "is"),
     )
 )
 

@@ -11,13 +11,15 @@
  * @property {string} ink
  */
 
+import { post } from "./post.js";
 import { GONE } from "./status.js";
 
-const STUCK = "The veil is stuck. Please try again in a moment.";
-/** @type {Record<number, string>} */
-const REFUSED = {
-  403: "This page is too old to lift the veil. Please reload it and try again.",
-  404: GONE,
+const WORDS = {
+  refused: {
+    403: "This page is too old to lift the veil. Please reload it and try again.",
+    404: GONE,
+  },
+  lost: "The veil is stuck. Please try again in a moment.",
 };
 
 export class CharacterCard {
@@ -55,17 +57,13 @@ export class CharacterCard {
     error.hidden = true;
     button.disabled = true;
     try {
-      const options = { method: "POST", body: new FormData(form) };
-      const headers = { Accept: "application/json" };
-      const answer = await fetch(form.action, { ...options, headers });
-      if (!answer.ok) throw new Error(REFUSED[answer.status] ?? STUCK);
+      const answer = await post(form.action, new FormData(form), WORDS);
       const character = await answer.json();
       this.#show(character);
       this.others.postMessage(character);
       this.#part("[data-revealed]").focus({ preventScroll: true });
     } catch (reason) {
-      // Without a connection `fetch` throws a TypeError, in the browser's words.
-      error.textContent = reason instanceof TypeError ? STUCK : /** @type {Error} */ (reason).message;
+      error.textContent = /** @type {Error} */ (reason).message;
       error.hidden = false;
     } finally {
       button.disabled = false;
