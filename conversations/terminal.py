@@ -11,6 +11,7 @@ from itertools import count
 from typing import Protocol, TypeVar
 from uuid import uuid4
 
+from conversations.digits import LARGEST_ID
 from conversations.models import Channel, Persona, Status
 from conversations.services.conversations import (
     conversation_reset,
@@ -155,8 +156,8 @@ _REASONS = {
 
 
 def _seeds(first: int | None) -> Iterator[int | None]:
-    """A seed for each reply: counting up from the first, or None, chance."""
-    return (None if first is None else seed for seed in count(first or 0))
+    """A seed for each reply: counting up from the first and on from 0, or None, chance."""
+    return (None if first is None else seed % (LARGEST_ID + 1) for seed in count(first or 0))
 
 
 @contextmanager

@@ -9,7 +9,6 @@ takes that number in, so that no graph changes. The second head's scores stay as
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,11 +20,9 @@ from training.checkpoint import (
     Checkpoint,
     ExportError,
     read_checkpoint,
-    write_checkpoint,
 )
-from training.hub import FILES
+from training.successor import check_is_new, write_successor
 from training.vocabulary import read_vocabulary
-from training.whole import whole_directory
 
 
 def average_checkpoints(paths: Sequence[Path], out: Path, *, temperature: float = 1.0) -> None:
@@ -35,8 +32,7 @@ def average_checkpoints(paths: Sequence[Path], out: Path, *, temperature: float 
 
     Raises ExportError when they do not fit together, or `out` exists.
     """
-    if out.exists():
-        raise ExportError(f"{out}: exists already; choose another directory.")
+    check_is_new(out)
     if not 0 < temperature < math.inf:
         raise ExportError(f"temperature must be above 0 and finite, not {temperature}.")
     checkpoints = [read_checkpoint(path) for path in paths]
@@ -53,15 +49,7 @@ def average_checkpoints(paths: Sequence[Path], out: Path, *, temperature: float 
     if CHOICE_WEIGHT in weights:
         # The second head reads what the norm gives, too, and is to score as before.
         weights[CHOICE_WEIGHT] = weights[CHOICE_WEIGHT] * np.float32(temperature)
-    end = read_vocabulary(last.path).special_tokens.end
-    try:
-        with whole_directory(out) as fresh:
-            write_checkpoint(fresh, last.config, weights, end=end)
-            for name in FILES:
-                if (last.path / name).exists() and not (fresh / name).exists():
-                    shutil.copy(last.path / name, fresh)
-    except OSError as error:
-        raise ExportError(f"{out}: cannot be written ({error.strerror or error}).") from error
+    write_successor(out, last.path, last.config, weights)
 
 
 def _check_fits(checkpoint: Checkpoint, other: Checkpoint) -> None:

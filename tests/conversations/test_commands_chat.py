@@ -67,13 +67,16 @@ class TestPipe:
             ("bot", replies[1], "complete"),
         ]
 
-    def test_nothing_is_saved_on_request_and_a_seed_repeats_the_chat(self, database: str) -> None:
+    @pytest.mark.parametrize("seed", ["7", str(2**63 - 1)])
+    def test_nothing_is_saved_on_request_and_a_seed_repeats_the_chat(
+        self, database: str, seed: str
+    ) -> None:
         before = rows(database, "SELECT count(*) FROM conversations_message")
-        first, second = (chat(database, "--no-save", "--seed", "7") for _ in range(2))
+        first, second = (chat(database, "--no-save", "--seed", seed) for _ in range(2))
         assert rows(database, "SELECT count(*) FROM conversations_message") == before
         assert first.stdout == second.stdout
         assert len(first.stdout.splitlines()) == 2
-        assert chat(database, "--seed", "7").stdout == first.stdout
+        assert chat(database, "--seed", seed).stdout == first.stdout
 
     def test_commands(self, database: str) -> None:
         stdin = "/who\n\n/HELP\n/reset\n/who\n/quit\nnever said\n"

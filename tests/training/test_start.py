@@ -137,6 +137,7 @@ def test_why_the_hub_s_files_cannot_be_fetched_is_said(
     "command",
     [
         ("average_checkpoints", "hf://someone/tiny", "--out"),
+        ("grow_checkpoint", "hf://someone/tiny", "--layers", "3", "--out"),
         ("evaluate", "--checkpoint", "hf://someone/tiny", "--data"),
         ("export_bundle", "--checkpoint", "hf://someone/tiny", "--out"),
     ],

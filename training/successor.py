@@ -1,0 +1,36 @@
+"""Checkpoints made of others: new weights, and the tokenizer and facts that were there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from training.checkpoint import Config, ExportError, FloatArray, write_checkpoint
+from training.hub import FILES
+from training.vocabulary import read_vocabulary
+from training.whole import whole_directory
+
+
+def check_is_new(out: Path) -> None:
+    """Raises ExportError where `out` exists."""
+    if out.exists():
+        raise ExportError(f"{out}: exists already; choose another directory.")
+
+
+def write_successor(
+    out: Path, predecessor: Path, config: Config, weights: Mapping[str, FloatArray]
+) -> None:
+    """Write a checkpoint to the new directory `out`, with the tokenizer and the facts of another.
+
+    Raises ExportError.
+    """
+    end = read_vocabulary(predecessor).special_tokens.end
+    try:
+        with whole_directory(out) as fresh:
+            write_checkpoint(fresh, config, weights, end=end)
+            for name in FILES:
+                if (predecessor / name).exists() and not (fresh / name).exists():
+                    shutil.copy(predecessor / name, fresh)
+    except OSError as error:
+        raise ExportError(f"{out}: cannot be written ({error.strerror or error}).") from error
