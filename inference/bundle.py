@@ -59,7 +59,8 @@ class BundleFile:
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """A validated bundle directory. `n_ctx` is the number of positions the model can hold;
-    `choice_head` whether its graphs score how well a reply follows (`choice_score`)."""
+    `n_inner` the units of a feed-forward layer, four times `n_embd` where the manifest does not
+    say; `choice_head` whether its graphs score how well a reply follows (`choice_score`)."""
 
     path: Path
     name: str
@@ -69,6 +70,7 @@ class Bundle:
     n_head: int
     n_embd: int
     n_ctx: int
+    n_inner: int
     quantization: str
     special_tokens: SpecialTokens
     prompt: PromptFormat
@@ -148,6 +150,7 @@ def _parse_manifest(directory: Path, manifest: dict[str, Any]) -> Bundle:
         n_head=fields.integer("n_head"),
         n_embd=fields.integer("n_embd"),
         n_ctx=fields.integer("n_ctx"),
+        n_inner=_parse_inner(fields),
         quantization=fields.one_of("quantization", QUANTIZATIONS),
         special_tokens=_parse_special_tokens(fields),
         prompt=_parse_prompt(fields),
@@ -160,6 +163,10 @@ def _parse_manifest(directory: Path, manifest: dict[str, Any]) -> Bundle:
     if bundle.n_embd % bundle.n_head:
         fields.refuse("n_embd", f"{bundle.n_embd} cannot be divided by n_head {bundle.n_head}")
     return bundle
+
+
+def _parse_inner(fields: _Fields) -> int:
+    return fields.integer("n_inner") if "n_inner" in fields.values else 4 * fields.integer("n_embd")
 
 
 def _parse_special_tokens(fields: _Fields) -> SpecialTokens:

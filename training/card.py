@@ -26,7 +26,8 @@ def model_card(manifest: dict[str, Any], description: str) -> str:
         description.strip() or _NO_DESCRIPTION.strip(),
         "## Shape",
         f"GPT-2: {manifest['n_layer']} layers, {manifest['n_head']} heads, width "
-        f"{manifest['n_embd']}, {manifest['n_ctx']} positions, {manifest['vocab_size']} tokens; "
+        f"{manifest['n_embd']}, {manifest['n_inner']} inner units, {manifest['n_ctx']} positions, "
+        f"{manifest['vocab_size']} tokens; "
         f"weights: {_WEIGHTS[manifest['quantization']]}. Text: {case}. "
         f"Ids of the special tokens: {special}.",
         *_table("Sampling defaults", manifest["sampling"]),

@@ -138,7 +138,7 @@ def _manifest(
 
 def _shape(checkpoint: Checkpoint) -> dict[str, int]:
     config = checkpoint.config
-    names = ("vocab_size", "n_layer", "n_head", "n_embd", "n_ctx")
+    names = ("vocab_size", "n_layer", "n_head", "n_embd", "n_inner", "n_ctx")
     return {name: getattr(config, name) for name in names}
 
 

@@ -32,7 +32,8 @@ SPECIAL_TOKENS = (END_TOKEN, *ROLE_TOKENS.values())
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Layers, width and heads; `positions` is the longest text in tokens."""
+    """Layers, width and heads; `positions` is the longest text in tokens, `inner` the units of a
+    feed-forward layer (0: four times the width)."""
 
     layers: int
     width: int
@@ -40,6 +41,7 @@ class Size:
     positions: int
     vocabulary: int
     lowercase: bool = True
+    inner: int = 0
 
     @classmethod
     def parse(cls, text: str, *, positions: int, vocabulary: int, lowercase: bool) -> Size:
@@ -81,7 +83,7 @@ def write_weights(directory: Path, size: Size, *, tokens: int, seed: int) -> Non
         n_head=size.heads,
         n_embd=size.width,
         n_ctx=size.positions,
-        n_inner=4 * size.width,
+        n_inner=size.inner or 4 * size.width,
         activation="gelu_new",
         epsilon=1e-5,
         scale_by_head=True,

@@ -12,8 +12,9 @@ from django.core.management import CommandError, call_command
 
 from inference.bundle import Bundle
 from tests.training.tiny import tiny_checkpoint
-from training.bench.checkpoint import write_random_checkpoint
+from training.bench.checkpoint import size_of, write_random_checkpoint
 from training.bench.side_by_side import Times
+from training.checkpoint import read_config
 from training.export import ExportOptions, export_bundle
 from training.scratch import Size
 
@@ -33,6 +34,15 @@ def absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         text = f"raise ModuleNotFoundError(name={package!r})\n"
         (tmp_path / f"{package}.py").write_text(text)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+def test_other_programs_run_a_model_of_the_same_shape(tmp_path: Path) -> None:
+    size = Size(layers=2, width=64, heads=2, positions=256, vocabulary=600, inner=96)
+    checkpoint = write_random_checkpoint(tmp_path / "wide", size)
+    bundle = export_bundle(checkpoint, tmp_path / "bundle", ExportOptions())
+    assert bundle.n_inner == 96
+    theirs = write_random_checkpoint(tmp_path / "theirs", size_of(bundle))
+    assert read_config(theirs / "config.json") == read_config(checkpoint / "config.json")
 
 
 def benchmark(*arguments: str) -> tuple[dict[str, Any], str]:

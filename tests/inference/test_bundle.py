@@ -73,6 +73,14 @@ def test_what_a_server_would_not_load_is_not_called_whole(copy: Path) -> None:
         call_command("check_bundle", str(copy))
 
 
+def test_a_manifest_of_earlier_says_nothing_of_inner_units(copy: Path) -> None:
+    edit(copy, lambda manifest: manifest.update(n_inner=99))
+    assert load_bundle(copy).n_inner == 99
+    edit(copy, lambda manifest: manifest.pop("n_inner"))
+    bundle = load_bundle(copy)
+    assert bundle.n_inner == 4 * bundle.n_embd
+
+
 def test_a_flipped_bit_is_found(copy: Path) -> None:
     path = copy / "model.onnx.data"
     content = bytearray(path.read_bytes())

@@ -23,6 +23,7 @@ def size_of(bundle: Bundle) -> Size:
         heads=bundle.n_head,
         positions=bundle.n_ctx,
         vocabulary=bundle.vocab_size,
+        inner=bundle.n_inner,
     )
 
 

@@ -1,4 +1,4 @@
-"""`manage.py benchmark`: how fast a bundle answers, beside other programs with the same weights."""
+"""`manage.py benchmark`: how fast a bundle answers, beside other programs with as large a model."""
 
 from __future__ import annotations
 
