@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from training.checkpoint import (
     ExportError,
     read_checkpoint,
 )
+from training.hub import checkpoint_name
 from training.successor import check_is_new, write_successor
 from training.vocabulary import read_vocabulary
 
@@ -49,7 +51,10 @@ def average_checkpoints(paths: Sequence[Path], out: Path, *, temperature: float 
     if CHOICE_WEIGHT in weights:
         # The second head reads what the norm gives, too, and is to score as before.
         weights[CHOICE_WEIGHT] = weights[CHOICE_WEIGHT] * np.float32(temperature)
-    write_successor(out, last.path, last.config, weights)
+    source: dict[str, Any] = {"mean_of": [checkpoint_name(path) for path in paths]}
+    if temperature != 1:
+        source["temperature"] = temperature
+    write_successor(out, last.path, last.config, weights, source=source)
 
 
 def _check_fits(checkpoint: Checkpoint, other: Checkpoint) -> None:

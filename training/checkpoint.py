@@ -26,6 +26,8 @@ CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 INDEX_FILE = f"{WEIGHTS_FILE}.index.json"
 # What training knows and the weights do not tell: name, prompt, sampling, source, metrics.
 FACTS_FILE = "chatbot.json"
+# Checkpoints in a run's directory: to go on from, the best, and copies that stay.
+LAST, BEST, KEPT = "last", "best", "steps"
 # The second head of next-utterance classification, (n_embd, 1); most checkpoints have none.
 CHOICE_WEIGHT = "choice_head.weight"
 # What logits are computed with where it is not the table of tokens, wte.weight.

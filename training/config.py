@@ -17,6 +17,15 @@ CHOICES = {
     "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
     "optimizer": ("adamw", "muon"),
 }
+# Options that do nothing without another.
+NEEDS = {
+    "natural_case": "size",
+    "positions": "size",
+    "vocabulary": "size",
+    "characters": "grammar",
+    "soft_share": "soft_targets",
+    "patience": "validation",
+}
 SEEDS = 2**32
 ALLOWED: dict[str, Callable[[float], bool]] = {
     "above 0": lambda value: value > 0,
@@ -144,6 +153,10 @@ class TrainConfig:
             raise TrainError("Give either checkpoint, to start from one, or size, to start anew.")
         if not self.data and not self.grammar:
             raise TrainError("No data: give files of dialogues, or a number of grammar dialogues.")
+        for item in fields(self):
+            other = NEEDS.get(item.name)
+            if other and getattr(self, item.name) != item.default and not getattr(self, other):
+                raise TrainError(f"{item.name} does nothing without {other}.")
 
     @property
     def window(self) -> int:

@@ -17,11 +17,14 @@ from training import figures
 from training.checkpoint import CONFIG_FILE, checkpoint_facts
 from training.consistency import PersonaQuestion, persona_questions, reaction_messages
 from training.data.dialogue import DataError, Dialogue
-from training.figures import EvaluateOptions, Report, Scorer, worse
+from training.figures import EvaluateOptions, Report, worse
+from training.scoring import BundleScorer
 
 __all__ = ["EvaluateOptions", "Evaluation", "EvaluationError", "gate", "table"]
 
 SAMPLE_CHATS = 10
+# Gated figures that are means over the replies to the chosen dialogues.
+RANKED = ("hits_at_1_of_20", "f1")
 
 
 class EvaluationError(Exception):
@@ -30,9 +33,11 @@ class EvaluationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Figures, and the texts that some of them are about."""
+    """Figures, how many replies or chats those that are shares are shares of, and the texts that
+    some are about."""
 
     figures: dict[str, float]
+    counts: dict[str, int]
     answers: list[str]
     reactions: list[str]
     chats: list[list[str]]
@@ -73,7 +78,14 @@ class Evaluation:
         found["n"] = len(dialogues)
         if len(dialogues) < len(read):
             found["left_out"] = len(read) - len(dialogues)
-        return cls(found, answers.texts, reactions.texts, held, personas)
+        ranked = sum(len(dialogue.replies) for dialogue in chosen)
+        counts = {
+            **dict.fromkeys(RANKED, ranked),
+            **dict.fromkeys(consistent, len(answers.texts)),
+            **dict.fromkeys(fitting, len(reactions.texts)),
+            "chats_without_repetition": len(held),
+        }
+        return cls(found, counts, answers.texts, reactions.texts, held, personas)
 
     def samples(self) -> str:
         """Answers about personas, replies to what people tell, and the first self-chats, as
@@ -107,7 +119,7 @@ def gate(evaluation: Evaluation, live: Path, data: Path, options: EvaluateOption
     """One line for every figure in which the live bundle is better."""
     # What is damaged in the data has been told already.
     measured = Evaluation.run(live, data, options, evaluation.personas, report=lambda text: None)
-    return worse(evaluation.figures, measured.figures)
+    return worse(evaluation.figures, measured.figures, evaluation.counts)
 
 
 def table(found: dict[str, float]) -> str:
@@ -146,32 +158,28 @@ def _params(engine: Engine, options: EvaluateOptions) -> SamplingParams:
 
 
 @contextmanager
-def _models(target: Path) -> Iterator[tuple[Scorer, Engine]]:
-    """What scores replies and what writes them."""
-    if (target / MANIFEST_FILE).is_file():
-        from training.scoring import BundleScorer
-
-        scorer: Scorer = BundleScorer(load_bundle(target), threads=usable_cores())
-        with _engine(target) as engine:
+def _models(target: Path) -> Iterator[tuple[BundleScorer, Engine]]:
+    """What scores replies and what writes them: of a checkpoint, its bundle in float32."""
+    with _bundle(target) as bundle:
+        scorer = BundleScorer(load_bundle(bundle), threads=usable_cores())
+        engine = Engine(EngineConfig(bundle_dir=bundle, kv_cache_mb=0))
+        try:
             yield scorer, engine
+        finally:
+            engine.close()
+
+
+@contextmanager
+def _bundle(target: Path) -> Iterator[Path]:
+    if (target / MANIFEST_FILE).is_file():
+        yield target
         return
     if not (target / CONFIG_FILE).is_file():
         raise EvaluationError(f"{target}: neither a bundle nor a checkpoint directory.")
     from training.export import ExportOptions, export_bundle
-    from training.keras_scoring import CheckpointScorer
 
     with tempfile.TemporaryDirectory() as directory:
         bundle = Path(directory) / "bundle"
         facts = checkpoint_facts(target)
         export_bundle(target, bundle, ExportOptions(quantization="none", facts=facts))
-        with _engine(bundle) as engine:
-            yield CheckpointScorer(target, PromptRenderer.from_bundle(engine.bundle)), engine
-
-
-@contextmanager
-def _engine(bundle: Path) -> Iterator[Engine]:
-    engine = Engine(EngineConfig(bundle_dir=bundle, kv_cache_mb=0))
-    try:
-        yield engine
-    finally:
-        engine.close()
+        yield bundle

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from training.checkpoint import Checkpoint, Config, ExportError, FloatArray, read_checkpoint
+from training.hub import checkpoint_name
 from training.successor import check_is_new, write_successor
 
 Weights = dict[str, FloatArray]
@@ -34,7 +35,8 @@ def grow_checkpoint(
     _check_grows(checkpoint, grown)
     weights = _widen(weights, config, grown.n_inner, np.random.default_rng(seed))
     weights = _deepen(weights, config.n_layer, grown.n_layer)
-    write_successor(out, path, grown, weights)
+    source = {"grown_from": checkpoint_name(path), "layers": grown.n_layer, "inner": grown.n_inner}
+    write_successor(out, path, grown, weights, source=source)
     return grown
 
 

@@ -9,9 +9,12 @@ from pathlib import Path
 
 from inference.bundle import TOKENIZER_FILE
 from training.checkpoint import (
+    BEST,
     CONFIG_FILE,
     FACTS_FILE,
     INDEX_FILE,
+    KEPT,
+    LAST,
     WEIGHTS_FILE,
     ExportError,
     weights_file,
@@ -48,9 +51,14 @@ def checkpoint_directory(name: str | Path) -> Path:
 
 
 def checkpoint_name(name: str | Path) -> str:
-    """What a checkpoint is called in a bundle and in a run's notes."""
+    """What a checkpoint is called in a bundle and in a run's notes: `runs/one/best` is one/best."""
     text = str(name)
-    return text.removeprefix(SCHEME) if text.startswith(SCHEME) else Path(name).resolve().name
+    if text.startswith(SCHEME):
+        return text.removeprefix(SCHEME)
+    *_, above, folder, last = ("", "", *Path(name).resolve().parts)
+    if folder == KEPT:
+        return f"{above}/{folder}/{last}"
+    return f"{folder}/{last}" if last in (LAST, BEST) else last
 
 
 def _fetch(name: str, repository: str, revision: str | None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,18 @@ class RunReport:
         )
         self._last: tuple[float, int] | None = None
         self._board: Any = None
+
+    def begin(self, step: int) -> None:
+        """What a run wrote down after this step, before it was killed, happens again. Raises
+        OSError."""
+        if step == 0:
+            shutil.rmtree(self.out / TENSORBOARD, ignore_errors=True)
+            for name in (LOG_FILE, PLOT_FILE, SAMPLES_FILE):
+                (self.out / name).unlink(missing_ok=True)
+        elif (self.out / LOG_FILE).exists():
+            rows = [row for row in _logged(self.out) if row["step"] <= step]
+            text = "".join(json.dumps(row) + "\n" for row in rows)
+            (self.out / LOG_FILE).write_text(text, encoding="utf-8")
 
     def line(self, text: str) -> None:
         """One line for the person at the terminal: beside what a quiet run prints at its end."""

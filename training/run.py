@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,13 +9,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from training.checkpoint import LAST
 from training.config import TrainConfig, TrainError, cannot_write
+from training.lock import alone_in
 from training.report import RunReport
-from training.state import LAST, read_options, undo_half_saves
+from training.state import read_options, undo_half_saves
 from training.trainer import Trainer, prepare
 
 PATHS = ("out", "validation", "soft_targets")
-LOCK_FILE = ".lock"
 # What a run that goes on cannot change: what it is made of, and what its optimizer counts.
 SETTLED = (
     *("checkpoint", "size", "positions", "vocabulary", "natural_case"),
@@ -42,7 +42,7 @@ def run_training(
         raise _no_run(out)
     # What is wrong with the options is told before a directory is made.
     new = None if resume else config_from({**given, "out": out})
-    with _alone_in(out):
+    with alone_in(out):
         undo_half_saves(out)
         run = new or _resumed(out, given)
         return _trained(run, resume=resume, quiet=quiet, make_characters=make_characters)
@@ -62,12 +62,12 @@ def _trained(
         with _stopped_by_signals(trainer):
             state = trainer.train()
     except MemoryError as error:
-        raise _out_of_memory(run) from error
+        raise _out_of_memory(run, resume=resume) from error
     except OSError as error:
         raise cannot_write(error.filename or run.out, error) from error
     except Exception as error:
         if type(error).__name__ == "ResourceExhaustedError":
-            raise _out_of_memory(run) from error
+            raise _out_of_memory(run, resume=resume) from error
         raise
     finally:
         report.close()
@@ -96,25 +96,6 @@ def _resumed(out: Path, given: Mapping[str, Any]) -> TrainConfig:
                 f"--checkpoint {out / LAST} and another --out."
             )
     return run
-
-
-@contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    """The run's directory, which is made where there is none, without another process that trains
-    there. Raises TrainError."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = (out / LOCK_FILE).open("w")
-    except OSError as error:
-        raise cannot_write(out, error) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise TrainError(
-                f"{out}: another process is training here; stop it, or choose another --out."
-            ) from error
-        yield
 
 
 def _no_run(out: Path) -> TrainError:
@@ -155,11 +136,15 @@ def config_from(values: Mapping[str, Any]) -> TrainConfig:
     return TrainConfig(**chosen)
 
 
-def _out_of_memory(run: TrainConfig) -> TrainError:
+def _out_of_memory(run: TrainConfig, *, resume: bool) -> TrainError:
     less = (
         f"--rows {run.rows // 2} --accumulation {2 * run.accumulation}, which updates nearly the "
         "same way"
         if run.rows > 1
         else "a shorter --row-length"
     )
-    return TrainError(f"Out of memory with {run.rows} rows of {run.row_length} tokens: try {less}.")
+    # A run that goes on keeps its accumulation.
+    anew = f" (in another run: --checkpoint {run.out / LAST} and another --out)" if resume else ""
+    return TrainError(
+        f"Out of memory with {run.rows} rows of {run.row_length} tokens: try {less}{anew}."
+    )

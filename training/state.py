@@ -18,14 +18,14 @@ import numpy as np
 from keras import ops
 
 from inference.bundle import TOKENIZER_FILE
-from training.checkpoint import CHOICE_WEIGHT, FACTS_FILE, write_checkpoint
-from training.config import TrainError
+from training.checkpoint import BEST, CHOICE_WEIGHT, FACTS_FILE, LAST, write_checkpoint
+from training.config import TrainConfig, TrainError
 from training.model import DialogueModel, read_weights
 from training.vocabulary import Vocabulary, write_tokenizer
 
 STATE_FILE, OPTIMIZER_FILE, META_FILE = "state.json", "optimizer.npz", "meta.json"
-# Checkpoints in a run's directory: to go on from, the best, and copies that stay.
-LAST, BEST, KEPT = "last", "best", "steps"
+# Options that decide what a run is measured with.
+MEASURE = ("validation", "evaluate_dialogues", "row_length", "max_dialogue")
 # What the names of dropout's random states begin with.
 RANDOM = "random_"
 
@@ -132,6 +132,13 @@ def read_options(directory: Path) -> dict[str, Any]:
         return {**json.loads(path.read_text(encoding="utf-8"))["run"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainError(f"{path}: cannot go on from here ({error!r}).") from error
+
+
+def measured_otherwise(directory: Path, run: TrainConfig) -> bool:
+    """Whether what is best was found with other validation dialogues, or others of their turns,
+    than `run` has. Raises TrainError."""
+    before = read_options(directory)
+    return any(str(before.get(name)) != str(getattr(run, name)) for name in MEASURE)
 
 
 def _write(

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from training.checkpoint import Config, ExportError, FloatArray, write_checkpoint
+from training.checkpoint import (
+    FACTS_FILE,
+    Config,
+    ExportError,
+    FloatArray,
+    checkpoint_facts,
+    write_checkpoint,
+)
 from training.hub import FILES
 from training.vocabulary import read_vocabulary
 from training.whole import whole_directory
@@ -19,16 +28,26 @@ def check_is_new(out: Path) -> None:
 
 
 def write_successor(
-    out: Path, predecessor: Path, config: Config, weights: Mapping[str, FloatArray]
+    out: Path,
+    predecessor: Path,
+    config: Config,
+    weights: Mapping[str, FloatArray],
+    *,
+    source: Mapping[str, Any],
 ) -> None:
-    """Write a checkpoint to the new directory `out`, with the tokenizer and the facts of another.
+    """Write a checkpoint to the new directory `out`, with the tokenizer and the facts of another,
+    to whose `source` is added what was done.
 
     Raises ExportError.
     """
     end = read_vocabulary(predecessor).special_tokens.end
+    facts = checkpoint_facts(predecessor)
+    facts["source"] = {**facts.get("source", {}), **source}
+    text = json.dumps(facts, indent=1, ensure_ascii=False)
     try:
         with whole_directory(out) as fresh:
             write_checkpoint(fresh, config, weights, end=end)
+            (fresh / FACTS_FILE).write_text(text + "\n", encoding="utf-8")
             for name in FILES:
                 if (predecessor / name).exists() and not (fresh / name).exists():
                     shutil.copy(predecessor / name, fresh)

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from inference.prompt import PromptRenderer
-from training.checkpoint import Checkpoint
+from training.checkpoint import BEST, KEPT, LAST, Checkpoint
 from training.config import TrainConfig, TrainError
 from training.data.packing import Batch, weighed
 from training.data.prefetch import prefetched
@@ -28,7 +28,7 @@ from training.objective import Trainee, build_optimizer, learning_rate
 from training.report import RunReport, draw_losses
 from training.samples import sample_replies
 from training.start import starting_point
-from training.state import BEST, KEPT, LAST, RunState, load_state, save_model
+from training.state import RunState, load_state, measured_otherwise, save_model
 from training.validate import Validation
 from training.vocabulary import Vocabulary, read_vocabulary
 
@@ -60,6 +60,7 @@ class Trainer:
         """
         if self.is_finished():
             return self.state
+        self.report.begin(self.state.step)
         began, before = time.monotonic(), self.state.seconds
         saved = began
         for batches in self._batches():
@@ -206,8 +207,8 @@ def prepare(
 
     Raises TrainError, DataError or ExportError.
     """
-    if (run.out / LAST).exists() and not resume:
-        raise TrainError(f"{run.out}: holds a run already; add --resume, or choose another --out.")
+    if not resume:
+        _check_is_free(run.out)
     keras.utils.set_random_seed(run.seed)
     keras.mixed_precision.set_global_policy(run.precision)
 
@@ -223,9 +224,23 @@ def prepare(
     state = RunState()
     if resume:
         state = load_state(run.out / LAST, model, model.optimizer)
+        if measured_otherwise(run.out / LAST, run):
+            state.best, state.stale, state.history = None, 0, []
     return Trainer(
         run, model, model.optimizer, vocabulary, renderer, stream, validation, report, state
     )
+
+
+def _check_is_free(out: Path) -> None:
+    """Raises TrainError where a run has left its checkpoints."""
+    if (out / LAST).exists():
+        raise TrainError(f"{out}: holds a run already; add --resume, or choose another --out.")
+    for name in (BEST, KEPT):
+        if (out / name).exists():
+            raise TrainError(
+                f"{out / name}: is left of a run that cannot go on; delete it, or choose another "
+                "--out."
+            )
 
 
 def _trainee(run: TrainConfig, checkpoint: Checkpoint) -> Trainee:

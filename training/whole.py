@@ -1,5 +1,6 @@
 """Files and directories that are written beside their place and renamed into it, so that a kill
-leaves all of them or nothing."""
+leaves all of them or nothing. A directory that is replaced is moved away just before: a
+kill between the two leaves it in a hidden directory beside its place."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,17 @@ def test_what_was_averaged_is_told_to_programs_too(checkpoints: list[Path], tmp_
     named = (*map(str, checkpoints), "--out", out)
     call_command("average_checkpoints", *named, "--json", stdout=told)
     assert json.loads(told.getvalue()) == {"out": out, "checkpoints": 2}
+
+
+def test_a_mean_says_what_it_is_of(checkpoints: list[Path], tmp_path: Path) -> None:
+    runs = [tmp_path / "run" / name for name in ("steps/100", "best")]
+    for path, checkpoint in zip(runs, checkpoints, strict=True):
+        shutil.copytree(checkpoint, path)
+    (runs[-1] / "chatbot.json").write_text('{"name": "one", "source": {"steps": 8}}')
+    average(runs, tmp_path / "mean", "--temperature", 1.2)
+    facts = json.loads((tmp_path / "mean" / "chatbot.json").read_text())
+    source = {"steps": 8, "mean_of": ["run/steps/100", "run/best"], "temperature": 1.2}
+    assert facts == {"name": "one", "source": source}
 
 
 def test_a_temperature_divides_the_logits(checkpoints: list[Path], tmp_path: Path) -> None:

@@ -25,9 +25,9 @@ from inference.params import EngineConfig, SamplingParams
 from inference.prompt import PromptRenderer, Turn
 from inference.runner import CPU, Device, Runner
 from tests.inference.conftest import GPU_GRAPH
+from tests.training.keras_scoring import CheckpointScorer
 from tests.training.tiny import tiny_checkpoint
 from training.export import ExportOptions, export_bundle
-from training.keras_scoring import CheckpointScorer
 from training.scoring import BundleScorer
 
 PERSONA = ["i have a dog named rex.", "i am a nurse."]

@@ -82,8 +82,11 @@ def test_tokenizer_and_facts_stay_and_programs_are_told(small: Path, tmp_path: P
     (small / "chatbot.json").write_text('{"name": "small"}')
     told = json.loads(grow(small, tmp_path / "large", "--layers", 3, "--json"))
     assert told == {"out": f"{tmp_path}/large", "layers": 3, "inner": 128}
-    for name in ("tokenizer.json", "chatbot.json"):
-        assert (tmp_path / "large" / name).read_bytes() == (small / name).read_bytes()
+    tokenizer = "tokenizer.json"
+    assert (tmp_path / "large" / tokenizer).read_bytes() == (small / tokenizer).read_bytes()
+    facts = json.loads((tmp_path / "large" / "chatbot.json").read_text())
+    grown = {"grown_from": "small", "layers": 3, "inner": 128}
+    assert facts == {"name": "small", "source": grown}
 
 
 def test_the_seed_decides_what_new_units_hear(small: Path, tmp_path: Path) -> None:

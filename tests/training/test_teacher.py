@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, decoders, models
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 pytest.importorskip("keras")
@@ -193,13 +194,61 @@ def test_a_teacher_learns_how_people_chat_first(teacher: Path, pupil: Path, tmp_
     assert "nats_before" not in ask(teacher, pupil, data, tmp_path / "soft", **options)
 
 
+def test_what_two_teachers_say_is_not_mixed(
+    teacher: Path, pupil: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "soft"
+    ask(teacher, pupil, data, out)
+    other = Path(shutil.copytree(teacher, tmp_path / "other"))
+    with pytest.raises(CommandError, match=r"soft: was read by another teacher, .*/llama; choose"):
+        ask(other, pupil, data, out)
+    with pytest.raises(CommandError, match="soft: was begun without adapting; leave --adapt-min"):
+        ask(teacher, pupil, data, out, adapt_minutes=0.01)
+    with (out / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(CommandError, match="another process is at work here"):
+            ask(teacher, pupil, data, out)
+
+
+def test_a_teacher_draws_otherwise_with_another_seed(
+    teacher: Path, pupil: Path, data: Path, tmp_path: Path
+) -> None:
+    draws = []
+    for number, seed in enumerate((1, 1, 2)):
+        ask(teacher, pupil, data, tmp_path / f"soft{number}", seed=seed)
+        part = SoftTargets.open(tmp_path / f"soft{number}")
+        [rows] = part.first_rows.values()
+        draws.append(part.draws[rows[0] : rows[0] + 20])
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert (draws[0] != draws[2]).any()
+
+
+def test_a_file_is_known_again_by_another_path(
+    teacher: Path,
+    pupil: Path,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ask(teacher, pupil, data, tmp_path / "soft")
+    monkeypatch.chdir(tmp_path)
+    given = {**SMALL_RUN, "checkpoint": pupil, "candidates": 1, "soft_targets": "soft"}
+    unread = tiny_dialogues(tmp_path / "unread.jsonl", 12)
+    given["data"] = ((f"./{data.name}", 1.0), (str(unread), 1.0))
+    call_command("train", out=tmp_path / "run", **given)
+    told = capsys.readouterr().out
+    assert f"./{data.name}: 12 of 12 dialogues, read by a teacher" in told
+    assert "unread.jsonl: no teacher has read any of it" in told
+
+
 def test_a_damaged_adapter_is_named(teacher: Path, pupil: Path, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "soft"
     ask(teacher, pupil, data, out, adapt_minutes=0.001, minutes=0.001)
     assert [path.name for path in out.iterdir() if path.suffix == ".h5"] == ["adapter.lora.h5"]
     adapter = out / "adapter.lora.h5"
     adapter.write_bytes(adapter.read_bytes()[:1000])
-    with pytest.raises(CommandError, match=r"adapter\.lora\.h5: cannot be read .*; delete it"):
+    with pytest.raises(CommandError, match=r"adapter\.lora\.h5: cannot be read .*; choose another"):
         ask(teacher, pupil, data, out)
 
 
@@ -288,6 +337,17 @@ def test_a_place_that_is_asked_has_our_token_before_it(
     first = transcript.lengths[0] + transcript.lengths[1]
     assert not any(first <= row < first + transcript.lengths[2] for row in transcript.rows)
     assert len(transcript.rows) > 0.8 * (len(said) - transcript.lengths[2])
+
+
+def test_a_token_with_the_end_of_its_line_counts_as_what_stands_before(
+    renderer: PromptRenderer,
+) -> None:
+    vocabulary = {"?": 0, ".": 1, "Ċ": 2, ".Ċ": 3, "ĊĊ": 4, "\u0120": 5}
+    theirs = Tokenizer(models.BPE(vocab=vocabulary, merges=[(".", "Ċ"), ("Ċ", "Ċ")]))
+    theirs.decoder = decoders.ByteLevel()
+    [full_stop], [mark] = (renderer.encode(text) for text in ".?")
+    ours = first_tokens(theirs, renderer).tolist()
+    assert ours == [mark, full_stop, END, full_stop, END, NOTHING]
 
 
 def test_what_cannot_be_asked_is_said_in_one_line(

@@ -277,6 +277,18 @@ def test_a_validation_that_is_not_a_number_is_no_best(
     assert not (tmp_path / "run" / "best").exists()
 
 
+def test_out_of_memory_in_a_run_that_goes_on_asks_for_another(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise MemoryError
+
+    run_training(tmp_path / "run", {**options, "steps": 1}, resume=False, quiet=True)
+    monkeypatch.setattr(Trainer, "_update", full)
+    with pytest.raises(TrainError, match=r"in another run: --checkpoint .*run/last and another"):
+        run_training(tmp_path / "run", {"steps": 2}, resume=True, quiet=True)
+
+
 @pytest.mark.parametrize(
     ("rows", "less"), [(6, "--rows 3 --accumulation 2, which"), (1, "a shorter --row-length")]
 )
@@ -388,6 +400,12 @@ def test_a_checkpoint_that_is_not_there(options: dict[str, Any], tmp_path: Path)
         ({"optimizer": "sgd"}, "optimizer must be one of adamw, muon"),
         ({"precision": "int3"}, "precision must be one of"),
         ({"checkpoint": None}, "Give either checkpoint"),
+        ({"patience": 3}, "patience does nothing without validation"),
+        ({"natural_case": True}, "natural_case does nothing without size"),
+        ({"positions": 64}, "positions does nothing without size"),
+        ({"vocabulary": 400}, "vocabulary does nothing without size"),
+        ({"characters": 5}, "characters does nothing without grammar"),
+        ({"soft_share": 0.5}, "soft_share does nothing without soft_targets"),
         ({"row_length": 1024, "max_dialogue": 1024}, "512 positions"),
     ],
 )

@@ -240,6 +240,66 @@ def test_damaged_options_are_named(options: dict[str, Any], tmp_path: Path, cont
         run_training(tmp_path / "run", {"steps": 2}, resume=True, quiet=True)
 
 
+def test_what_a_kill_undid_is_logged_once(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    run_training(out, {**options, "steps": 2}, resume=False, quiet=True)
+    before = steps_logged(out)
+    with (out / "log.jsonl").open("a") as log:
+        log.write('{"step": 3, "lm": 5.0}\n')
+    run_training(out, {"steps": 4}, resume=True, quiet=True)
+    assert steps_logged(out) == [*before, 4]
+
+
+def test_a_run_begun_again_keeps_nothing_of_one_that_saved_nothing(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    (out / "logs").mkdir(parents=True)
+    (out / "logs" / "events").write_text("")
+    for name in ("log.jsonl", "samples.md"):
+        (out / name).write_text('{"step": 90, "lm": 5.0}\n')
+    run_training(out, {**options, "steps": 1}, resume=False, quiet=True)
+    assert steps_logged(out) == [1]
+    assert not (out / "samples.md").exists()
+    assert not (out / "logs" / "events").exists()
+
+
+@pytest.mark.parametrize("left", ["best", "steps"])
+def test_what_a_run_left_is_not_taken_for_the_new_one_s(
+    options: dict[str, Any], tmp_path: Path, left: str
+) -> None:
+    (tmp_path / "run" / left).mkdir(parents=True)
+    with pytest.raises(TrainError, match=f"run/{left}: is left of a run .*; delete it"):
+        run_training(tmp_path / "run", options, resume=False, quiet=True)
+
+
+def test_another_validation_begins_anew_to_look_for_the_best(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    easy, hard = (tiny_dialogues(tmp_path / f"{name}.jsonl", 12) for name in ("easy", "hard"))
+    perplexity = {"value": 9.0}
+
+    def figures(self: Validation, model: Any) -> dict[str, float]:
+        return {"ppl_token": perplexity["value"], "ppl_word": perplexity["value"]}
+
+    monkeypatch.setattr(Validation, "figures", figures)
+    given = {**options, "validation": easy, "evaluate_steps": 1, "steps": 1}
+    run_training(tmp_path / "run", given, resume=False, quiet=True)
+    perplexity["value"] = 20.0
+    again = run_training(tmp_path / "run", {"steps": 2}, resume=True, quiet=True)
+    assert again["best"]["step"] == 1
+    given = {"steps": 3, "validation": hard}
+    other = run_training(tmp_path / "run", given, resume=True, quiet=True)
+    assert other["best"] == {"step": 3, "ppl_token": 20.0, "ppl_word": 20.0}
+    assert json.loads((tmp_path / "run" / "best" / "meta.json").read_text())["step"] == 3
+
+
+def steps_logged(out: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
+
+
 def test_a_log_that_was_cut_is_gone_on_with(options: dict[str, Any], tmp_path: Path) -> None:
     out = tmp_path / "run"
     run_training(out, {**options, "steps": 1}, resume=False, quiet=True)
@@ -272,6 +332,6 @@ def test_two_processes_do_not_share_a_directory(options: dict[str, Any], tmp_pat
     out.mkdir()
     with (out / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(TrainError, match="another process is training here"):
+        with pytest.raises(TrainError, match="another process is at work here"):
             run_training(out, options, resume=False, quiet=True)
     assert run_training(out, {**options, "steps": 1}, resume=False, quiet=True)["steps"] == 1

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from inference.prompt import Speaker, Turn
+from inference.prompt import Speaker, Turn, tidy
 
 NOT_UTF8 = "cannot be read as UTF-8"
 # What `errors="surrogateescape"` makes of bytes that are none.
@@ -126,7 +126,7 @@ def _texts(values: Sequence[str], what: str) -> Iterator[str]:
     for value in values:
         if not isinstance(value, str):
             raise ValueError(f"{what} holds {value!r}, which is not text")
-        if value.strip():
+        if tidy(value):  # else a prompt would show nothing of it
             yield value.strip()
         elif what == "turns":
             raise ValueError("a turn is empty")

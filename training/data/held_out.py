@@ -1,6 +1,9 @@
 """Keeps made dialogues away from the personas that a model is measured with.
 
-They are those of the validation dialogues, and those talked to in `evaluate`.
+They are those of the validation dialogues, and those talked to in `evaluate`. Personas that are
+drawn share no line with them. Those that are made may, by chance: a quarter of the lines that
+`evaluate` asks about are what many people could say of themselves ("I am single."), and a character
+that has never met them would be worse.
 
 Corpora share personas: most of ConvAI2's are in Synthetic-Persona-Chat too, with other punctuation.
 """

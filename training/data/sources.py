@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from inference.prompt import PromptRenderer
 from training.config import TrainConfig
@@ -31,22 +32,35 @@ def load_sources(
     Raises DataError."""
     cache = run.out.parent / CACHE
     sources = [
-        Source(
-            read_tokens(path, renderer, cache, report),
-            repeat,
-            first_rows=soft_targets.rows_of(tokens_key(path, renderer)) if soft_targets else {},
-        )
-        for path, repeat in run.data
+        Source(read_tokens(path, renderer, cache, report), repeat) for path, repeat in run.data
     ]
-    if soft_targets and not any(source.first_rows for source in sources):
-        raise DataError(
-            f"{run.soft_targets}: holds nothing that a teacher said of this data; give ask_teacher "
-            "the same --data, and as --checkpoint what this run starts from."
-        )
+    if soft_targets:
+        keys = [tokens_key(path, renderer) for path, _ in run.data]
+        sources = _taught(run, sources, [soft_targets.rows_of(key) for key in keys], report)
     if run.grammar:
         made = made_dialogues(run, characters)
         sources.append(Source(TokenDialogues.of(made, renderer), 1.0, bots=(CHARACTER,)))
     return sources
+
+
+def _taught(
+    run: TrainConfig,
+    sources: Sequence[Source],
+    read: Sequence[Mapping[int, int]],
+    report: Callable[[str], None],
+) -> list[Source]:
+    """The files' sources with what a teacher has `read` of each. Raises DataError."""
+    if not any(read):
+        raise DataError(
+            f"{run.soft_targets}: holds nothing that a teacher said of this data; give ask_teacher "
+            "the same --data, and as --checkpoint what this run starts from."
+        )
+    for (path, _), source, rows in zip(run.data, sources, read, strict=True):
+        if rows:
+            report(f"{path}: {len(rows)} of {len(source.dialogues)} dialogues, read by a teacher")
+        else:
+            report(f"{path}: no teacher has read any of it, so all of it is learnt without one")
+    return [replace(source, first_rows=rows) for source, rows in zip(sources, read, strict=True)]
 
 
 def made_dialogues(run: TrainConfig, characters: Sequence[Sequence[str]]) -> Iterator[Dialogue]:

@@ -28,7 +28,7 @@ from training.whole import whole_directory
 
 # Counts changes of what is written here, of what readers make of a file, of the renderer's encoding
 # and of derived personas.
-FORMAT = 5
+FORMAT = 6
 DAMAGE_FILE = "damage.txt"
 
 
@@ -149,7 +149,8 @@ def _write(directory: Path, found: TokenDialogues, damaged: str) -> None:
 
 def tokens_key(path: str, renderer: PromptRenderer) -> str:
     """A name from everything that decides the tokens. Raises DataError."""
-    digest = hashlib.sha256(f"{FORMAT} {renderer.lowercase} {path}".encode())
+    # The name's ending decides how the file is read.
+    digest = hashlib.sha256(f"{FORMAT} {renderer.lowercase} {Path(path).name}".encode())
     digest.update(renderer.tokenizer.to_str().encode())
     try:
         with data_file(path).open("rb") as stream:

@@ -35,16 +35,17 @@ class Teacher(keras.Model):
     and `weight` (places,), is one to learn from: `call` gives logits (places, speakable), float32.
     """
 
-    def __init__(self, backbone: Any, tokenizer: Tokenizer, start: int) -> None:
+    def __init__(self, backbone: Any, tokenizer: Tokenizer, start: int, seed: int = 0) -> None:
         super().__init__()
         self.backbone, self.tokenizer, self.start = backbone, tokenizer, start
-        self.seeds = keras.random.SeedGenerator(0)
+        self.seeds = keras.random.SeedGenerator(seed)
         self.restrict(np.arange(backbone.vocabulary_size))
         self.built = True
 
     @classmethod
-    def read(cls, directory: Path) -> Teacher:
-        """Raises ExportError when there is no such model, or KerasHub does not read its kind."""
+    def read(cls, directory: Path, seed: int = 0) -> Teacher:
+        """`seed` decides what it draws. Raises ExportError when there is no such model, or KerasHub
+        does not read its kind."""
         import keras_hub
         from safetensors import SafetensorError
         from tokenizers import Tokenizer
@@ -89,7 +90,7 @@ class Teacher(keras.Model):
             self.backbone.load_lora_weights(str(path))
         except (OSError, ValueError, KeyError) as error:
             reason = str(error).partition("\n")[0]
-            raise TrainError(f"{path}: cannot be read ({reason}); delete it.") from error
+            raise TrainError(f"{path}: cannot be read ({reason}); choose another --out.") from error
 
     def call(self, batch: Mapping[str, Any], training: bool | None = None) -> Any:
         mask = ops.ones_like(batch["ids"])

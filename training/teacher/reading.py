@@ -15,20 +15,21 @@ import numpy.typing as npt
 
 from inference.prompt import PromptRenderer
 from training.checkpoint import CONFIG_FILE, read_config
-from training.config import SEEDS, TrainError
+from training.config import SEEDS, TrainError, cannot_write
 from training.data.dialogue import Dialogue
 from training.data.persona import derive_persona
 from training.data.readers import read_reported
 from training.data.soft_targets import DRAWS, END, UNASKED, ReadDialogue, SoftTargets, write_part
 from training.data.tokens import tokens_key
 from training.hub import checkpoint_directory
+from training.lock import alone_in
 from training.teacher.batches import LONGEST, batch_to_ask, batch_to_learn, grouped
 from training.teacher.model import Teacher
 from training.teacher.transcript import Scribe, Transcript
 from training.teacher.vocabulary import NOTHING, first_tokens
 from training.vocabulary import read_vocabulary
 
-ADAPTER_FILE = "adapter.lora.h5"
+ADAPTER_FILE, TEACHER_FILE = "adapter.lora.h5", "teacher.txt"
 # Dialogues that are sorted by length together, and written together.
 POOL = 128
 LEARN_POOL = 64
@@ -79,17 +80,40 @@ def ask_teacher(options: ReadOptions, report: Callable[[str], None]) -> dict[str
     if vocabulary.tokenizer.get_vocab_size(with_added_tokens=True) > END:
         raise TrainError(f"{options.checkpoint}: has more than {END} tokens.")
     renderer = vocabulary.renderer(read_config(pupil / CONFIG_FILE).n_ctx)
-    teacher = Teacher.read(checkpoint_directory(options.teacher))
+    teacher = Teacher.read(checkpoint_directory(options.teacher), options.seed)
     scribe = Scribe(teacher.tokenizer, renderer, teacher.start)
     random = Random(options.seed)
     files = [_File.read(path, share, renderer, report, random) for path, share in options.data]
-    options.out.mkdir(parents=True, exist_ok=True)
-    learnt = _adapt(teacher, _mixed(files, scribe, last_first=True), options, report)
-    ours = first_tokens(teacher.tokenizer, renderer)
-    teacher.restrict(np.flatnonzero(ours != NOTHING))
-    there = SoftTargets.open(options.out)
-    items = _mixed([_unread(file, there) for file in files], scribe)
-    return learnt | _read(teacher, items, ours[teacher.speakable], options, report, there.next_part)
+    with alone_in(options.out):
+        there = SoftTargets.open(options.out)
+        _check_is_same(options, there)
+        learnt = _adapt(teacher, _mixed(files, scribe, last_first=True), options, report)
+        ours = first_tokens(teacher.tokenizer, renderer)
+        teacher.restrict(np.flatnonzero(ours != NOTHING))
+        items = _mixed([_unread(file, there) for file in files], scribe)
+        part = there.next_part
+        return learnt | _read(teacher, items, ours[teacher.speakable], options, report, part)
+
+
+def _check_is_same(options: ReadOptions, there: SoftTargets) -> None:
+    """Raises TrainError where another teacher has drawn what is `there`, or this one before it was
+    adapted."""
+    path = options.out / TEACHER_FILE
+    try:
+        if not there.next_part:
+            path.write_text(options.teacher, encoding="utf-8")
+        before = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    if before != options.teacher:
+        raise TrainError(
+            f"{options.out}: was read by another teacher, {before}; choose another --out."
+        )
+    if there.next_part and options.adapt_minutes and not (options.out / ADAPTER_FILE).exists():
+        raise TrainError(
+            f"{options.out}: was begun without adapting; leave --adapt-minutes out, or choose "
+            "another --out."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ NOTHING = -1
 def first_tokens(teacher: Tokenizer, renderer: PromptRenderer) -> IntArray:
     """(teacher's vocabulary,) the pupil's token that the text of each of the teacher's tokens
     begins with: END for a line break, NOTHING for what no dialogue holds (control characters,
-    parts of characters).
+    parts of characters). What comes behind a line break does not count: some vocabularies have a
+    token for a full stop and the break after it.
 
     Raises ExportError when the teacher's tokens are not spelt in bytes, as GPT-2's are.
     """
@@ -42,9 +43,10 @@ def first_tokens(teacher: Tokenizer, renderer: PromptRenderer) -> IntArray:
     parts = Tokenizer.from_str(renderer.tokenizer.to_str())
     parts.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     found = np.full(teacher.get_vocab_size(with_added_tokens=True), NOTHING, np.int64)
-    encoded = parts.encode_batch(texts, add_special_tokens=False)
-    for number, (text, tokens) in enumerate(zip(texts, encoded, strict=True)):
-        if text.startswith("\n"):
+    lines = [text.partition("\n")[0] for text in texts]
+    encoded = parts.encode_batch(lines, add_special_tokens=False)
+    for number, (text, tokens) in enumerate(zip(lines, encoded, strict=True)):
+        if texts[number].startswith("\n"):
             found[number] = END
         elif text.strip() and text.isprintable() and "\ufffd" not in text and tokens.ids:
             found[number] = tokens.ids[0]

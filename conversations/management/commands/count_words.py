@@ -40,7 +40,7 @@ example:
             type=whole_number,
             default=0,
             metavar="N",
-            help="with all words of N dialogues as train --grammar makes them",
+            help="with all words of N dialogues made by rule, as for train --grammar",
         )
         self.add_json(parser)
 

@@ -13,7 +13,6 @@ from conversations.catalogue.generator import characters
 from conversations.management.base import (
     ManualCommand,
     all_packages,
-    choose_keras_backend,
     whole_number,
     writing,
 )
@@ -102,7 +101,6 @@ examples:
         try:
             with all_packages("a checkpoint needs"):
                 if options["checkpoint"]:
-                    choose_keras_backend()
                     target = checkpoint_directory(options["checkpoint"])
                 evaluation = Evaluation.run(
                     target, options["data"], chosen, personas, report=self.stderr.write

@@ -90,7 +90,7 @@ examples:
     def run(self, **options: Any) -> None:
         choose_keras_backend()
         from conversations.catalogue.generator import characters
-        from training.checkpoint import ExportError
+        from training.checkpoint import BEST, LAST, ExportError
         from training.config import TrainConfig, TrainError
         from training.data.dialogue import DataError
 
@@ -99,7 +99,6 @@ examples:
         try:
             with all_packages("training needs"):
                 from training.run import run_training
-                from training.state import BEST, LAST
 
                 result = run_training(
                     options["out"],

@@ -1,4 +1,4 @@
-"""How probable a checkpoint finds given replies, computed in Keras with both heads."""
+"""How probable a checkpoint finds given replies, computed in Keras: what graphs are held to."""
 
 from __future__ import annotations
 
