@@ -8,7 +8,7 @@ from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
 from django.core.exceptions import ValidationError
-from django.http import HttpResponse
+from django.http import HttpRequest
 
 from conversations.services.conversations import conversations_claim
 from conversations.services.errors import RateLimited
@@ -33,13 +33,11 @@ class StaffSignIn(LimitedSignIn, AdminAuthenticationForm):
 
 
 class SignIn(LoginView):
-    """What this browser has said so far is the person's from now on."""
-
     authentication_form = LimitedSignIn
     template_name = "conversations/sign_in.html"
     redirect_authenticated_user = True
 
-    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
-        response = super().form_valid(form)
-        conversations_claim(owner=owner_from_request(self.request))
-        return response
+
+def claim_what_was_said(*, request: HttpRequest, **_: Any) -> None:
+    """Wherever people sign in, what their browser has said so far is theirs from now on."""
+    conversations_claim(owner=owner_from_request(request))

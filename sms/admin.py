@@ -10,17 +10,19 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from conversations.admin.cells import moment
 from conversations.admin.changelist import DATED_LIST, BoundedPaginator
 from conversations.admin.unchanged import UnchangedForm
 from sms.filters import DeliveryFilter, OptedOutFilter
 from sms.models import Answer, Contact, DeliveryEvent, InboundMessage, Thread
 from sms.numbers import NumberInvalid, address_parse, number_mask
-from sms.services.threads import contact_save, contacts_delete
+from sms.services.threads import contact_conversations, contact_save, contacts_delete
 
 REVEAL = "sms.reveal_number"
+CHATS = 100
 
 
 class ReadOnly:
@@ -62,16 +64,23 @@ class ContactAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     change_form_template = "admin/sms/contact/change_form.html"
 
     def get_fields(self, request: HttpRequest, obj: Contact | None = None) -> tuple[str, ...]:
-        return ("masked" if obj else "number", "is_blocked", "note")
+        kept = ("is_blocked", "note")
+        return ("masked", *kept, "chats") if obj else ("number", *kept)
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Contact | None = None
     ) -> tuple[str, ...]:
-        return ("masked",) if obj else ()
+        return ("masked", "chats") if obj else ()
 
     @admin.display(description="number", ordering="id")
     def masked(self, contact: Contact) -> str:
         return contact.masked
+
+    @admin.display(description="latest chats", empty_value="none")
+    def chats(self, contact: Contact) -> SafeString | None:
+        latest = contact_conversations(contact=contact).select_related("persona")[:CHATS]
+        shown = ((_chat_page(c.pk), c.persona.name, moment(c.last_activity_at)) for c in latest)
+        return format_html_join("", '<a href="{}">{}, {}</a><br>', shown) or None
 
     def save_model(self, request: HttpRequest, obj: Contact, form: Any, change: bool) -> None:
         contact_save(contact=obj)
@@ -257,8 +266,11 @@ class AnswerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 def _chat_link(conversation_id: Any) -> SafeString | None:
     if conversation_id is None:
         return None
-    page = reverse("admin:conversations_conversation_change", args=[conversation_id])
-    return format_html('<a href="{}">read it</a>', page)
+    return format_html('<a href="{}">read it</a>', _chat_page(conversation_id))
+
+
+def _chat_page(conversation_id: Any) -> str:
+    return reverse("admin:conversations_conversation_change", args=[conversation_id])
 
 
 def _error_link(code: str) -> str | None:

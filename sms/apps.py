@@ -8,4 +8,8 @@ class SmsConfig(AppConfig):
     verbose_name = "SMS"
 
     def ready(self) -> None:
+        from conversations.services.retention import pruners
         from sms import checks  # noqa: F401 - registers them
+        from sms.services.retention import contacts_prune
+
+        pruners.append(contacts_prune)

@@ -52,6 +52,8 @@ def owner_from_scope(scope: Mapping[str, Any]) -> Owner:
     if not session_key:
         return Owner()
     session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    # Of the new key that a session of an earlier `SECRET_KEY` gets, nobody would tell the browser.
+    session.cycle_key, session.flush = (lambda: None), session.clear
     # Django's own look-up, which also notices a changed password, wants only the session.
     user = get_user(SimpleNamespace(session=session))  # type: ignore[arg-type]
     return _owner(session, user if user.is_authenticated else None, create=False)

@@ -6,9 +6,11 @@ A reply belongs to the server. `reply_begin` puts it to work and whoever likes f
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing, suppress
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
@@ -32,6 +34,9 @@ from conversations.services.messages import (
 from conversations.services.owners import Owner
 from conversations.services.rooms import Listener, Room, Rooms
 
+# An event loop alone does not keep its tasks alive.
+_posting: set[asyncio.Task[Exchange]] = set()
+
 
 class ReplyUnknown(ServiceError):
     """There is no such reply: code `not_found`."""
@@ -49,7 +54,8 @@ async def message_post(
     address: str = "",
     sender: Listener | None = None,
 ) -> Exchange:
-    """Save a message, counted for the rate limits, and put its reply to work.
+    """Save a message, counted for the rate limits, and put its reply to work; both also when
+    whoever sent it leaves meanwhile.
 
     `sender` is the listener that need not be told of it. Raises what `message_limit` and
     `message_send` do.
@@ -65,9 +71,12 @@ async def message_post(
                 raise
         return message_send(conversation=conversation, text=text, client_id=client_id)
 
-    exchange = await db_write(save)
-    reply_begin(exchange=exchange, sender=sender)
-    return exchange
+    async def post() -> Exchange:
+        exchange = await db_write(save)
+        reply_begin(exchange=exchange, sender=sender)
+        return exchange
+
+    return await _to_its_end(post())
 
 
 def asks_for_reset(text: str) -> bool:
@@ -189,6 +198,20 @@ def replies_interrupt() -> None:
     for outcome in [outcome for rooms in Rooms.everywhere() for outcome in rooms.running()]:
         outcome.status = Status.INTERRUPTED
         reply_store(outcome)
+
+
+async def _to_its_end(post: Coroutine[Any, Any, Exchange]) -> Exchange:
+    """Wait for something that is not cancelled together with whoever waits."""
+    task = asyncio.create_task(post)
+    _posting.add(task)
+    task.add_done_callback(_posted)
+    return await asyncio.shield(task)
+
+
+def _posted(task: asyncio.Task[Exchange]) -> None:
+    _posting.discard(task)
+    if not task.cancelled():
+        task.exception()  # asyncio reports one that nobody has asked for, as when the sender left
 
 
 def _reply(reply_id: int) -> Message:

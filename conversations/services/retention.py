@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -14,6 +14,9 @@ from django.utils import timezone
 from conversations.models import Conversation, Message
 
 BATCH = 200
+# Those who keep more of people than conversations. Each is called with what `others_prune` is, and
+# returns what it keeps, and how many of that went or, with `dry_run`, would go.
+pruners: list[Callable[..., tuple[str, int]]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,12 @@ def conversations_idle_since(
     if channels:
         idle = idle.filter(channel__in=channels)
     return idle.filter(messages__isnull=True) if only_empty else idle
+
+
+def others_prune(*, moment: datetime, channels: list[str] | None, dry_run: bool) -> dict[str, int]:
+    """Delete what else is kept of people who have been silent since `moment`, or with `dry_run`
+    count it; returns how many of what. Their conversations go first."""
+    return dict(prune(moment=moment, channels=channels, dry_run=dry_run) for prune in pruners)
 
 
 def message_delete(*, message: Message) -> None:

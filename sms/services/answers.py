@@ -114,7 +114,9 @@ def _next_of_threads() -> QuerySet[Answer]:
 
 def _take(answer_id: UUID) -> Answer:
     now = timezone.now()
-    Answer.objects.filter(pk=answer_id, state=State.OWED).exclude(text="").update(
+    # What Twilio may have already is left to the worker, which asks first.
+    ready = Answer.objects.filter(pk=answer_id, state=State.OWED, is_uncertain=False)
+    ready.exclude(text="").update(
         state=State.ANSWERED, claimed_at=now, handed_over_at=now, due_at=None
     )
     return _with_reply(answer_id)

@@ -30,6 +30,11 @@ def limit_exceeded(*, contact: Contact, now: datetime) -> tuple[str, bool] | Non
     return None
 
 
+def longest_window() -> timedelta:
+    """How far back texts are counted."""
+    return timedelta(seconds=max(limit.get_expiry() for _, limit in _limits()))
+
+
 def _limits() -> Iterator[tuple[str, RateLimitItem]]:
     yield "day", RateLimitItemPerDay(settings.ENV.sms_daily_cap)
     for limit in parse_many(settings.ENV.sms_rate):

@@ -64,11 +64,20 @@ def contact_save(*, contact: Contact) -> None:
             answers_cancel(threads=contact.threads.all())
 
 
-def contacts_delete(*, contacts: QuerySet[Contact]) -> None:
-    """Delete numbers with their books, in turn with what they send (`thread_lock`)."""
+def contacts_delete(*, contacts: QuerySet[Contact]) -> int:
+    """Delete numbers with their books, in turn with what they send (`thread_lock`): how many."""
     with transaction.atomic():
         list(contacts.select_for_update())
-        contacts.delete()
+        _, rows = contacts.delete()
+    return rows.get("sms.Contact", 0)
+
+
+def contact_conversations(*, contact: Contact) -> QuerySet[Conversation]:
+    """The chats of a number: those going on, and all earlier ones that something was said in."""
+    going_on = contact.threads.order_by().values("conversation")
+    answers = Answer.objects.filter(thread__contact=contact, reply__isnull=False).order_by()
+    said = answers.values("reply__conversation")
+    return Conversation.objects.filter(pk__in=going_on.union(said))
 
 
 def threads_closed() -> QuerySet[Thread]:

@@ -58,6 +58,22 @@ def test_what_a_browser_said_before_is_the_person_s_in_every_browser(
     assert set(Conversation.objects.values_list("user", flat=True)) == {ada.pk}
 
 
+def test_what_a_browser_said_before_it_signed_in_to_the_admin_is_not_lost(
+    client: Client, ada: User
+) -> None:
+    ada.is_staff = True
+    ada.save()
+    before = started(client)
+    assert sign_in(client, path="/admin/login/?next=/admin/") == "/admin/"
+    assert Conversation.objects.get().user == ada
+    client.post("/admin/logout/")
+    assert client.get(before).status_code == 404
+    ada.is_staff = False
+    ada.save()
+    sign_in(client)
+    assert client.get(before).status_code == 200
+
+
 @pytest.mark.usefixtures("ada")
 def test_after_signing_out_nothing_of_it_is_left_in_the_browser(client: Client) -> None:
     sign_in(client)

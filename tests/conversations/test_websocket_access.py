@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.test import AsyncClient
 from pytest_django import Settings
 
 from chatbot_site.origins import origin_is_ours
@@ -124,15 +125,29 @@ async def test_a_changed_password_ends_what_the_user_could_open(
 ) -> None:
     from asgiref.sync import sync_to_async
 
-    def sign_in() -> Browser:
+    def sign_in() -> tuple[Browser, Conversation]:
         user = user_make("ada")
         Conversation.objects.filter(pk=conversation.pk).update(user=user)
         elsewhere = Browser(user)
         user.set_password("another one entirely")
         user.save()
-        return elsewhere
+        return elsewhere, elsewhere.start()
 
-    assert await refused((await sync_to_async(sign_in)()).open(conversation))
+    elsewhere, begun_there = await sync_to_async(sign_in)()
+    assert await refused(elsewhere.open(conversation))
+    assert await refused(elsewhere.open(begun_there))
+
+
+async def test_after_a_new_secret_key_a_page_still_knows_whom_a_socket_knew_first(
+    conversation: Conversation, staff: Browser, settings: Settings
+) -> None:
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another one entirely"
+    async with staff.open(conversation) as socket:
+        assert await socket.usable()
+    page = AsyncClient()
+    page.cookies.load(staff.cookie)
+    assert (await page.get(f"/c/{conversation.pk}/")).status_code == 200
 
 
 async def test_staff_read_and_do_not_write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -13,7 +14,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.html import escape
 
+from conversations.models import Conversation
 from sms.models import Answer, Contact, DeliveryEvent, InboundMessage, State, Thread
+from sms.numbers import Address
+from sms.payload import IncomingText
+from sms.services.inbound import text_receive
 from tests.sms.payloads import OURS, PERSON
 
 pytestmark = pytest.mark.django_db
@@ -64,6 +69,34 @@ def test_numbers_are_masked_on_every_page(admin_client: Client, answer: Answer) 
         assert page.status_code == 200, path
         assert "+1••••••••23" in page.content.decode()
         assert "5550123" not in page.content.decode()
+
+
+def says(body: str, number: str = PERSON) -> None:
+    sid = f"SM{InboundMessage.objects.count()}"
+    text_receive(text=IncomingText(sid, Address(number), Address(OURS), body))
+
+
+@pytest.mark.usefixtures("characters")
+def test_a_number_leads_to_all_its_chats_the_latest_first(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says("hello")
+    path = f"/admin/sms/contact/{Contact.objects.get().pk}/change/"
+
+    def shown() -> tuple[list[str], int]:
+        with CaptureQueriesContext(connection) as queries:
+            page = admin_client.get(path).content.decode()
+        return re.findall(r'/conversation/([^/]+)/change/">\w+, <time', page), len(queries)
+
+    _, queries = shown()
+    for body in ("/reset", "hello again", "still there?", "/reset"):
+        says(body)
+    says("hello from elsewhere", "+14155550199")
+    _, *theirs = [str(conversation.pk) for conversation in Conversation.objects.all()]
+    assert len(theirs) == 3
+    assert shown() == (theirs, queries)
+    monkeypatch.setattr("sms.admin.CHATS", 2)
+    assert shown() == (theirs[:2], queries)
 
 
 def test_what_goes_with_a_number_is_counted_before_it_is_deleted(

@@ -149,6 +149,20 @@ async def test_a_text_taken_in_spite_of_a_500_is_not_sent_again(
     assert len(twilio_api.texts) == 1
 
 
+async def test_a_text_taken_in_spite_of_a_500_is_not_given_to_a_copy_of_the_request(
+    phone: Phone, engine: SlowEngine, twilio_api: TwilioApi, env: Any
+) -> None:
+    twilio_api.script = ["taken 500"]
+    form = sms("slow")
+    answer = await settled(await late(phone, engine, form))
+    env(sms_deadline=60)
+    assert await phone.says(form) is None
+    await due_now()
+    await settled(answer)
+    assert answer.sid == twilio_api.texts[0]["sid"]
+    assert len(twilio_api.texts) == 1
+
+
 async def test_an_unknown_outcome_is_never_sent_again_and_looked_up(
     phone: Phone, engine: SlowEngine, twilio_api: TwilioApi
 ) -> None:

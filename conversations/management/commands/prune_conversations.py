@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
@@ -15,11 +16,13 @@ from conversations.services.retention import (
     Deleted,
     conversations_delete_batches,
     conversations_idle_since,
+    others_prune,
 )
 
 
 class Command(ManualCommand):
-    help = """Deletes conversations without activity for a time, with everything said in them.
+    help = """Deletes conversations without activity for a time, with everything said in them, and
+phone numbers that were silent as long, but those that texted STOP or are blocked.
 
 examples:
   manage.py prune_conversations --older-than 90d --dry-run     what would go
@@ -62,18 +65,26 @@ also while the site is being used. There is no way back but a backup."""
             deleted = Deleted(conversations=total, messages=messages)
         else:
             deleted = self._delete(idle, total)
+        others = self._others(moment, options)
         values = {
             "older_than": moment.isoformat(timespec="seconds"),
             "dry_run": options["dry_run"],
             "conversations": deleted.conversations,
             "messages": deleted.messages,
+            **{name.replace(" ", "_"): number for name, number in others.items()},
         }
         verb = "Would delete" if options["dry_run"] else "Deleted"
         text = (
             f"{verb} {deleted.conversations} conversations with {deleted.messages} messages, "
             f"idle since before {timezone.localtime(moment):%Y-%m-%d %H:%M %Z}."
         )
+        text += "".join(f" {verb} {number} {name}." for name, number in others.items() if number)
         self.report(values, text, as_json=options["json"])
+
+    def _others(self, moment: datetime, options: dict[str, Any]) -> dict[str, int]:
+        if options["only_empty"]:
+            return {}
+        return others_prune(moment=moment, channels=options["channel"], dry_run=options["dry_run"])
 
     def _delete(self, idle: Any, total: int) -> Deleted:
         deleted = Deleted()
