@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from itertools import takewhile
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -83,7 +84,7 @@ MODULES = tuple(
     f"conversations/{name}.js"
     for name in (
         *("character", "clock", "composer", "connection", "conversation", "events", "feedback"),
-        *("outbox", "post", "recent", "scroll", "status", "transcript", "view"),
+        *("focus", "outbox", "post", "recent", "scroll", "status", "transcript", "view"),
     )
 )
 # Nothing on these pages turns text into markup or script, and the browser sees to it.
@@ -128,7 +129,7 @@ def conversation_page(request: HttpRequest, conversation_id: UUID) -> HttpRespon
     said = conversation_messages(conversation_id=conversation_id, last=last)
     has_earlier = last is not None and len(said) == last
     said = said[has_earlier:]
-    open_from = next((i for i, m in enumerate(said) if _is_open(m)), len(said))
+    open_from = _open_from(said)
     context = {
         "conversation": conversation,
         "character": conversation.persona if read_only or conversation.revealed_at else None,
@@ -154,6 +155,8 @@ def conversation_send(request: HttpRequest, conversation_id: UUID) -> HttpRespon
     conversation = get_object_or_404(conversations_of_owner(owner=owner), pk=conversation_id)
     # A form sends line ends as CR LF.
     text = (request.POST.get("opener") or request.POST.get("text", "")).replace("\r\n", "\n")
+    client_id = _uuid(request.POST.get("client_id", ""))
+    page = reverse("conversation", args=[conversation_id])
     try:
         if asks_for_reset(text):
             successor = db_wait(
@@ -165,14 +168,14 @@ def conversation_send(request: HttpRequest, conversation_id: UUID) -> HttpRespon
             conversation=conversation,
             text=text,
             # A page that the browser went back to may send its id a second time, with other words.
-            client_id=uuid5(_uuid(request.POST.get("client_id", "")), text),
+            client_id=uuid5(client_id, text),
             owner=owner,
             address=address,
         )
     except ServiceError as error:
-        again = reverse("conversation", args=[conversation_id])
-        return problem(request, error, again=again, unsent=text, send=request.path)
-    page = reverse("conversation", args=[conversation_id])
+        return problem(
+            request, error, again=page, unsent=text, send=request.path, client_id=client_id
+        )
     return redirect(f"{page}#m{reply_id}")
 
 
@@ -280,11 +283,12 @@ def problem(
     again: str = "/",
     unsent: str = "",
     send: str = "",
+    client_id: UUID | None = None,
 ) -> HttpResponse:
     """A page that says why something was not done, with the fitting status. What was `unsent` is in
-    a box there, to be mended and sent to `send`."""
+    a box there, to be mended and sent to `send`, with the same `client_id`."""
     context: dict[str, object] = {"explanation": error.detail, "again": again}
-    context |= {"unsent": unsent, "send": send}
+    context |= {"unsent": unsent, "send": send, "client_id": client_id}
     context["heading"] = HEADINGS.get(error.code, "Not just now.")
     if isinstance(error, NoCharacter):
         context["heading"] = "Nobody is home yet."
@@ -308,8 +312,12 @@ def _uuid(text: str) -> UUID:
         return uuid4()
 
 
-def _is_open(message: Message) -> bool:
-    return message.role == Role.BOT and message.status in UNFINISHED
+def _open_from(said: list[Message]) -> int:
+    """Where what is not for the log begins: at the open replies that no finished one follows. An
+    older one is being written anew, and what came after it is not to be read out again."""
+    replies = [message for message in said if message.role == Role.BOT]
+    last = list(takewhile(lambda reply: reply.status in UNFINISHED, reversed(replies)))
+    return said.index(last[-1]) if last else len(said)
 
 
 def _back(request: HttpRequest) -> HttpResponse:

@@ -12,6 +12,20 @@ WATCH_POLICY = """
 addEventListener("securitypolicyviolation", (event) =>
   console.error(`policy violated: ${event.violatedDirective} ${event.blockedURI}`));
 """
+# Counts how often each reply was added to the log, which is when a screen reader speaks it.
+ANNOUNCED = """
+() => {
+  globalThis.announced = [];
+  new MutationObserver((changes) => {
+    for (const {addedNodes} of changes) {
+      for (const node of addedNodes) {
+        const bubble = node.dataset?.role === "bot" && node.querySelector(".bubble");
+        if (bubble) announced.push([node.dataset.status, bubble.textContent]);
+      }
+    }
+  }).observe(document.getElementById("log"), {childList: true, subtree: true});
+}
+"""
 REPLY_MS = 30_000
 
 

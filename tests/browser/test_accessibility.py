@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser.chat import REPLY_MS, Person
+from tests.browser.chat import ANNOUNCED, REPLY_MS, Person
 from tests.browser.conftest import NewPerson, sign_in_as_staff
 from tests.servers import Server
 
 # Every hue that a character's colour can give the page.
 HUES = range(0, 360, 15)
-
-# Counts how often each reply was added to the log, which is when a screen reader speaks it.
-ANNOUNCED = """
-() => {
-  globalThis.announced = [];
-  new MutationObserver((changes) => {
-    for (const {addedNodes} of changes) {
-      for (const node of addedNodes) {
-        const bubble = node.dataset?.role === "bot" && node.querySelector(".bubble");
-        if (bubble) announced.push([node.dataset.status, bubble.textContent]);
-      }
-    }
-  }).observe(document.getElementById("log"), {childList: true, subtree: true});
-}
-"""
 
 
 def violations(person: Person) -> list[str]:
@@ -191,6 +177,40 @@ def test_the_box_stays_above_an_on_screen_keyboard(new_person: NewPerson) -> Non
     person.page.set_viewport_size({"width": 390, "height": 420})
     expect(person.box).to_be_in_viewport(ratio=1)
     expect(person.bubbles().last).to_be_in_viewport()
+
+
+def test_send_and_stop_leave_an_on_screen_keyboard_open(
+    new_person: NewPerson, slow_server: Server
+) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    person = new_person(slow_server.url, **phone)
+    person.start()
+    person.box.tap()
+    person.box.fill("Tell me everything you know.")
+    person.page.get_by_role("button", name="Send").tap()
+    expect(person.bubbles(status="streaming")).to_have_text(re.compile("."))
+    expect(person.box).to_be_focused()
+    person.page.get_by_role("button", name="Stop the reply").tap()
+    expect(person.bubbles(status="stopped")).to_have_count(1)
+    expect(person.box).to_be_focused()
+
+
+def test_the_room_that_is_left_is_read_out_only_at_its_marks(person: Person) -> None:
+    person.start()
+    counter, read_out = person.page.locator("#counter"), person.page.locator("#aside")
+    person.box.fill("a" * 799)
+    expect(read_out).to_be_empty()
+    person.page.keyboard.type("a")
+    expect(read_out).to_have_text("Characters left: 200")
+    person.page.keyboard.type("aa")
+    expect(counter).to_have_text("198 left")
+    expect(read_out).to_have_text("Characters left: 200")
+    person.box.fill("a" * 1001)
+    expect(read_out).to_have_text("Characters too many: 1")
+    person.page.keyboard.type("aa")
+    expect(counter).to_have_text("3 too many")
+    expect(read_out).to_have_text("Characters too many: 1")
+    assert counter.evaluate("e => e.closest('[aria-live], [role=status], [role=alert]')") is None
 
 
 def test_forced_colours_show_where_a_dialog_ends(new_person: NewPerson) -> None:

@@ -263,6 +263,7 @@ def test_the_end_stays_in_view_only_for_who_is_there(person: Person) -> None:
     assert scroller.evaluate("e => e.scrollTop") == 0
     button.click()
     expect(button).to_be_hidden()
+    expect(scroller).to_be_focused()
     expect(person.bubbles("user").last).to_be_in_viewport()
 
 

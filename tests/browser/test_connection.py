@@ -68,6 +68,23 @@ def test_what_is_written_while_the_server_is_away_arrives_once(
     assert person.page.locator(".message .bubble").all_inner_texts() == [text for _, text in said]
 
 
+def test_focus_on_try_now_goes_on_in_the_box(new_person: NewPerson, frail_server: Server) -> None:
+    person = new_person(frail_server.url)
+    person.tolerate(LOST)
+    person.start()
+    expect(person.page.locator("#chat[data-live]")).to_be_visible()
+    frail_server.kill()
+    try_now = person.page.get_by_role("button", name="Try now")
+    expect(try_now).to_be_visible()
+    try_now.focus()
+    frail_server.start()
+    person.page.keyboard.press("Enter")
+
+    expect(person.page.locator("#chat[data-live]")).to_be_visible(timeout=30_000)
+    expect(person.page.locator(".status-line")).to_be_hidden()
+    expect(person.box).to_be_focused()
+
+
 def test_what_is_not_sent_yet_survives_closing_the_page(person: Person) -> None:
     person.tolerate(LOST)
     path = person.start()

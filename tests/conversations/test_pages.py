@@ -206,6 +206,23 @@ def test_unfinished_replies_wait_outside_the_log(client: Client, persona: Person
     assert "third question" in tail
 
 
+def test_a_reply_that_is_written_anew_leaves_what_came_after_it_in_the_log(
+    client: Client, persona: Persona
+) -> None:
+    conversation = start(client)
+    add(conversation, Role.USER, "first question")
+    add(conversation, Role.BOT, "", "streaming")
+    add(conversation, Role.USER, "second question")
+    add(conversation, Role.BOT, "second answer")
+    add(conversation, Role.USER, "third question")
+    add(conversation, Role.BOT, "", "pending")
+    log, tail = page(client, conversation).text.split('id="tail"')
+
+    assert 'data-status="streaming"' in log
+    assert "third question" in log
+    assert 'data-status="pending"' in tail
+
+
 def test_a_long_conversation_begins_with_its_last_messages(
     client: Client, persona: Persona
 ) -> None:
@@ -420,6 +437,19 @@ class TestWithoutJavaScript:
         assert f'action="{send}"' in response.text
         assert "&lt;b&gt;" + "x" * 1200 + "</textarea>" in response.text
         assert self.said() == []
+
+    def test_what_was_refused_is_sent_once_however_often(
+        self, client: Client, persona: Persona
+    ) -> None:
+        send = reverse("conversation-send", args=[start(client).pk])
+        refused = client.post(send, {"text": "x" * 1200}).text
+        client_id = re.search(r'name="client_id" value="([^"]+)"', refused)
+        assert client_id
+        again = client.post(send, {"client_id": client_id[1], "text": "x" * 1100}).text
+        assert client_id[0] in again
+        for _ in range(2):
+            client.post(send, {"client_id": client_id[1], "text": "Hello"})
+        assert self.said() == ["Hello"]
 
     def test_reset_meets_somebody_else(self, client: Client, persona: Persona) -> None:
         conversation = start(client)

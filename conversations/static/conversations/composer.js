@@ -4,8 +4,10 @@ import { tell } from "./events.js";
 
 const COUNT_FROM = 0.8; // of the limit
 
-/** Event: `send` with `{text}`. */
+/** Events: `send` with `{text}`; `mark` with `{text}`, how much room is left, as to be read out. */
 export class Composer extends EventTarget {
+  #mark = 0;
+
   /**
    * @param {string} conversation its id
    */
@@ -19,6 +21,10 @@ export class Composer extends EventTarget {
     this.form.addEventListener("submit", (event) => this.#submit(event));
     this.box.addEventListener("keydown", (event) => this.#key(event));
     this.box.addEventListener("input", () => this.#changed());
+    // Focus stays in the box: a button that took it would close an on-screen keyboard.
+    for (const button of this.form.querySelectorAll("button")) {
+      button.addEventListener("mousedown", (event) => event.preventDefault());
+    }
     // Without this script Enter does no such thing.
     /** @type {HTMLElement} */ (document.getElementById("hint")).hidden = false;
     this.#restore();
@@ -54,13 +60,23 @@ export class Composer extends EventTarget {
     this.box.style.height = "auto";
     // The empty box is left to its style sheet: a wrapped placeholder would make it tall.
     this.box.style.height = value ? `${this.box.scrollHeight}px` : "";
-    const length = value.length < this.limit * COUNT_FROM ? 0 : [...value].length;
-    const over = length - this.limit;
-    const close = length >= this.limit * COUNT_FROM;
-    const message = over > 0 ? `${over} too many` : `${-over} left`;
-    this.counter.textContent = close ? message : "";
-    this.form.classList.toggle("over-limit", over > 0);
-    this.box.setAttribute("aria-invalid", String(over > 0));
+    this.#count(value);
+  }
+
+  /** @param {string} text */
+  #count(text) {
+    const length = text.length < this.limit * COUNT_FROM ? 0 : [...text].length;
+    const isClose = length >= this.limit * COUNT_FROM;
+    const isOver = length > this.limit;
+    const number = Math.abs(this.limit - length);
+    const what = isOver ? "too many" : "left";
+    this.counter.textContent = isClose ? `${number} ${what}` : "";
+    this.form.classList.toggle("over-limit", isOver);
+    this.box.setAttribute("aria-invalid", String(isOver));
+    // To be seen at every key, to be read out only now and then.
+    const mark = Number(isClose) + Number(isOver);
+    if (mark && mark !== this.#mark) tell(this, "mark", { text: `Characters ${what}: ${number}` });
+    this.#mark = mark;
   }
 
   /** @param {KeyboardEvent} event */

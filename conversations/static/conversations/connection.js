@@ -73,6 +73,7 @@ export class Connection extends EventTarget {
       if (socket !== this.#socket) return;
       this.#failures = 0;
       clearTimeout(this.#frameTimer);
+      this.#frameTimer = 0;
       this.#schedulePing();
       tell(this, "frame", JSON.parse(event.data));
     });
@@ -111,6 +112,11 @@ export class Connection extends EventTarget {
     if (!this.isOpen || !this.#socket) return false;
     this.#socket.send(JSON.stringify(frame));
     return true;
+  }
+
+  /** Find out soon whether the other side is still there, unless that is being found out already. */
+  probe() {
+    if (!this.#frameTimer) this.#ping();
   }
 
   #hurry() {

@@ -261,8 +261,12 @@ export class Conversation extends EventTarget {
 
   #flush() {
     if (!this.#synced || Date.now() < this.#holdUntil) return;
-    for (const message of this.transcript.messages) {
-      if (message.role !== "user" || message.status !== "waiting") continue;
+    const { messages } = this.transcript;
+    const waiting = messages.filter(({ status }) => status === "waiting");
+    const isSaving = messages.some(({ status }) => status === "sent");
+    // Asked first, and not while it saves: the server answers in turn, and a slow one is not dead.
+    if (waiting.length && !isSaving) this.connection.probe();
+    for (const message of waiting) {
       const { clientId, text } = message;
       const sent = this.connection.send({ type: "message.send", client_id: clientId, text });
       if (sent) this.#set(message, { status: "sent" });

@@ -2,12 +2,14 @@
 
 import { tell } from "./events.js";
 import { post } from "./post.js";
-import { GONE } from "./status.js";
 
 /** @typedef {import("./transcript.js").Message} Message */
 
 const WORDS = {
-  refused: { 403: "This page is too old for that. Please reload it.", 404: GONE },
+  refused: {
+    403: "This page is too old for that. Please reload it.",
+    404: "That reply no longer exists.",
+  },
   lost: "That could not be kept. Please try again in a moment.",
 };
 

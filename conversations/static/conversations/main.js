@@ -6,6 +6,7 @@ import { Connection } from "./connection.js";
 import { Conversation } from "./conversation.js";
 import { on } from "./events.js";
 import { Feedback } from "./feedback.js";
+import { setHidden } from "./focus.js";
 import { Outbox } from "./outbox.js";
 import { listConversation } from "./recent.js";
 import { Scroll } from "./scroll.js";
@@ -67,6 +68,7 @@ function chat() {
   on(conversation, "mishap", ({ text }) => status.announce(text));
   on(conversation, "reset", (successor) => location.assign(`/c/${successor.id}/`));
   on(composer, "send", ({ text }) => send(text));
+  on(composer, "mark", ({ text }) => status.announce(text));
   on(feedback, "given", ({ message }) => view.update(message));
   on(feedback, "notice", ({ text }) => status.notice(text));
   stop.addEventListener("click", () => stopReply());
@@ -79,7 +81,7 @@ function chat() {
   composer.focus();
 
   function offerStop() {
-    stop.hidden = !conversation.stoppable;
+    setHidden(stop, !conversation.stoppable);
   }
 
   function enlist() {

@@ -1,5 +1,7 @@
 /** Keeps the end of the conversation in view for those who are there, and leaves others alone. */
 
+import { setHidden } from "./focus.js";
+
 export class Scroll {
   #atEnd = false;
   #top = 0;
@@ -34,7 +36,7 @@ export class Scroll {
     if (scrollHeight - scrollTop - clientHeight < 2) this.#atEnd = true;
     else if (scrollTop < this.#top) this.#atEnd = false;
     this.#top = scrollTop;
-    if (this.#atEnd && this.button) this.button.hidden = true;
+    if (this.#atEnd && this.button) setHidden(this.button, true, this.scroller);
   }
 
   #follow() {

@@ -1,5 +1,7 @@
 /** One line above the box about the connection, limits and mishaps; empty when all is well. */
 
+import { setHidden } from "./focus.js";
+
 export const GONE = "This conversation no longer exists. Start a new chat to go on.";
 const SHOW_AFTER_MS = 700; // a connection that takes no longer is not worth a word
 const NOTICE_MS = 8_000;
@@ -60,7 +62,7 @@ export class Status {
     if (this.words.textContent !== text) this.words.textContent = text;
     this.count.textContent = count;
     this.line.hidden = !text;
-    this.button.hidden = !text || this.#connection.state !== "waiting";
+    setHidden(this.button, !text || this.#connection.state !== "waiting");
     const busy = this.#connection.state !== "open" && this.#connection.state !== "gone";
     if (text || busy) this.#timer = setTimeout(() => this.#show(), 500);
   }

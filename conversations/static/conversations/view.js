@@ -3,7 +3,9 @@
  *
  * Finished messages stand in the log (`role="log"`), where a screen reader announces what is added.
  * From the first unfinished reply on they stand in the tail behind it, which is silent, and move
- * into the log when they are finished: so each reply is announced once and as a whole.
+ * into the log when they are finished: so each reply is announced once and as a whole. Nothing goes
+ * back to the tail, for it would be announced again: an old reply that is written anew is silent in
+ * the log until it is finished.
  */
 
 import { nameOfDay, showClock } from "./clock.js";
@@ -77,16 +79,13 @@ export class View {
    * @param {Message[]} messages
    */
   arrange(messages) {
-    const open = messages.findIndex(isOpen);
-    const settled = open < 0 ? messages.length : open;
-    this.#fill(this.log, messages.slice(0, settled));
-    this.#fill(this.tail, messages.slice(settled));
-    const kept = new Set(messages);
-    for (const [message, element] of this.#elements) {
-      if (kept.has(message)) continue;
-      element.remove();
-      this.#elements.delete(message);
-    }
+    this.#drop(messages);
+    const heard = messages.findLastIndex((message) => this.#isInLog(message));
+    const open = messages.findIndex((message, place) => place > heard && isOpen(message));
+    const settled = messages.slice(0, open < 0 ? messages.length : open);
+    this.#fill(this.log, settled);
+    for (const message of settled) this.#hush(message);
+    this.#fill(this.tail, messages.slice(settled.length));
     this.#markDays(messages);
     this.greeting.hidden = messages.length > 0;
   }
@@ -126,6 +125,34 @@ export class View {
     this.#speaker = name;
     for (const label of document.querySelectorAll("[data-role=bot] [data-speaker]")) {
       label.textContent = `${name}:`;
+    }
+  }
+
+  /** @param {Message[]} messages what is left */
+  #drop(messages) {
+    const kept = new Set(messages);
+    for (const [message, element] of this.#elements) {
+      if (kept.has(message)) continue;
+      element.remove();
+      this.#elements.delete(message);
+    }
+  }
+
+  /** @param {Message} message */
+  #isInLog(message) {
+    return this.#elements.get(message)?.parentElement === this.log;
+  }
+
+  /**
+   * Keep a reply in the log silent while it is written, and put it there anew when it is finished.
+   * @param {Message} message
+   */
+  #hush(message) {
+    const element = /** @type {HTMLElement} */ (this.#elements.get(message));
+    if (isOpen(message)) element.ariaLive = "off";
+    else if (element.ariaLive) {
+      element.ariaLive = null;
+      moveBefore(this.log, element, element.nextElementSibling);
     }
   }
 
