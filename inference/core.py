@@ -19,6 +19,7 @@ from inference.kv_cache import Entry, KVCache
 from inference.line import WaitingLine
 from inference.model import Model
 from inference.params import EngineConfig
+from inference.process import memory_give_back
 from inference.repetition import recent_words
 from inference.request import Item, Reply, Request
 from inference.sampling import Sampler, log_likelihoods
@@ -94,6 +95,11 @@ class EngineCore:
             self._decode()
         if self.line.has_newcomers or self.line.has_moved:
             self.line.tell()
+
+    def rest(self) -> None:
+        """Nothing is running: give back what running has borrowed."""
+        self._runner.rest()
+        memory_give_back()
 
     def close(self) -> None:
         """Let go of the model and of all keys and values."""

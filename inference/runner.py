@@ -73,6 +73,7 @@ class Runner:
             raise ValueError(f"slots and threads must be 1 or more, not {slots} and {threads}")
         self._session = _create_session(bundle, device, threads)
         self.device = device.name
+        self._weights = bundle.weights_path
         self.slots = slots
         self.n_ctx = bundle.n_ctx
         try:
@@ -163,6 +164,11 @@ class Runner:
         if length > snapshot.length:
             raise ValueError(f"the snapshot holds {snapshot.length} positions, not {length}")
         self._memory.load(slot, snapshot, length)
+
+    def rest(self) -> None:
+        """No slot is in use: give back memory that the next call has again at once."""
+        self._memory.rest()
+        mapped_file_let_go(self._weights)
 
     def close(self) -> None:
         """Let go of the model and the cache. The runner is of no use afterwards."""

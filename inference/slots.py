@@ -55,6 +55,10 @@ class Slots(Protocol):
         """Write the first `length` positions of a snapshot into a slot."""
         ...
 
+    def rest(self) -> None:
+        """No slot is in use: give back memory that can be had again at once."""
+        ...
+
 
 class HostSlots:
     """In the process's memory. What no sequence has reached yet takes none."""
@@ -63,7 +67,8 @@ class HostSlots:
 
     def __init__(self, shape: Shape, dtype: np.dtype[Any]) -> None:
         self.shape, self.dtype = shape, dtype
-        self._data = _lazy_zeros(shape, dtype)
+        self._memory = _lazy_memory(math.prod(shape) * dtype.itemsize)
+        self._data = np.frombuffer(self._memory, dtype).reshape(shape)
 
     def address(self, part: int, slot: int) -> int:
         return int(self._data[part, slot].ctypes.data)
@@ -76,6 +81,10 @@ class HostSlots:
 
     def load(self, slot: int, snapshot: KVSnapshot, length: int) -> None:
         self._data[:, slot, :, :length] = snapshot.data[:, :, :length]
+
+    def rest(self) -> None:
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._memory.madvise(mmap.MADV_DONTNEED)
 
 
 class DeviceSlots:
@@ -118,6 +127,9 @@ class DeviceSlots:
         whole[:, :, :length] = snapshot.data[:, :, :length]
         self._write(slot, whole)
 
+    def rest(self) -> None:
+        """A device's memory is taken once."""
+
     def _write(self, slot: int, whole: npt.NDArray[Any]) -> None:
         for part, memory in enumerate(whole):
             self._copy(("cpu", memory.ctypes.data), (self.device, self.address(part, slot)))
@@ -135,13 +147,12 @@ class DeviceSlots:
         return math.prod(sizes) * self.dtype.itemsize
 
 
-def _lazy_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Zeros whose pages take no memory until they are written."""
-    size = math.prod(shape) * dtype.itemsize
+def _lazy_memory(size: int) -> mmap.mmap:
+    """So many zeros, whose pages take no memory until they are written."""
     if not hasattr(mmap, "MAP_PRIVATE"):
-        return np.frombuffer(mmap.mmap(-1, size), dtype).reshape(shape)
+        return mmap.mmap(-1, size)
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
         # A huge page would make a whole slot resident for its first position.
         memory.madvise(mmap.MADV_NOHUGEPAGE)
-    return np.frombuffer(memory, dtype).reshape(shape)
+    return memory

@@ -24,7 +24,6 @@ from inference.errors import EngineBusy, EngineError, EngineStopped
 from inference.events import EngineStats, Finished, Totals
 from inference.model import Model
 from inference.params import EngineConfig
-from inference.process import memory_give_back
 from inference.request import Item, Request
 
 logger = logging.getLogger(__name__)
@@ -143,7 +142,7 @@ class Worker:
         if not (core.is_idle or self._has_news()):
             return True
         if core.is_idle and not self._wait(QUIET_SECONDS):
-            memory_give_back()
+            core.rest()
             self._wait()
         with self._changed:
             while self._arrived:

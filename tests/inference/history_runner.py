@@ -58,6 +58,9 @@ class HistoryRunner:
         self._cells[slot] = -1
         self._cells[slot, :length] = snapshot.data[:length]
 
+    def rest(self) -> None:
+        self._cells[:] = -1
+
     def close(self) -> None:
         self.closed = True
 

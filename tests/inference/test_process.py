@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from inference.process import (
@@ -17,6 +18,7 @@ from inference.process import (
     memory_give_back,
     resident_mb,
 )
+from inference.slots import HostSlots, KVSnapshot
 
 PIECE = 60_000  # bytes: less than what malloc(3) maps on its own
 LARGE = 100  # MB
@@ -52,6 +54,25 @@ def resident_around_mapping(path: Path) -> list[float]:
         figures.append(resident_mb(os.getpid()) or 0.0)
         assert mapped[-1] == mapped[0] == 7
         return figures
+
+
+def resident_around_rest() -> list[float]:
+    """MiB resident: with slots full, and after a rest of theirs."""
+    slots = HostSlots((2, 1, 1, LARGE, 2**19), np.dtype(np.int8))
+    full = KVSnapshot(LARGE, np.ones((2, 1, LARGE, 2**19), np.int8))
+    slots.load(0, full, LARGE)
+    figures = [resident_mb(os.getpid()) or 0.0]
+    slots.rest()
+    figures.append(resident_mb(os.getpid()) or 0.0)
+    slots.load(0, full, 1)
+    assert slots.save(0, 2).data.sum(axis=-1).tolist() == [[[2**19, 0]]] * 2
+    return figures
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's madvise(2)")
+def test_slots_that_nobody_uses_take_no_memory() -> None:
+    full, rested = call_apart(resident_around_rest)
+    assert rested < full - 0.9 * LARGE
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's madvise(2)")

@@ -109,6 +109,12 @@ def test_a_snapshot_has_one_byte_per_channel_and_position(runner: Runner, bundle
     assert runner.save(0, 50).nbytes == 50 * channels
 
 
+def test_after_a_rest_slots_are_filled_anew(runner: Runner) -> None:
+    wanted = values(runner.prefill(0, IDS[:50], 0)).copy()
+    runner.rest()
+    np.testing.assert_array_equal(values(runner.prefill(0, IDS[:50], 0)), wanted)
+
+
 def test_the_last_position_can_be_used(runner: Runner) -> None:
     full = np.resize(IDS, runner.n_ctx)
     runner.prefill(0, full[:-1], 0)
