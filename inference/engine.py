@@ -173,7 +173,7 @@ class Engine:
         )
         copying = _copying(model, request.prompt, params, answer.begins)
         heard = remembered(turns)
-        spelling = _spelling(model, persona, heard)
+        spelling = _spelling(model, persona, heard, avoided)
         answered = [model.renderer.encode(question) for question in questions_answered(heard)]
         for _ in range(count):
             # What the prompt goes on with is found once; each copy is at its own word.
@@ -212,9 +212,11 @@ def _echo(
     return Echo(prompt.own_turns, bot, model.vocabulary, answered)
 
 
-def _spelling(model: Model, persona: Sequence[str], heard: Sequence[str]) -> Spelling | None:
+def _spelling(
+    model: Model, persona: Sequence[str], heard: Sequence[str], avoided: Sequence[int]
+) -> Spelling | None:
     """What the character said before does not count: it may be from before there was a list."""
     if model.lexicon is None:
         return None
     own = WordList({word for text in (*persona, *heard) for word in words_in(text.lower())})
-    return Spelling(model.lexicon, own)
+    return Spelling(model.lexicon, own, avoided)

@@ -100,10 +100,12 @@ class Lexicon:
 
 
 class Spelling:
-    """What a reply may go on with; `own` are the words of its prompt."""
+    """What a reply may go on with; `own` are the words of its prompt. A word that begins with an
+    `avoided` token and ends there is not written in other pieces either."""
 
-    def __init__(self, lexicon: Lexicon, own: WordList) -> None:
+    def __init__(self, lexicon: Lexicon, own: WordList, avoided: Iterable[int] = ()) -> None:
         self._lexicon = lexicon
+        self._avoided = frozenset(lexicon.letters[token] for token in avoided)
         self._lists = (lexicon.words, own)
         # As far as the word is written; None in what is none, as "nd" in "2nd".
         self._word: str | None = ""
@@ -116,7 +118,10 @@ class Spelling:
         if letters is None:
             return True  # part of a character, and perhaps of a word
         if part == Part.MORE:
-            return self._word is None or self._begins(self._word + letters)
+            if self._word is None:
+                return True
+            word = self._word + letters
+            return word not in self._avoided and self._begins(word)
         if not self._is_whole:
             return False
         if (wanted := lexicon.article[token]) and self._word in _ARTICLES and self._word != wanted:

@@ -85,6 +85,19 @@ async def said(engine: Engine, seed: int) -> list[str]:
     return words_in(text.lower())[:-1]
 
 
+def test_what_is_avoided_is_not_written_in_pieces(
+    lexicon: Lexicon, renderer: PromptRenderer
+) -> None:
+    [awesome], [first], *_ = map(renderer.encode, ("awesome", "aw"))
+    [rest] = (token for letters, token in lexicon.inner.items() if letters == "esome")
+    spelling = Spelling(lexicon, WordList([]))
+    spelling.add(first)
+    assert spelling.fits(rest)
+    spelling = Spelling(lexicon, WordList([]), avoided=[awesome])
+    spelling.add(first)
+    assert not spelling.fits(rest)
+
+
 async def test_wild_replies_are_made_of_words(bundle: Bundle, tmp_path: Path) -> None:
     listed = (bundle.path / WORDS_FILE).read_text(encoding="utf-8")
     known = set(words_in(" ".join((listed, *PERSONA, ASKED)).lower()))

@@ -226,13 +226,18 @@ def test_numbers_below_nothing_and_files_that_cannot_be(bundle: Path, data: Path
     assert "ppl_word" in out.getvalue()
 
 
-def test_a_checkpoint_is_measured_on_the_backend_that_trains(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("KERAS_BACKEND")
+def test_what_is_neither_a_bundle_nor_a_checkpoint_is_told(data: Path, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="neither a bundle nor a checkpoint"):
         evaluate("--checkpoint", tmp_path / "nowhere", "--data", data)
-    assert os.environ["KERAS_BACKEND"] == "tensorflow"
+
+
+def test_a_checkpoint_is_measured_without_keras(
+    checkpoint: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("keras", "keras_hub", "tensorflow"):
+        monkeypatch.setitem(sys.modules, package, None)
+    figures = evaluate("--checkpoint", checkpoint, "--data", data, "--replies", 0, "--chats", 0)
+    assert figures["ppl_token"] > 1
 
 
 def test_a_checkpoint_is_measured_as_its_bundle_will_be(checkpoint: Path, tmp_path: Path) -> None:
