@@ -200,7 +200,7 @@ def test_what_two_teachers_say_is_not_mixed(
     out = tmp_path / "soft"
     ask(teacher, pupil, data, out)
     other = Path(shutil.copytree(teacher, tmp_path / "other"))
-    with pytest.raises(CommandError, match=r"soft: was read by another teacher, .*/llama; choose"):
+    with pytest.raises(CommandError, match="soft: was read by another teacher, llama; choose"):
         ask(other, pupil, data, out)
     with pytest.raises(CommandError, match="soft: was begun without adapting; leave --adapt-min"):
         ask(teacher, pupil, data, out, adapt_minutes=0.01)

@@ -21,7 +21,7 @@ from training.data.persona import derive_persona
 from training.data.readers import read_reported
 from training.data.soft_targets import DRAWS, END, UNASKED, ReadDialogue, SoftTargets, write_part
 from training.data.tokens import tokens_key
-from training.hub import checkpoint_directory
+from training.hub import checkpoint_directory, checkpoint_name
 from training.lock import alone_in
 from training.teacher.batches import LONGEST, batch_to_ask, batch_to_learn, grouped
 from training.teacher.model import Teacher
@@ -98,14 +98,14 @@ def ask_teacher(options: ReadOptions, report: Callable[[str], None]) -> dict[str
 def _check_is_same(options: ReadOptions, there: SoftTargets) -> None:
     """Raises TrainError where another teacher has drawn what is `there`, or this one before it was
     adapted."""
-    path = options.out / TEACHER_FILE
+    path, teacher = options.out / TEACHER_FILE, checkpoint_name(options.teacher)
     try:
         if not there.next_part:
-            path.write_text(options.teacher, encoding="utf-8")
+            path.write_text(teacher, encoding="utf-8")
         before = path.read_text(encoding="utf-8")
     except OSError as error:
         raise cannot_write(path, error) from error
-    if before != options.teacher:
+    if before != teacher:
         raise TrainError(
             f"{options.out}: was read by another teacher, {before}; choose another --out."
         )
