@@ -129,8 +129,7 @@ def write_checkpoint(
     except SafetensorError as error:
         # Its own kind, for a full disk too, without the number that says so.
         raise OSError(None, str(error)) from error
-    text = json.dumps(_config_json(config, end, tied=HEAD_WEIGHT not in weights), indent=1)
-    (directory / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+    write_json(directory / CONFIG_FILE, _config_json(config, end, tied=HEAD_WEIGHT not in weights))
 
 
 def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
@@ -252,6 +251,12 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ExportError(f"{path}: must hold a JSON object.")
     return values
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """What `read_json` reads; what JSON does not know, as a path, is text. Raises OSError."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def _integer(path: Path, values: dict[str, Any], name: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +34,7 @@ from training.checkpoint import (
     Checkpoint,
     ExportError,
     read_checkpoint,
+    write_json,
 )
 from training.equalize import CACHE_SCALE, equalize
 from training.network import Network, copier
@@ -184,8 +184,7 @@ def _write_manifest(directory: Path, manifest: dict[str, Any], options: ExportOp
     files = {
         path.name: dataclasses.asdict(file_entry(path)) for path in sorted(directory.iterdir())
     }
-    text = json.dumps({**manifest, "files": files}, indent=1, ensure_ascii=False)
-    (directory / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+    write_json(directory / MANIFEST_FILE, {**manifest, "files": files})
 
 
 def _check_served(fresh: Path, out: Path) -> None:

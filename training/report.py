@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from training.state import RunState
+from training.whole import whole_file
 
 LOG_FILE, PLOT_FILE, SAMPLES_FILE, TENSORBOARD = "log.jsonl", "loss.png", "samples.md", "logs"
 
@@ -40,7 +41,8 @@ class RunReport:
         elif (self.out / LOG_FILE).exists():
             rows = [row for row in _logged(self.out) if row["step"] <= step]
             text = "".join(json.dumps(row) + "\n" for row in rows)
-            (self.out / LOG_FILE).write_text(text, encoding="utf-8")
+            with whole_file(self.out / LOG_FILE) as fresh:
+                fresh.write_text(text, encoding="utf-8")
 
     def line(self, text: str) -> None:
         """One line for the person at the terminal: beside what a quiet run prints at its end."""

@@ -18,7 +18,14 @@ import numpy as np
 from keras import ops
 
 from inference.bundle import TOKENIZER_FILE
-from training.checkpoint import BEST, CHOICE_WEIGHT, FACTS_FILE, LAST, write_checkpoint
+from training.checkpoint import (
+    BEST,
+    CHOICE_WEIGHT,
+    FACTS_FILE,
+    LAST,
+    write_checkpoint,
+    write_json,
+)
 from training.config import TrainConfig, TrainError
 from training.model import DialogueModel, read_weights
 from training.vocabulary import Vocabulary, write_tokenizer
@@ -65,15 +72,15 @@ def save_model(
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
         _write(fresh, model, vocabulary, choice_head=choice_head)
-        _write_json(fresh / META_FILE, meta)
-        _write_json(fresh / FACTS_FILE, facts)
+        write_json(fresh / META_FILE, meta)
+        write_json(fresh / FACTS_FILE, facts)
         if state is not None:
             saved = {
                 name: ops.convert_to_numpy(variable)
                 for name, variable in _variables(model, optimizer).items()
             }
             np.savez(fresh / OPTIMIZER_FILE, **saved)
-            _write_json(fresh / STATE_FILE, dataclasses.asdict(state))
+            write_json(fresh / STATE_FILE, dataclasses.asdict(state))
         old = _replaced(directory)
         shutil.rmtree(old, ignore_errors=True)
         if directory.exists():
@@ -149,11 +156,6 @@ def _write(
         del weights[CHOICE_WEIGHT]
     write_checkpoint(directory, model.config, weights, end=vocabulary.special_tokens.end)
     write_tokenizer(directory / TOKENIZER_FILE, vocabulary.tokenizer)
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
-    path.write_text(text + "\n", encoding="utf-8")
 
 
 def _variables(model: DialogueModel, optimizer: Any) -> dict[str, Any]:

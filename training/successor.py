@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from training.checkpoint import (
     FloatArray,
     checkpoint_facts,
     write_checkpoint,
+    write_json,
 )
 from training.hub import FILES
 from training.vocabulary import read_vocabulary
@@ -43,11 +43,10 @@ def write_successor(
     end = read_vocabulary(predecessor).special_tokens.end
     facts = checkpoint_facts(predecessor)
     facts["source"] = {**facts.get("source", {}), **source}
-    text = json.dumps(facts, indent=1, ensure_ascii=False)
     try:
         with whole_directory(out) as fresh:
             write_checkpoint(fresh, config, weights, end=end)
-            (fresh / FACTS_FILE).write_text(text + "\n", encoding="utf-8")
+            write_json(fresh / FACTS_FILE, facts)
             for name in FILES:
                 if (predecessor / name).exists() and not (fresh / name).exists():
                     shutil.copy(predecessor / name, fresh)

@@ -24,8 +24,6 @@ from training.consistency import persona_questions, reaction_messages, shares
 from training.figures import perplexity, read_evaluation_data, worse
 from training.scoring import BundleScorer, ReplyNats
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -180,7 +178,6 @@ def test_damaged_lines_are_told(bundle: Path, data: Path) -> None:
 def test_replies_longer_than_the_context_harm_nothing(
     bundle: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("keras")
     rows = [dialogue_row(turns=["hi!", f"i have {n} dog."]) for n in range(20)]
     endless = dialogue_row(turns=["hi!", "i have a dog . " * 200])
     data = write_rows(tmp_path / "dev.jsonl", rows)
@@ -195,7 +192,6 @@ def test_replies_longer_than_the_context_harm_nothing(
 def test_a_persona_too_long_for_the_model_is_left_out(
     bundle: Path, checkpoint: Path, data: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("keras")
     rows = [json.loads(line) for line in data.read_text().splitlines()]
     endless = dialogue_row(personas=[[], ["i have a dog . " * 200]])
     more = write_rows(tmp_path / "more.jsonl", [rows[0], endless, *rows[1:]])
@@ -241,7 +237,6 @@ def test_a_checkpoint_is_measured_without_keras(
 
 
 def test_a_checkpoint_is_measured_as_its_bundle_will_be(checkpoint: Path, tmp_path: Path) -> None:
-    pytest.importorskip("keras")
     given = Path(shutil.copytree(checkpoint, tmp_path / "given"))
     options = {"lowercase": True, "window": 64}
     sampling = {"temperature": 0, "max_tokens": 6, "candidates": 2}
@@ -262,7 +257,6 @@ def test_a_checkpoint_is_measured_as_its_bundle_will_be(checkpoint: Path, tmp_pa
 def test_a_bundle_and_its_checkpoint_have_the_same_figures(
     bundle: Path, checkpoint: Path, data: Path
 ) -> None:
-    pytest.importorskip("keras")
     options = ("--data", data, "--replies", 4, "--chats", 2)
     ours = evaluate("--bundle", bundle, *options)
     theirs = evaluate("--checkpoint", checkpoint, *options)
@@ -282,7 +276,6 @@ def test_a_bundle_and_its_checkpoint_have_the_same_figures(
 def test_attention_is_scaled_as_the_checkpoint_says(
     checkpoint: Path, data: Path, tmp_path: Path, scales: dict[str, bool]
 ) -> None:
-    pytest.importorskip("keras")
     given = Path(shutil.copytree(checkpoint, tmp_path / "given"))
     path = given / "model.safetensors"
     # Attention that is nearly even would not show how it is scaled.
@@ -322,7 +315,6 @@ def test_a_checkpoint_with_a_head_of_its_own_is_measured_with_it(
 def test_perplexity_is_that_of_what_a_conversation_s_window_shows(
     checkpoint: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("keras")
     turns = [f"i have {number} dogs named rex" for number in range(24)]
     dialogue = {"source": "t", "personas": [["i love tea"], ["i am nurse"]], "turns": turns}
     data = tmp_path / "long.jsonl"
