@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from itertools import count
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 from conversations.digits import LARGEST_ID
@@ -33,20 +33,6 @@ T = TypeVar("T")
 
 class ReplyFailed(Exception):
     """The reply did not come about; the message is for the person."""
-
-
-class Chat(Protocol):
-    """Somebody to talk to. Methods other than `reply` are called outside the event loop."""
-
-    persona: Persona
-
-    def reset(self) -> None: ...
-
-    def reveal(self) -> Persona: ...
-
-    def send(self, text: str) -> AsyncIterator[str]:
-        """The pieces of the reply. Raises what `message_clean` does, before anything is said."""
-        ...
 
 
 class SavedChat:

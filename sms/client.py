@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from django.conf import settings
 from requests import exceptions as http
 from twilio.base.exceptions import TwilioException, TwilioRestException
-from twilio.http import HttpClient
 from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
@@ -74,22 +73,12 @@ class RelocatedHttpClient(TwilioHttpClient):
         return super().request(method, url, *args, **kwargs)
 
 
-def twilio_http_client() -> HttpClient:
-    """What carries the requests, as the settings say."""
-    base = settings.ENV.twilio_api_base
-    if base:
-        return RelocatedHttpClient(base, TIMEOUT)
-    return TwilioHttpClient(timeout=TIMEOUT)
-
-
-def twilio_client(http_client: HttpClient | None = None) -> Client:
-    """Twilio's client for the configured account."""
+def twilio_client() -> Client:
+    """Twilio's client for the configured account and address."""
     env = settings.ENV
-    return Client(
-        env.twilio_account_sid,
-        env.twilio_auth_token,
-        http_client=http_client or twilio_http_client(),
-    )
+    base = env.twilio_api_base
+    carrier = RelocatedHttpClient(base, TIMEOUT) if base else TwilioHttpClient(timeout=TIMEOUT)
+    return Client(env.twilio_account_sid, env.twilio_auth_token, http_client=carrier)
 
 
 def is_configured() -> bool:

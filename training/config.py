@@ -11,6 +11,7 @@ from typing import Any
 from inference.prompt import MIN_ROOM
 from training.data.examples import BatchShape
 from training.data.soft_targets import DRAWS
+from training.errors import RunError
 
 # Options that take one of a few words.
 CHOICES = {
@@ -43,14 +44,10 @@ def number(default: float, allowed: str, text: str) -> Any:
     return field(default=default, metadata={"allowed": allowed, "help": text})
 
 
-class TrainError(Exception):
-    """Why training cannot start or go on, in one line that says what to change."""
-
-
-def cannot_write(path: str | Path, error: OSError) -> TrainError:
+def cannot_write(path: str | Path, error: OSError) -> RunError:
     """What to raise where the disk does not take something of a run."""
     reason = error.strerror or str(error)
-    return TrainError(f"{path}: cannot be written ({reason}); free space or choose another --out.")
+    return RunError(f"{path}: cannot be written ({reason}); free space or choose another --out.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,8 @@ class TrainConfig:
     """A run starts from `checkpoint`, a directory or `hf://owner/name`, or from nothing: with a
     `size` of LAYERSxWIDTHxHEADS, so many `positions` and a `vocabulary` learnt from the data.
 
-    `data` are files, or `chitchat`, each with how often an epoch shows it (0.5: every other).
+    `data` are files, `written` or `chitchat`, each with how often an epoch shows it (0.5: every
+    other).
 
     A run ends after `steps` updates, or when `minutes` of training are used up, whichever is
     first; the learning rate falls to nothing by then. `grammar` dialogues are made on top, whose
@@ -136,27 +134,27 @@ class TrainConfig:
                 self._check(item.name, getattr(self, item.name), allowed)
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
-                raise TrainError(f"{name} must be one of {', '.join(known)}.")
+                raise RunError(f"{name} must be one of {', '.join(known)}.")
         for path, times in self.data:
             if not 0 < times < math.inf:
-                raise TrainError(f"{path}={times}: after = comes a number above 0, as in 0.5.")
+                raise RunError(f"{path}={times}: after = comes a number above 0, as in 0.5.")
         self._check_what_is_missing()
 
     def _check(self, name: str, value: float, allowed: str) -> None:
         if not math.isfinite(value) or not ALLOWED[allowed](value):
-            raise TrainError(f"{name} must be {allowed}, not {value}.")
+            raise RunError(f"{name} must be {allowed}, not {value}.")
 
     def _check_what_is_missing(self) -> None:
         if self.steps <= 0 and self.minutes <= 0:
-            raise TrainError("steps or minutes must be above 0: without either, when to stop?")
+            raise RunError("steps or minutes must be above 0: without either, when to stop?")
         if bool(self.checkpoint) == bool(self.size):
-            raise TrainError("Give either checkpoint, to start from one, or size, to start anew.")
+            raise RunError("Give either checkpoint, to start from one, or size, to start anew.")
         if not self.data and not self.grammar:
-            raise TrainError("No data: give files of dialogues, or a number of grammar dialogues.")
+            raise RunError("No data: give files of dialogues, or a number of grammar dialogues.")
         for item in fields(self):
             other = NEEDS.get(item.name)
             if other and getattr(self, item.name) != item.default and not getattr(self, other):
-                raise TrainError(f"{item.name} does nothing without {other}.")
+                raise RunError(f"{item.name} does nothing without {other}.")
 
     @property
     def window(self) -> int:

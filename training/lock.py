@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from training.config import TrainError, cannot_write
+from training.config import cannot_write
+from training.errors import RunError
 
 LOCK_FILE = ".lock"
 
@@ -15,7 +16,7 @@ LOCK_FILE = ".lock"
 @contextmanager
 def alone_in(out: Path) -> Iterator[None]:
     """The directory, which is made where there is none, without another process that works there.
-    Raises TrainError."""
+    Raises RunError."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock = (out / LOCK_FILE).open("w")
@@ -25,7 +26,7 @@ def alone_in(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise TrainError(
+            raise RunError(
                 f"{out}: another process is at work here; stop it, or choose another --out."
             ) from error
         yield

@@ -15,16 +15,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from training.checkpoint import (
+from training.checkpoints.directory import (
     CHOICE_WEIGHT,
     HEAD_WEIGHT,
     Checkpoint,
     Config,
-    ExportError,
     FloatArray,
     read_checkpoint,
 )
-from training.vocabulary import Vocabulary, fit_embeddings
+from training.checkpoints.vocabulary import Vocabulary, fit_embeddings
+from training.errors import CheckpointError
 
 MASKED = -1e9
 
@@ -142,12 +142,12 @@ def attention_mask(batch: Mapping[str, Any]) -> Any:
 def read_for_keras(directory: Path, vocabulary: Vocabulary) -> Checkpoint:
     """A checkpoint that a DialogueModel can be, with a row for every token of the vocabulary.
 
-    Raises ExportError, also for one whose logits come from another table than its tokens do.
+    Raises CheckpointError, also for one whose logits come from another table than its tokens do.
     """
     checkpoint = fit_embeddings(read_checkpoint(directory), vocabulary)
     table = checkpoint.weights["wte.weight"]
     if not np.array_equal(checkpoint.weights.get(HEAD_WEIGHT, table), table):
-        raise ExportError(
+        raise CheckpointError(
             f"{directory}: {HEAD_WEIGHT} is not wte.weight; only a model that has one table for "
             "both can be trained here, or measured before it is a bundle."
         )

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from training.checkpoint import Config
+from training.checkpoints.directory import Config
 from training.config import TrainConfig
 from training.model import DialogueModel
 

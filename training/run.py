@@ -9,8 +9,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from training.checkpoint import LAST
-from training.config import TrainConfig, TrainError, cannot_write
+from training.checkpoints.directory import LAST
+from training.config import TrainConfig, cannot_write
+from training.errors import RunError
 from training.lock import alone_in
 from training.report import RunReport
 from training.state import read_options, undo_half_saves
@@ -36,7 +37,7 @@ def run_training(
 
     Returns steps, tokens, seconds, the best validation figures, and whether the run was `stopped`
     by SIGINT (Ctrl-C) or SIGTERM, which end it after the update in hand, with the evaluation and
-    the copy that are due then, and save it. Raises TrainError, DataError or ExportError.
+    the copy that are due then, and save it. Raises RunError, DataError or CheckpointError.
     """
     if resume and not out.is_dir():
         raise _no_run(out)
@@ -83,14 +84,14 @@ def _trained(
 
 
 def _resumed(out: Path, given: Mapping[str, Any]) -> TrainConfig:
-    """The options of the run in `out`, with what is given in their place. Raises TrainError."""
+    """The options of the run in `out`, with what is given in their place. Raises RunError."""
     if not (out / LAST).exists():
         raise _no_run(out)
     before = {**read_options(out / LAST), "out": out}
     run, earlier = config_from({**before, **given, "out": out}), config_from(before)
     for name in SETTLED:
         if getattr(run, name) != getattr(earlier, name):
-            raise TrainError(
+            raise RunError(
                 f"{out}: a run that goes on keeps its {name}, which is "
                 f"{getattr(earlier, name) or 'not given'}; to change it, start another run: "
                 f"--checkpoint {out / LAST} and another --out."
@@ -98,8 +99,8 @@ def _resumed(out: Path, given: Mapping[str, Any]) -> TrainConfig:
     return run
 
 
-def _no_run(out: Path) -> TrainError:
-    return TrainError(f"{out}: holds no run to go on with; without --resume one is started.")
+def _no_run(out: Path) -> RunError:
+    return RunError(f"{out}: holds no run to go on with; without --resume one is started.")
 
 
 @contextmanager
@@ -125,7 +126,7 @@ def _stopped_by_signals(trainer: Trainer) -> Iterator[None]:
 
 
 def config_from(values: Mapping[str, Any]) -> TrainConfig:
-    """A TrainConfig from options or from `meta.json`. Raises TrainError for what is wrong."""
+    """A TrainConfig from options or from `meta.json`. Raises RunError for what is wrong."""
     known = {field.name for field in fields(TrainConfig)}
     chosen = {name: value for name, value in values.items() if name in known}
     chosen["checkpoint"] = str(chosen.get("checkpoint") or "")
@@ -136,7 +137,7 @@ def config_from(values: Mapping[str, Any]) -> TrainConfig:
     return TrainConfig(**chosen)
 
 
-def _out_of_memory(run: TrainConfig, *, resume: bool) -> TrainError:
+def _out_of_memory(run: TrainConfig, *, resume: bool) -> RunError:
     less = (
         f"--rows {run.rows // 2} --accumulation {2 * run.accumulation}, which updates nearly the "
         "same way"
@@ -145,6 +146,6 @@ def _out_of_memory(run: TrainConfig, *, resume: bool) -> TrainError:
     )
     # A run that goes on keeps its accumulation.
     anew = f" (in another run: --checkpoint {run.out / LAST} and another --out)" if resume else ""
-    return TrainError(
+    return RunError(
         f"Out of memory with {run.rows} rows of {run.row_length} tokens: try {less}{anew}."
     )

@@ -18,7 +18,7 @@ import numpy as np
 from keras import ops
 
 from inference.bundle import TOKENIZER_FILE
-from training.checkpoint import (
+from training.checkpoints.directory import (
     BEST,
     CHOICE_WEIGHT,
     FACTS_FILE,
@@ -26,9 +26,10 @@ from training.checkpoint import (
     write_checkpoint,
     write_json,
 )
-from training.config import TrainConfig, TrainError
+from training.checkpoints.vocabulary import Vocabulary, write_tokenizer
+from training.config import TrainConfig
+from training.errors import RunError
 from training.model import DialogueModel, read_weights
-from training.vocabulary import Vocabulary, write_tokenizer
 
 STATE_FILE, OPTIMIZER_FILE, META_FILE = "state.json", "optimizer.npz", "meta.json"
 # Options that decide what a run is measured with.
@@ -65,7 +66,7 @@ def save_model(
     """Write a checkpoint directory; `export_bundle` and transformers read it. A second head that
     is not trained is of no use and left out (`choice_head` False).
 
-    Raises TrainError when the disk does not take it.
+    Raises RunError when the disk does not take it.
     """
     fresh = directory.with_name(f".{directory.name}.new")
     try:
@@ -89,7 +90,7 @@ def save_model(
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(fresh, ignore_errors=True)
-        raise TrainError(
+        raise RunError(
             f"{directory}: the checkpoint cannot be written ({error.strerror or error}); "
             "free space or choose another --out, then run again with --resume."
         ) from error
@@ -109,7 +110,7 @@ def _replaced(directory: Path) -> Path:
 def load_state(directory: Path, model: DialogueModel, optimizer: Any) -> RunState:
     """Put optimizer and random state beside the weights, which are in place; where the run was.
 
-    Raises TrainError where the files are damaged, or of an optimizer that keeps other numbers.
+    Raises RunError where the files are damaged, or of an optimizer that keeps other numbers.
     """
     try:
         state = RunState(**json.loads((directory / STATE_FILE).read_text(encoding="utf-8")))
@@ -117,13 +118,13 @@ def load_state(directory: Path, model: DialogueModel, optimizer: Any) -> RunStat
         with (directory / OPTIMIZER_FILE).open("rb") as stream, np.load(stream) as file:
             saved = dict(file)
     except (OSError, EOFError, ValueError, TypeError, BadZipFile) as error:
-        raise TrainError(f"{directory}: cannot go on from here ({error}).") from error
+        raise RunError(f"{directory}: cannot go on from here ({error}).") from error
     for name, variable in _variables(model, optimizer).items():
         # Without dropout there was no random state; it begins anew.
         if name.startswith(RANDOM) and name not in saved:
             continue
         if name not in saved or saved[name].shape != tuple(variable.shape):
-            raise TrainError(
+            raise RunError(
                 f"{directory}: was saved with another precision or other tasks; leave --precision, "
                 f"--candidates, --choice-share and --choice-coef as they were, or start another "
                 f"run from it: --checkpoint {directory}."
@@ -133,17 +134,17 @@ def load_state(directory: Path, model: DialogueModel, optimizer: Any) -> RunStat
 
 
 def read_options(directory: Path) -> dict[str, Any]:
-    """The options of the run that left a checkpoint. Raises TrainError."""
+    """The options of the run that left a checkpoint. Raises RunError."""
     path = directory / META_FILE
     try:
         return {**json.loads(path.read_text(encoding="utf-8"))["run"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainError(f"{path}: cannot go on from here ({error!r}).") from error
+        raise RunError(f"{path}: cannot go on from here ({error!r}).") from error
 
 
 def measured_otherwise(directory: Path, run: TrainConfig) -> bool:
     """Whether what is best was found with other validation dialogues, or others of their turns,
-    than `run` has. Raises TrainError."""
+    than `run` has. Raises RunError."""
     before = read_options(directory)
     return any(str(before.get(name)) != str(getattr(run, name)) for name in MEASURE)
 

@@ -15,22 +15,23 @@ import keras
 import numpy as np
 
 from inference.prompt import PromptRenderer
-from training.checkpoint import BEST, KEPT, LAST, Checkpoint
-from training.config import TrainConfig, TrainError
+from training.checkpoints.directory import BEST, KEPT, LAST, Checkpoint
+from training.checkpoints.hub import checkpoint_name
+from training.checkpoints.starting_point import starting_point
+from training.checkpoints.vocabulary import Vocabulary, read_vocabulary
+from training.config import TrainConfig
 from training.data.packing import Batch, weighed
 from training.data.prefetch import prefetched
 from training.data.soft_targets import SoftTargets
 from training.data.sources import load_sources
 from training.data.stream import Stream
-from training.hub import checkpoint_name
+from training.errors import RunError
 from training.model import load_weights, read_for_keras
 from training.objective import Trainee, build_optimizer, learning_rate
 from training.report import RunReport, draw_losses
 from training.samples import sample_replies
-from training.start import starting_point
 from training.state import RunState, load_state, measured_otherwise, save_model
 from training.validate import Validation
-from training.vocabulary import Vocabulary, read_vocabulary
 
 # Mean losses are reported over this many updates.
 REPORT_STEPS = 10
@@ -56,7 +57,7 @@ class Trainer:
         """Train to the end of the run, or until `stopping` is set; then only the state is saved.
         A run that is at its end already stays as it is.
 
-        Raises TrainError when it cannot go on.
+        Raises RunError when it cannot go on.
         """
         if self.is_finished():
             return self.state
@@ -126,9 +127,9 @@ class Trainer:
             self.state.tokens += int(np.count_nonzero(batch["segments"]))
         self.state.step += 1
 
-    def _not_a_number(self) -> TrainError:
+    def _not_a_number(self) -> RunError:
         last = self.run.out / LAST
-        return TrainError(
+        return RunError(
             f"The loss is not a number at step {self.state.step}: try a lower learning rate "
             f"than {self.run.learning_rate}, or precision float32"
             + (f"; {last} holds the state last saved." if last.exists() else ".")
@@ -205,7 +206,7 @@ def prepare(
 ) -> Trainer:
     """Read everything and build the model; `characters` are personas for grammar dialogues.
 
-    Raises TrainError, DataError or ExportError.
+    Raises RunError, DataError or CheckpointError.
     """
     if not resume:
         _check_is_free(run.out)
@@ -232,12 +233,12 @@ def prepare(
 
 
 def _check_is_free(out: Path) -> None:
-    """Raises TrainError where a run has left its checkpoints."""
+    """Raises RunError where a run has left its checkpoints."""
     if (out / LAST).exists():
-        raise TrainError(f"{out}: holds a run already; add --resume, or choose another --out.")
+        raise RunError(f"{out}: holds a run already; add --resume, or choose another --out.")
     for name in (BEST, KEPT):
         if (out / name).exists():
-            raise TrainError(
+            raise RunError(
                 f"{out / name}: is left of a run that cannot go on; delete it, or choose another "
                 "--out."
             )
@@ -247,7 +248,7 @@ def _trainee(run: TrainConfig, checkpoint: Checkpoint) -> Trainee:
     """The model with the checkpoint's weights, and its optimizer."""
     n_ctx = checkpoint.config.n_ctx
     if run.window > n_ctx:
-        raise TrainError(
+        raise RunError(
             f"max_dialogue {run.max_dialogue} is more than the checkpoint's {n_ctx} positions."
         )
     model = Trainee(checkpoint.config, run)

@@ -1,4 +1,4 @@
-"""Perplexity on held-out dialogues during training; `training.figures` has the rest."""
+"""Perplexity on held-out dialogues during training; `training.measure.figures` has the rest."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from random import Random
 
 from inference.prompt import PromptRenderer
 from training.config import TrainConfig
-from training.data.dialogue import DataError
 from training.data.examples import BatchShape, Example, add_candidates
 from training.data.packing import Batch, pack
 from training.data.readers import VALID, read_reported
 from training.data.stream import encode
 from training.data.tokens import TokenDialogue
-from training.metrics import count_words, perplexity
+from training.errors import DataError
+from training.measure.metrics import count_words, perplexity
 from training.objective import Trainee
 
 

@@ -26,7 +26,6 @@ def count_words(
     at_least: int,
     report: Callable[[str], None],
     grammar: int = 0,
-    seed: int = 0,
 ) -> list[str]:
     """The words that occur so often in files of dialogues (short ones many times as often), and
     all those of `grammar` dialogues; sorted, each as most people write it. `report` is told what
@@ -42,7 +41,7 @@ def count_words(
         for word, count in counts.items()
         if count >= at_least * (SHORT_TIMES if len(word) <= SHORT else 1)
     }
-    for text in all_texts(grammar_dialogues(grammar, seed=seed)):
+    for text in all_texts(grammar_dialogues(grammar, seed=0)):
         words.update(words_in(text))
     return [_as_written(word, written[word]) for word in sorted(words)]
 

@@ -76,7 +76,11 @@ def drawing(path: Path) -> Iterator[None]:
 
 
 class ManualCommand(BaseCommand):
-    """A command whose help keeps its line breaks and whose database errors are one line."""
+    """A command whose help keeps its line breaks and whose errors, those of the database and those
+    that are `told`, are one line."""
+
+    # What `run` may raise whose text is for who typed the command.
+    told: tuple[type[Exception], ...] = ()
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         return super().create_parser(
@@ -86,6 +90,8 @@ class ManualCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             self.run(**options)
+        except self.told as error:
+            raise CommandError(str(error)) from error
         except DatabaseError as error:
             first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise CommandError(

@@ -12,7 +12,6 @@ from django.urls import reverse
 from django.utils import timezone
 from requests.exceptions import RequestException
 from twilio.base.exceptions import TwilioException, TwilioRestException
-from twilio.http import HttpClient
 
 from sms import client
 from sms.models import Answer, State
@@ -31,16 +30,14 @@ class Finding:
     next_step: str = ""
 
 
-def sms_examine(
-    *, number: str, online: bool = True, http_client: HttpClient | None = None
-) -> list[Finding]:
+def sms_examine(*, number: str, online: bool = True) -> list[Finding]:
     """Look at settings, and with `online` at the account through Twilio's API.
 
     `number` in E.164, empty for any number of the account.
     """
     findings = [*_settings(), *_books()]
     if online and client.is_configured():
-        findings += _account(number, http_client)
+        findings += _account(number)
     return findings
 
 
@@ -112,8 +109,8 @@ def _books() -> Iterator[Finding]:
         )
 
 
-def _account(number: str, http_client: HttpClient | None) -> Iterator[Finding]:
-    twilio = client.twilio_client(http_client)
+def _account(number: str) -> Iterator[Finding]:
+    twilio = client.twilio_client()
     try:
         account = twilio.api.v2010.accounts(settings.ENV.twilio_account_sid).fetch()
         owned = twilio.incoming_phone_numbers.list(
@@ -195,13 +192,13 @@ def _numbers(number: str, owned: list[Any]) -> Iterator[Finding]:
             )
 
 
-def webhook_register(*, number: str, http_client: HttpClient | None = None) -> bool:
+def webhook_register(*, number: str) -> bool:
     """Let Twilio send the number's texts here. False when the account has no such number.
 
     The fallback is the same address: Twilio then asks a second time when the first was lost, and
     the same text is never answered twice. Raises TwilioRestException.
     """
-    twilio = client.twilio_client(http_client)
+    twilio = client.twilio_client()
     owned = twilio.incoming_phone_numbers.list(phone_number=number, limit=1)
     for each in owned:
         each.update(

@@ -14,9 +14,9 @@ from inference.bundle import Bundle
 from tests.training.tiny import tiny_checkpoint
 from training.bench.checkpoint import size_of, write_random_checkpoint
 from training.bench.side_by_side import Times
-from training.checkpoint import read_config
-from training.export import ExportOptions, export_bundle
-from training.scratch import Size
+from training.checkpoints.directory import read_config
+from training.checkpoints.scratch import Size
+from training.export.bundle import ExportOptions, export_bundle
 
 
 @pytest.fixture

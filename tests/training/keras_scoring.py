@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.prompt import PromptRenderer, Turn
-from training.checkpoint import CHOICE_WEIGHT
+from training.checkpoints.directory import CHOICE_WEIGHT
+from training.checkpoints.vocabulary import read_vocabulary
 from training.data.examples import BatchShape, IntArray, Segment, segment
 from training.data.packing import pack
+from training.measure.scoring import FloatVector, ReplyNats, Scores, ranked_ids, scored_replies
 from training.model import DialogueModel, load_weights, read_for_keras
-from training.scoring import FloatVector, ReplyNats, Scores, ranked_ids, scored_replies
-from training.vocabulary import read_vocabulary
 
 # Room for one context and twenty candidates; a multiple that most fit in.
 ROW_STEP = 512
@@ -24,7 +24,7 @@ ROW_STEP = 512
 class CheckpointScorer:
     """A checkpoint directory in Keras. `renderer` is that of its bundle.
 
-    Raises ExportError for a checkpoint that a DialogueModel cannot be.
+    Raises CheckpointError for a checkpoint that a DialogueModel cannot be.
     """
 
     def __init__(self, directory: Path, renderer: PromptRenderer) -> None:

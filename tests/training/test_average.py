@@ -18,9 +18,9 @@ from inference.bundle import load_bundle
 from inference.prompt import Turn
 from inference.runner import Runner
 from tests.training.tiny import tiny_checkpoint
-from training.checkpoint import read_checkpoint, write_checkpoint
-from training.export import ExportOptions, export_bundle
-from training.scoring import BundleScorer
+from training.checkpoints.directory import read_checkpoint, write_checkpoint
+from training.export.bundle import ExportOptions, export_bundle
+from training.measure.scoring import BundleScorer
 
 TURNS = [Turn("person", "hi!")]
 

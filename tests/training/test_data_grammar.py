@@ -12,7 +12,6 @@ from pathlib import Path
 from random import Random
 
 from tests.training.tiny import dialogue_row, write_rows
-from training.consistency import persona_questions
 from training.data.dialogue import Dialogue
 from training.data.held_out import HeldOut
 from training.data.sources import words_to_copy
@@ -21,6 +20,7 @@ from training.grammar.generator import grammar_dialogues
 from training.grammar.lines import PersonaMaker, slots_of
 from training.grammar.rules import load_rules, plain
 from training.grammar.smalltalk import Exchange, exchanges, reactions_to
+from training.measure.consistency import persona_questions
 
 
 @cache
@@ -317,7 +317,7 @@ def test_how_somebody_is_is_not_asked_after_a_greeting_that_asked_it() -> None:
 
 
 def test_what_replies_are_measured_with_is_not_said() -> None:
-    data = tomllib.loads(Path("training/reactions.toml").read_text(encoding="utf-8"))
+    data = tomllib.loads(Path("training/measure/reactions.toml").read_text(encoding="utf-8"))
     measured = {q["ask"].lower() for persona in data["persona"] for q in persona["questions"]}
     assert measured
     assert not measured & {text for exchange in exchanges() for text in exchange.say}

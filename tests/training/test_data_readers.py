@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.training.tiny import dialogue_row, write_rows
-from training.data.dialogue import Damage, DataError
+from training.data.dialogue import Damage
 from training.data.readers import read_dialogues
+from training.errors import DataError
 
 HUGGING_FACE = {
     "train": [
@@ -124,6 +125,16 @@ def test_one_turn_after_silence_is_no_dialogue(tmp_path: Path) -> None:
     damage = Damage(str(path))
     assert len(list(read_dialogues(path, damage))) == 2
     assert "two turns" in str(damage)
+
+
+def test_the_written_dialogues() -> None:
+    """Those that come with the project: each has two personas, and the second has the last word."""
+    damage = Damage("written")
+    dialogues = list(read_dialogues("written", damage))
+    assert not damage.lines
+    assert len({dialogue.turns for dialogue in dialogues}) == len(dialogues) > 1000
+    assert all(all(dialogue.personas) for dialogue in dialogues)
+    assert all(len(dialogue.turns) % 2 == 0 for dialogue in dialogues)
 
 
 def test_the_chitchat_package() -> None:

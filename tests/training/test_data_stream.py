@@ -12,13 +12,14 @@ import pytest
 
 from inference.prompt import PromptRenderer
 from tests.training.tiny import tiny_renderer
-from training.data.dialogue import DataError, Dialogue
+from training.data.dialogue import Dialogue
 from training.data.examples import BatchShape, Example, add_candidates, segment
 from training.data.packing import pack
 from training.data.persona import derive_persona, describes_self
 from training.data.prefetch import Item, by_thread, prefetched
 from training.data.stream import Source, Stream, encode
 from training.data.tokens import TokenDialogue, TokenDialogues
+from training.errors import DataError
 
 SHAPE = BatchShape(rows=2, row_length=64, targets_per_row=48, choices_per_row=3, candidates=3)
 

@@ -12,10 +12,11 @@ import pytest
 from inference.prompt import PromptRenderer
 from tests.training.tiny import tiny_renderer
 from training.data import tokens
-from training.data.dialogue import DataError, Dialogue
+from training.data.dialogue import Dialogue
 from training.data.farewell import takes_leave
 from training.data.readers import read_dialogues
 from training.data.tokens import TokenDialogue, TokenDialogues, read_tokens
+from training.errors import DataError
 
 PERSONAS = [["i love tea ."], ["i am a nurse .", "i have a dog named rex ."]]
 LINES = ["i love tea.", "i am a nurse.", "i have a dog named rex."]

@@ -19,10 +19,10 @@ from safetensors.numpy import load_file, save_file
 
 from inference.prompt import Turn, texts_of
 from tests.training.tiny import dialogue_row, tiny_checkpoint, tiny_dialogues, write_rows
-from training import metrics
-from training.consistency import persona_questions, reaction_messages, shares
-from training.figures import perplexity, read_evaluation_data, worse
-from training.scoring import BundleScorer, ReplyNats
+from training.measure import metrics
+from training.measure.consistency import persona_questions, reaction_messages, shares
+from training.measure.figures import perplexity, read_evaluation_data, worse
+from training.measure.scoring import BundleScorer, ReplyNats
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("onnx")
-    from training.export import ExportOptions, export_bundle
+    from training.export.bundle import ExportOptions, export_bundle
 
     out = tmp_path_factory.mktemp("bundle") / "bundle"
     export_bundle(checkpoint, out, ExportOptions(quantization="none", lower_case=True))
@@ -391,7 +391,7 @@ def test_the_gate_fails_for_a_worse_bundle(
     settings.ENV = settings.ENV.model_copy(update={"bundle": bundle})
     options = ("--data", data, "--replies", 1, "--chats", 0, "--gate")
     evaluate("--bundle", bundle, *options)
-    monkeypatch.setattr("training.evaluation.worse", lambda *figures: ["f1 is 0"])
+    monkeypatch.setattr("training.measure.evaluation.worse", lambda *figures: ["f1 is 0"])
     with pytest.raises(CommandError, match="Worse than the live bundle: f1 is 0"):
         evaluate("--bundle", bundle, *options)
 

@@ -24,8 +24,8 @@ from inference.prompt import PromptRenderer
 from inference.runner import Runner
 from tests.inference.conftest import GPU_GRAPH
 from tests.training.tiny import into_shards, tiny_checkpoint
-from training.checkpoint import read_checkpoint
-from training.vocabulary import fit_embeddings, read_vocabulary
+from training.checkpoints.directory import read_checkpoint
+from training.checkpoints.vocabulary import fit_embeddings, read_vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -27,8 +27,8 @@ from inference.runner import CPU, Device, Runner
 from tests.inference.conftest import GPU_GRAPH
 from tests.training.keras_scoring import CheckpointScorer
 from tests.training.tiny import tiny_checkpoint
-from training.export import ExportOptions, export_bundle
-from training.scoring import BundleScorer
+from training.export.bundle import ExportOptions, export_bundle
+from training.measure.scoring import BundleScorer
 
 PERSONA = ["i have a dog named rex.", "i am a nurse."]
 TURNS = [Turn("person", "hi!"), Turn("bot", "hi! how are you?"), Turn("person", "any pets?")]

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from inference.bundle import load_bundle
 from inference.runner import Runner
-from training.export import ExportOptions, export_bundle
+from training.export.bundle import ExportOptions, export_bundle
 
 SPECIALS = ["<|endoftext|>", "<persona>", "<person>", "<bot>"]
 VOCABULARY = 64  # as many as the graph returns logits of, so that all can be compared

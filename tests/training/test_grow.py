@@ -13,8 +13,8 @@ from django.core.management import CommandError, call_command
 from inference.bundle import load_bundle
 from inference.runner import Runner
 from tests.training.tiny import SMALL_RUN, tiny_checkpoint, tiny_dialogues
-from training.checkpoint import read_checkpoint
-from training.export import ExportOptions, export_bundle
+from training.checkpoints.directory import read_checkpoint
+from training.export.bundle import ExportOptions, export_bundle
 
 
 @pytest.fixture

@@ -24,10 +24,11 @@ from tests.training.tiny import (
     tiny_dialogues,
     write_rows,
 )
-from training.checkpoint import ExportError, read_checkpoint
-from training.hub import checkpoint_directory
-from training.scratch import Size, write_new_checkpoint
-from training.vocabulary import is_lower_case, read_vocabulary
+from training.checkpoints.directory import read_checkpoint
+from training.checkpoints.hub import checkpoint_directory
+from training.checkpoints.scratch import Size, write_new_checkpoint
+from training.checkpoints.vocabulary import is_lower_case, read_vocabulary
+from training.errors import CheckpointError
 
 SMALL: dict[str, Any] = {
     "steps": 2,
@@ -127,7 +128,7 @@ def test_why_the_hub_s_files_cannot_be_fetched_is_said(
             raise error  # noqa: B023
 
         monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
-        with pytest.raises(ExportError, match="cannot be fetched from the Hub") as told:
+        with pytest.raises(CheckpointError, match="cannot be fetched from the Hub") as told:
             checkpoint_directory("hf://someone/tiny")
         assert str(error).strip() in str(told.value)
         assert "\n" not in str(told.value)

@@ -31,7 +31,7 @@ from tests.training.tiny import (
     tiny_tokenizer,
     write_rows,
 )
-from training.data.dialogue import DataError
+from training.checkpoints.vocabulary import read_vocabulary
 from training.data.readers import read_dialogues
 from training.data.soft_targets import (
     DRAWS,
@@ -42,12 +42,12 @@ from training.data.soft_targets import (
     write_part,
 )
 from training.data.tokens import TokenDialogues, tokens_key
+from training.errors import DataError
 from training.report import RunReport
 from training.run import config_from, run_training
 from training.teacher.transcript import Scribe
 from training.teacher.vocabulary import NOTHING, first_tokens
 from training.trainer import prepare
-from training.vocabulary import read_vocabulary
 
 
 @pytest.fixture(scope="module")

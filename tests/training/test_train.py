@@ -25,16 +25,16 @@ from tests.training.tiny import (  # noqa: E402
     tiny_dialogues,
     write_rows,
 )
-from training.checkpoint import ExportError, read_checkpoint  # noqa: E402
-from training.config import TrainConfig, TrainError  # noqa: E402
-from training.data.dialogue import DataError  # noqa: E402
+from training.checkpoints.directory import read_checkpoint  # noqa: E402
+from training.checkpoints.vocabulary import read_vocabulary, write_tokenizer  # noqa: E402
+from training.config import TrainConfig  # noqa: E402
+from training.errors import CheckpointError, DataError, RunError  # noqa: E402
 from training.model import DialogueModel, load_weights, read_weights  # noqa: E402
 from training.objective import learning_rate  # noqa: E402
 from training.report import RunReport  # noqa: E402
 from training.run import config_from, run_training  # noqa: E402
 from training.trainer import Trainer, prepare  # noqa: E402
 from training.validate import Validation  # noqa: E402
-from training.vocabulary import read_vocabulary, write_tokenizer  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def test_a_checkpoint_with_a_head_of_its_own_is_refused(
     path = given / "model.safetensors"
     saved = load_file(path)
     save_file({**saved, "lm_head.weight": -saved["transformer.wte.weight"]}, path)
-    with pytest.raises(ExportError, match=r"lm_head\.weight is not wte\.weight"):
+    with pytest.raises(CheckpointError, match=r"lm_head\.weight is not wte\.weight"):
         run_training(tmp_path / "run", {**options, "checkpoint": given}, resume=False, quiet=True)
 
 
@@ -256,7 +256,7 @@ def test_the_learning_rate_rises_and_falls(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_a_number_says_what_to_change(
     options: dict[str, Any], tmp_path: Path
 ) -> None:
-    with pytest.raises(TrainError, match="lower learning rate"):
+    with pytest.raises(RunError, match="lower learning rate"):
         run_training(
             tmp_path / "run",
             {**options, "learning_rate": 1e30, "clip_norm": 1e30},
@@ -272,7 +272,7 @@ def test_a_validation_that_is_not_a_number_is_no_best(
     monkeypatch.setattr(Validation, "figures", lambda self, model: figures)
     validation = tiny_dialogues(tmp_path / "held_out.jsonl", 12)
     given = {**options, "validation": validation}
-    with pytest.raises(TrainError, match=r"not a number at step 4: .*last holds the state"):
+    with pytest.raises(RunError, match=r"not a number at step 4: .*last holds the state"):
         run_training(tmp_path / "run", given, resume=False, quiet=True)
     assert not (tmp_path / "run" / "best").exists()
 
@@ -285,7 +285,7 @@ def test_out_of_memory_in_a_run_that_goes_on_asks_for_another(
 
     run_training(tmp_path / "run", {**options, "steps": 1}, resume=False, quiet=True)
     monkeypatch.setattr(Trainer, "_update", full)
-    with pytest.raises(TrainError, match=r"in another run: --checkpoint .*run/last and another"):
+    with pytest.raises(RunError, match=r"in another run: --checkpoint .*run/last and another"):
         run_training(tmp_path / "run", {"steps": 2}, resume=True, quiet=True)
 
 
@@ -303,7 +303,7 @@ def test_out_of_memory_says_what_takes_less(
         raise MemoryError
 
     monkeypatch.setattr(Trainer, "_update", full)
-    with pytest.raises(TrainError, match=f"Out of memory with {rows} rows .* try {less}"):
+    with pytest.raises(RunError, match=f"Out of memory with {rows} rows .* try {less}"):
         run_training(tmp_path / "run", {**options, "rows": rows}, resume=False, quiet=True)
 
 
@@ -311,7 +311,7 @@ def test_a_directory_that_cannot_be_written_is_told_first(
     options: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(TrainError, match=r"file: cannot be written \(.*choose another --out"):
+    with pytest.raises(RunError, match=r"file: cannot be written \(.*choose another --out"):
         run_training(tmp_path / "file", options, resume=False, quiet=True)
 
 
@@ -322,7 +322,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_checkpoint(
         raise SafetensorError("I/O error: No space left on device")
 
     monkeypatch.setattr("safetensors.numpy.save_file", full)
-    with pytest.raises(TrainError, match=r"last: the checkpoint cannot be written .*No space left"):
+    with pytest.raises(RunError, match=r"last: the checkpoint cannot be written .*No space left"):
         run_training(tmp_path / "run", options, resume=False, quiet=True)
     assert not (tmp_path / "run" / ".last.new").exists()
 
@@ -345,7 +345,7 @@ def test_a_start_that_the_disk_does_not_take_is_one_line(
 
     monkeypatch.setattr("safetensors.numpy.save_file", full)
     given = {**options, "checkpoint": "", "size": "1x16x2", "vocabulary": 400}
-    with pytest.raises(TrainError, match=r"start: cannot be written .*No space left"):
+    with pytest.raises(RunError, match=r"start: cannot be written .*No space left"):
         run_training(tmp_path / "run", given, resume=False, quiet=True)
 
 
@@ -362,7 +362,7 @@ def test_a_model_of_few_positions_is_validated_without_samples(
 
 def test_a_log_that_cannot_be_written_is_one_line(options: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "run" / "log.jsonl").mkdir(parents=True)
-    with pytest.raises(TrainError, match=r"log\.jsonl: cannot be written"):
+    with pytest.raises(RunError, match=r"log\.jsonl: cannot be written"):
         run_training(tmp_path / "run", options, resume=False, quiet=True)
 
 
@@ -371,14 +371,14 @@ def test_tensorboard_s_log_that_cannot_be_written_is_one_line(
 ) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "logs").write_text("in the way")
-    with pytest.raises(TrainError, match="logs: cannot be written") as told:
+    with pytest.raises(RunError, match="logs: cannot be written") as told:
         run_training(tmp_path / "run", options, resume=False, quiet=True)
     assert "\n" not in str(told.value)
 
 
 def test_a_checkpoint_that_is_not_there(options: dict[str, Any], tmp_path: Path) -> None:
     given = {**options, "checkpoint": tmp_path / "nowhere"}
-    with pytest.raises(ExportError, match="nowhere: no such checkpoint directory"):
+    with pytest.raises(CheckpointError, match="nowhere: no such checkpoint directory"):
         run_training(tmp_path / "run", given, resume=False, quiet=True)
 
 
@@ -412,7 +412,7 @@ def test_a_checkpoint_that_is_not_there(options: dict[str, Any], tmp_path: Path)
 def test_options_that_cannot_be(
     options: dict[str, Any], tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
-    with pytest.raises(TrainError, match=reason):
+    with pytest.raises(RunError, match=reason):
         run_training(tmp_path / "run", {**options, **changes}, resume=False, quiet=True)
 
 

@@ -58,7 +58,7 @@ def test_train_evaluate_export_chat(tmp_path: Path) -> None:
     assert "--learning-rate 0.01" in command
     assert str(tmp_path) not in command
 
-    from training.replies import Ask, answer_all
+    from training.measure.replies import Ask, answer_all
 
     engine = Engine(EngineConfig(bundle_dir=bundle, max_batch=2))
     try:

@@ -20,7 +20,7 @@ pytest.importorskip("keras")
 from django.core.management import call_command
 
 from tests.training.tiny import SMALL_RUN, saved_weights, tiny_checkpoint, tiny_dialogues
-from training.config import TrainError
+from training.errors import RunError
 from training.run import run_training
 from training.trainer import Trainer
 from training.validate import Validation
@@ -142,7 +142,7 @@ def test_a_run_whose_patience_is_at_its_end_is_finished(
 
 def test_there_is_no_run_to_go_on_with(options: dict[str, Any], tmp_path: Path) -> None:
     for given in ({}, options):
-        with pytest.raises(TrainError, match="run: holds no run to go on with"):
+        with pytest.raises(RunError, match="run: holds no run to go on with"):
             run_training(tmp_path / "run", given, resume=True, quiet=True)
 
 
@@ -151,14 +151,14 @@ def test_a_save_killed_between_two_renames_is_found_again(
 ) -> None:
     run_training(tmp_path / "run", {**options, "steps": 2}, resume=False, quiet=True)
     (tmp_path / "run" / "last").rename(tmp_path / "run" / ".last.old")
-    with pytest.raises(TrainError, match="holds a run already"):
+    with pytest.raises(RunError, match="holds a run already"):
         run_training(tmp_path / "run", options, resume=False, quiet=True)
     assert run_training(tmp_path / "run", {"steps": 3}, resume=True, quiet=True)["steps"] == 3
 
 
 def test_a_run_is_not_overwritten(options: dict[str, Any], tmp_path: Path) -> None:
     run_training(tmp_path / "run", {**options, "steps": 1}, resume=False, quiet=True)
-    with pytest.raises(TrainError, match="--resume"):
+    with pytest.raises(RunError, match="--resume"):
         run_training(tmp_path / "run", {**options, "steps": 1}, resume=False, quiet=True)
 
 
@@ -206,14 +206,14 @@ def test_what_a_run_that_goes_on_cannot_change(
     options: dict[str, Any], tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
     run_training(tmp_path / "run", {**options, "steps": 1}, resume=False, quiet=True)
-    with pytest.raises(TrainError, match=reason):
+    with pytest.raises(RunError, match=reason):
         run_training(tmp_path / "run", {"steps": 2, **changes}, resume=True, quiet=True)
 
 
 def test_tasks_that_are_added_need_another_run(options: dict[str, Any], tmp_path: Path) -> None:
     given = {**options, "steps": 1, "candidates": 1}
     run_training(tmp_path / "run", given, resume=False, quiet=True)
-    with pytest.raises(TrainError, match="leave --precision, --candidates"):
+    with pytest.raises(RunError, match="leave --precision, --candidates"):
         run_training(tmp_path / "run", {"steps": 2, "candidates": 2}, resume=True, quiet=True)
 
 
@@ -228,7 +228,7 @@ def test_a_damaged_state_is_named(options: dict[str, Any], tmp_path: Path) -> No
     run_training(tmp_path / "run", {**options, "steps": 1}, resume=False, quiet=True)
     path = tmp_path / "run" / "last" / "optimizer.npz"
     path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(TrainError, match="last: cannot go on from here"):
+    with pytest.raises(RunError, match="last: cannot go on from here"):
         run_training(tmp_path / "run", {"steps": 2}, resume=True, quiet=True)
 
 
@@ -236,7 +236,7 @@ def test_a_damaged_state_is_named(options: dict[str, Any], tmp_path: Path) -> No
 def test_damaged_options_are_named(options: dict[str, Any], tmp_path: Path, content: str) -> None:
     run_training(tmp_path / "run", {**options, "steps": 1}, resume=False, quiet=True)
     (tmp_path / "run" / "last" / "meta.json").write_text(content)
-    with pytest.raises(TrainError, match=r"meta\.json: cannot go on from here"):
+    with pytest.raises(RunError, match=r"meta\.json: cannot go on from here"):
         run_training(tmp_path / "run", {"steps": 2}, resume=True, quiet=True)
 
 
@@ -271,7 +271,7 @@ def test_what_a_run_left_is_not_taken_for_the_new_one_s(
     options: dict[str, Any], tmp_path: Path, left: str
 ) -> None:
     (tmp_path / "run" / left).mkdir(parents=True)
-    with pytest.raises(TrainError, match=f"run/{left}: is left of a run .*; delete it"):
+    with pytest.raises(RunError, match=f"run/{left}: is left of a run .*; delete it"):
         run_training(tmp_path / "run", options, resume=False, quiet=True)
 
 
@@ -332,6 +332,6 @@ def test_two_processes_do_not_share_a_directory(options: dict[str, Any], tmp_pat
     out.mkdir()
     with (out / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(TrainError, match="another process is at work here"):
+        with pytest.raises(RunError, match="another process is at work here"):
             run_training(out, options, resume=False, quiet=True)
     assert run_training(out, {**options, "steps": 1}, resume=False, quiet=True)["steps"] == 1

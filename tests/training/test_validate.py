@@ -14,7 +14,7 @@ pytest.importorskip("keras")
 from inference.prompt import PromptRenderer
 from tests.training.tiny import dialogue_row, tiny_dialogues, tiny_renderer, write_rows
 from training.config import TrainConfig
-from training.data.dialogue import DataError
+from training.errors import DataError
 from training.validate import Validation
 
 

@@ -55,7 +55,7 @@ def tiny_checkpoint(directory: Path, *, width: int = 32, layers: int = 2) -> Pat
     """A checkpoint with random weights, as the Hub would have it: no tokens for a dialogue yet."""
     from safetensors.numpy import save_file
 
-    from training.checkpoint import expected_shapes, read_checkpoint, read_config
+    from training.checkpoints.directory import expected_shapes, read_checkpoint, read_config
 
     directory.mkdir(parents=True)
     tokenizer = tiny_tokenizer()

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import ascii_lowercase
 
 from inference.bundle import TOKENIZER_FILE, Bundle
-from training.scratch import SPECIAL_TOKENS, Size, write_weights
+from training.checkpoints.scratch import SPECIAL_TOKENS, Size, write_weights
 
 DISTILGPT2 = Size(layers=6, width=768, heads=12, positions=1024, vocabulary=50_257)
 VOCABULARY_FILE = "vocabulary.json"

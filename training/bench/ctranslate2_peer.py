@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from training.bench.checkpoint import read_tokens
-from training.checkpoint import Checkpoint, read_checkpoint
+from training.checkpoints.directory import Checkpoint, read_checkpoint
 
 
 class CTranslate2Peer:

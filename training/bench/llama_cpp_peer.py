@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from training.bench.checkpoint import read_tokens
-from training.checkpoint import Checkpoint, read_checkpoint
+from training.checkpoints.directory import Checkpoint, read_checkpoint
 
 MODEL_FILE = "model.gguf"
 # Of each chat.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from training.checkpoint import CONFIG_FILE, read_config
+from training.checkpoints.directory import CONFIG_FILE, read_config
 
 
 class TensorFlowPeer:

@@ -8,14 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inference.prompt import Speaker, Turn, tidy
+from training.errors import DataError
 
 NOT_UTF8 = "cannot be read as UTF-8"
 # What `errors="surrogateescape"` makes of bytes that are none.
 _ESCAPED = re.compile("[\udc80-\udcff]")
-
-
-class DataError(Exception):
-    """Why data cannot be used, in one line for a person: the file, the place and the mend."""
 
 
 class TooShort(ValueError):

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.consistency import persona_questions, reaction_messages
 from training.data.readers import VALID, read_dialogues
+from training.measure.consistency import persona_questions, reaction_messages
 
 
 @dataclass(frozen=True, slots=True)

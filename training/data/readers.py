@@ -13,19 +13,15 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from training.data.dialogue import (
-    NOT_UTF8,
-    Damage,
-    DataError,
-    Dialogue,
-    TooShort,
-    dialogue_from,
-    is_utf8,
-)
+from training.data.dialogue import NOT_UTF8, Damage, Dialogue, TooShort, dialogue_from, is_utf8
 from training.data.personachat import read_hugging_face, read_parlai
+from training.errors import DataError
 
 Reader = Callable[[TextIO, Damage], Iterator[Dialogue]]
 CHITCHAT = "chitchat"
+# Dialogues written for this project, which comes with them.
+WRITTEN = "written"
+_WRITTEN_FILE = Path(__file__).with_name("written.jsonl")
 # Of a file that holds both: what is trained on, and what a model is measured with.
 TRAIN, VALID = "train", "valid"
 
@@ -37,14 +33,15 @@ def read_dialogues(
 
     `.jsonl` is the project's own, `.json` PersonaChat as Hugging Face preprocessed it, which holds
     the dialogues to train on and those to measure with (`split`), `.txt` ParlAI's; each may end in
-    `.gz`. The word `chitchat` is the data of the package chitchat-dataset. Raises DataError when
-    the file cannot be read or holds no dialogue.
+    `.gz`. The word `written` is the project's own dialogues, `chitchat` those of the package
+    chitchat-dataset. Raises DataError when the file cannot be read or holds no dialogue.
     """
     damage = damage if damage is not None else Damage(str(path))
+    file = data_file(path)
     if str(path) == CHITCHAT:
-        yield from _read_chitchat(data_file(path))
+        yield from _read_chitchat(file)
         return
-    name = Path(path).name.removesuffix(".gz")
+    name = file.name.removesuffix(".gz")
     readers: dict[str, Reader] = {
         ".jsonl": _read_json_lines,
         ".json": partial(read_hugging_face, split=split),
@@ -55,7 +52,7 @@ def read_dialogues(
         raise DataError(f"{path}: the name must end in {', '.join(readers)} (or these and .gz).")
     count = 0
     try:
-        with _open(Path(path)) as stream:
+        with _open(file) as stream:
             for dialogue in reader(stream, damage):
                 count += 1
                 yield dialogue
@@ -83,6 +80,8 @@ def read_reported(
 
 def data_file(path: str | Path) -> Path:
     """The file behind a name of data. Raises DataError where `chitchat` is not installed."""
+    if str(path) == WRITTEN:
+        return _WRITTEN_FILE
     if str(path) != CHITCHAT:
         return Path(path)
     spec = find_spec("chitchat_dataset")

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from training.data.dialogue import DataError
+from training.errors import DataError
 from training.whole import whole_file
 
 DrawArray = npt.NDArray[np.uint16]

@@ -8,12 +8,13 @@ from dataclasses import replace
 
 from inference.prompt import PromptRenderer
 from training.config import TrainConfig
-from training.data.dialogue import DataError, Dialogue
+from training.data.dialogue import Dialogue
 from training.data.held_out import HeldOut
 from training.data.readers import read_dialogues
 from training.data.soft_targets import SoftTargets
 from training.data.stream import Source
 from training.data.tokens import TokenDialogues, read_tokens, tokens_key
+from training.errors import DataError
 from training.grammar.conversation import CHARACTER
 from training.grammar.generator import grammar_dialogues
 

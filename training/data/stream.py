@@ -10,11 +10,11 @@ from random import Random
 import numpy as np
 
 from inference.prompt import PromptRenderer, Speaker, Tokens
-from training.data.dialogue import DataError
 from training.data.examples import BatchShape, Example, IntArray, add_candidates
 from training.data.packing import Batch, pack
 from training.data.soft_targets import SoftTargets
 from training.data.tokens import TokenDialogues
+from training.errors import DataError
 
 # A dialogue as (source, its number there, speaker who is the bot).
 Place = tuple[int, int, int]

@@ -20,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.prompt import PromptRenderer, Speaker, Tokens
-from training.data.dialogue import Damage, DataError, Dialogue, speaker_of
+from training.data.dialogue import Damage, Dialogue, speaker_of
 from training.data.farewell import NOBODY, first_farewell
 from training.data.persona import derive_persona
 from training.data.readers import data_file, read_dialogues
+from training.errors import DataError
 from training.whole import whole_directory
 
 # Counts changes of what is written here, of what readers make of a file, of the renderer's encoding
@@ -113,8 +114,6 @@ def read_tokens(
     renderer: PromptRenderer,
     cache: Path,
     report: Callable[[str], None],
-    *,
-    damage_limit: int = 100,
 ) -> TokenDialogues:
     """A file's dialogues, encoded now or at an earlier time; `report` is told what was damaged.
 
@@ -123,7 +122,7 @@ def read_tokens(
     directory = cache / tokens_key(path, renderer)
     try:
         if not directory.exists():
-            damage = Damage(path, damage_limit)
+            damage = Damage(path)
             found = TokenDialogues.of(read_dialogues(path, damage), renderer)
             _write(directory, found, str(damage) if damage.lines else "")
     except OSError as error:

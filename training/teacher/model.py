@@ -12,10 +12,11 @@ import numpy.typing as npt
 from keras import ops
 
 from inference.bundle import TOKENIZER_FILE
-from training.checkpoint import CONFIG_FILE, ExportError, read_json
-from training.config import TrainError, cannot_write
+from training.checkpoints.directory import CONFIG_FILE, read_json
+from training.checkpoints.vocabulary import END_TOKEN
+from training.config import cannot_write
 from training.data.soft_targets import DRAWS
-from training.vocabulary import END_TOKEN
+from training.errors import CheckpointError, RunError
 from training.whole import whole_file
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ class Teacher(keras.Model):
 
     @classmethod
     def read(cls, directory: Path, seed: int = 0) -> Teacher:
-        """`seed` decides what it draws. Raises ExportError when there is no such model, or KerasHub
-        does not read its kind."""
+        """`seed` decides what it draws. Raises CheckpointError when there is no such model, or
+        KerasHub does not read its kind."""
         import keras_hub
         from safetensors import SafetensorError
         from tokenizers import Tokenizer
@@ -54,14 +55,14 @@ class Teacher(keras.Model):
         try:
             tokenizer = Tokenizer.from_file(str(directory / TOKENIZER_FILE))
         except Exception as error:  # tokenizers raises plain Exception
-            raise ExportError(
+            raise CheckpointError(
                 f"{directory / TOKENIZER_FILE}: not a tokenizer ({error})."
             ) from error
         try:
             backbone = keras_hub.models.Backbone.from_preset(str(directory))
         except (ValueError, KeyError, OSError, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise ExportError(f"{directory}: KerasHub cannot read it ({reason}).") from error
+            raise CheckpointError(f"{directory}: KerasHub cannot read it ({reason}).") from error
         # A chat model's own first token opens a turn of a chat; documents begin behind this one.
         start = tokenizer.token_to_id(END_TOKEN)
         return cls(backbone, tokenizer, config.get("bos_token_id") or 0 if start is None else start)
@@ -77,7 +78,7 @@ class Teacher(keras.Model):
         self.built = True
 
     def save_adapter(self, path: Path) -> None:
-        """Write what was learnt, all of it or nothing. Raises TrainError."""
+        """Write what was learnt, all of it or nothing. Raises RunError."""
         try:
             with whole_file(path) as fresh:
                 self.backbone.save_lora_weights(str(fresh))
@@ -85,12 +86,12 @@ class Teacher(keras.Model):
             raise cannot_write(path, error) from error
 
     def load_adapter(self, path: Path) -> None:
-        """Take up what was learnt. Raises TrainError."""
+        """Take up what was learnt. Raises RunError."""
         try:
             self.backbone.load_lora_weights(str(path))
         except (OSError, ValueError, KeyError) as error:
             reason = str(error).partition("\n")[0]
-            raise TrainError(f"{path}: cannot be read ({reason}); choose another --out.") from error
+            raise RunError(f"{path}: cannot be read ({reason}); choose another --out.") from error
 
     def call(self, batch: Mapping[str, Any], training: bool | None = None) -> Any:
         mask = ops.ones_like(batch["ids"])

@@ -14,20 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.prompt import PromptRenderer
-from training.checkpoint import CONFIG_FILE, read_config
-from training.config import SEEDS, TrainError, cannot_write
+from training.checkpoints.directory import CONFIG_FILE, read_config
+from training.checkpoints.hub import checkpoint_directory, checkpoint_name
+from training.checkpoints.vocabulary import read_vocabulary
+from training.config import SEEDS, cannot_write
 from training.data.dialogue import Dialogue
 from training.data.persona import derive_persona
 from training.data.readers import read_reported
 from training.data.soft_targets import DRAWS, END, UNASKED, ReadDialogue, SoftTargets, write_part
 from training.data.tokens import tokens_key
-from training.hub import checkpoint_directory, checkpoint_name
+from training.errors import RunError
 from training.lock import alone_in
 from training.teacher.batches import LONGEST, batch_to_ask, batch_to_learn, grouped
 from training.teacher.model import Teacher
 from training.teacher.transcript import Scribe, Transcript
 from training.teacher.vocabulary import NOTHING, first_tokens
-from training.vocabulary import read_vocabulary
 
 ADAPTER_FILE, TEACHER_FILE = "adapter.lora.h5", "teacher.txt"
 # Dialogues that are sorted by length together, and written together.
@@ -55,15 +56,15 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         if not self.data:
-            raise TrainError("No data: give files of dialogues for the teacher to read.")
+            raise RunError("No data: give files of dialogues for the teacher to read.")
         if self.minutes <= 0:
-            raise TrainError("minutes must be above 0: for how long is the teacher asked?")
+            raise RunError("minutes must be above 0: for how long is the teacher asked?")
         if self.adapt_minutes < 0:
-            raise TrainError(f"adapt_minutes must be 0 or more, not {self.adapt_minutes}.")
+            raise RunError(f"adapt_minutes must be 0 or more, not {self.adapt_minutes}.")
         if self.batch_tokens < LONGEST:
-            raise TrainError(f"batch_tokens must be {LONGEST} or more, not {self.batch_tokens}.")
+            raise RunError(f"batch_tokens must be {LONGEST} or more, not {self.batch_tokens}.")
         if not 0 <= self.seed < SEEDS:
-            raise TrainError(f"seed must be from 0 to {SEEDS - 1}, not {self.seed}.")
+            raise RunError(f"seed must be from 0 to {SEEDS - 1}, not {self.seed}.")
 
 
 def ask_teacher(options: ReadOptions, report: Callable[[str], None]) -> dict[str, int | float]:
@@ -71,14 +72,14 @@ def ask_teacher(options: ReadOptions, report: Callable[[str], None]) -> dict[str
     it drew to `out`; what is there already stays, and so does what the teacher has learnt.
 
     Returns the dialogues, tokens and rows read now, and the mean nats of what was said before and
-    after adapting. Raises TrainError, DataError or ExportError.
+    after adapting. Raises RunError, DataError or CheckpointError.
     """
     keras.utils.set_random_seed(options.seed)
     keras.mixed_precision.set_global_policy(options.precision)
     pupil = checkpoint_directory(options.checkpoint)
     vocabulary = read_vocabulary(pupil)
     if vocabulary.tokenizer.get_vocab_size(with_added_tokens=True) > END:
-        raise TrainError(f"{options.checkpoint}: has more than {END} tokens.")
+        raise RunError(f"{options.checkpoint}: has more than {END} tokens.")
     renderer = vocabulary.renderer(read_config(pupil / CONFIG_FILE).n_ctx)
     teacher = Teacher.read(checkpoint_directory(options.teacher), options.seed)
     scribe = Scribe(teacher.tokenizer, renderer, teacher.start)
@@ -96,7 +97,7 @@ def ask_teacher(options: ReadOptions, report: Callable[[str], None]) -> dict[str
 
 
 def _check_is_same(options: ReadOptions, there: SoftTargets) -> None:
-    """Raises TrainError where another teacher has drawn what is `there`, or this one before it was
+    """Raises RunError where another teacher has drawn what is `there`, or this one before it was
     adapted."""
     path, teacher = options.out / TEACHER_FILE, checkpoint_name(options.teacher)
     try:
@@ -106,11 +107,11 @@ def _check_is_same(options: ReadOptions, there: SoftTargets) -> None:
     except OSError as error:
         raise cannot_write(path, error) from error
     if before != teacher:
-        raise TrainError(
+        raise RunError(
             f"{options.out}: was read by another teacher, {before}; choose another --out."
         )
     if there.next_part and options.adapt_minutes and not (options.out / ADAPTER_FILE).exists():
-        raise TrainError(
+        raise RunError(
             f"{options.out}: was begun without adapting; leave --adapt-minutes out, or choose "
             "another --out."
         )

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.prompt import PromptRenderer
-from training.checkpoint import ExportError
 from training.data.soft_targets import END
+from training.errors import CheckpointError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -25,12 +25,12 @@ def first_tokens(teacher: Tokenizer, renderer: PromptRenderer) -> IntArray:
     parts of characters). What comes behind a line break does not count: some vocabularies have a
     token for a full stop and the break after it.
 
-    Raises ExportError when the teacher's tokens are not spelt in bytes, as GPT-2's are.
+    Raises CheckpointError when the teacher's tokens are not spelt in bytes, as GPT-2's are.
     """
     from tokenizers import Tokenizer, decoders, pre_tokenizers
 
     if "ByteLevel" not in str(teacher.decoder):
-        raise ExportError(
+        raise CheckpointError(
             "the teacher's tokenizer is not byte-level BPE; take one that is, as SmolLM2's, "
             "Llama 3's or Qwen's."
         )

@@ -7,8 +7,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandError
-
 from conversations.management.base import (
     ManualCommand,
     all_packages,
@@ -16,6 +14,7 @@ from conversations.management.base import (
     data_option,
     writing,
 )
+from training.errors import TrainingError
 
 
 class Command(ManualCommand):
@@ -33,6 +32,7 @@ examples:
   manage.py train --checkpoint runs/one/best --data personachat.json --data chitchat \\
       --soft-targets runs/teacher --minutes 60 --out runs/two"""
 
+    told = (TrainingError,)
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -79,18 +79,12 @@ examples:
 
     def run(self, **options: Any) -> None:
         choose_keras_backend()
-        from training.checkpoint import ExportError
-        from training.config import TrainError
-        from training.data.dialogue import DataError
 
         report = self.stderr.write if options["json"] else self.stdout.write
-        try:
-            with all_packages("a teacher needs"), writing(options["out"]):
-                from training.teacher.reading import ReadOptions, ask_teacher
+        with all_packages("a teacher needs"), writing(options["out"]):
+            from training.teacher.reading import ReadOptions, ask_teacher
 
-                chosen = {field.name: options[field.name] for field in fields(ReadOptions)}
-                result = ask_teacher(ReadOptions(**chosen), report)
-        except (TrainError, DataError, ExportError) as error:
-            raise CommandError(str(error)) from error
+            chosen = {field.name: options[field.name] for field in fields(ReadOptions)}
+            result = ask_teacher(ReadOptions(**chosen), report)
         text = f"{result['dialogues']} dialogues, {result['rows']} tokens asked: {options['out']}"
         self.report(result, text, as_json=options["json"])

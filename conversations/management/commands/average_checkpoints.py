@@ -6,12 +6,10 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandError
-
 from conversations.management.base import ManualCommand, all_packages
-from training.average import average_checkpoints
-from training.checkpoint import ExportError
-from training.hub import checkpoint_directory
+from training.checkpoints.average import average_checkpoints
+from training.checkpoints.hub import checkpoint_directory
+from training.errors import TrainingError
 
 
 class Command(ManualCommand):
@@ -24,6 +22,7 @@ examples:
   manage.py average_checkpoints runs/one/steps/800 runs/one/steps/1200 runs/one/last --out runs/mean
   manage.py average_checkpoints runs/one/best --temperature 1.2 --out runs/calibrated"""
 
+    told = (TrainingError,)
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -39,12 +38,9 @@ examples:
         self.add_json(parser)
 
     def run(self, **options: Any) -> None:
-        try:
-            with all_packages("this takes"):
-                paths = [checkpoint_directory(name) for name in options["checkpoints"]]
-                average_checkpoints(paths, options["out"], temperature=options["temperature"])
-        except ExportError as error:
-            raise CommandError(str(error)) from error
+        with all_packages("this takes"):
+            paths = [checkpoint_directory(name) for name in options["checkpoints"]]
+            average_checkpoints(paths, options["out"], temperature=options["temperature"])
         values = {"out": str(options["out"]), "checkpoints": len(paths)}
         text = f"{options['out']}: the mean of {len(paths)} checkpoints"
         self.report(values, text, as_json=options["json"])

@@ -21,7 +21,7 @@ from training.bench.report import Report
 
 if TYPE_CHECKING:
     from training.bench.side_by_side import Rates
-    from training.scratch import Size
+    from training.checkpoints.scratch import Size
 
 # Of the bundles that are made for a measurement.
 QUANTIZATIONS = ("int8", "int4")
@@ -129,7 +129,7 @@ examples:
     def _random_bundles(self, checkpoint: Path, size: Size) -> dict[str, Bundle]:
         """Write a checkpoint, and its bundles beside it."""
         from training.bench.checkpoint import write_random_checkpoint
-        from training.export import ExportOptions, export_bundle
+        from training.export.bundle import ExportOptions, export_bundle
 
         self._progress(f"exporting {' and '.join(QUANTIZATIONS)}, random weights")
         write_random_checkpoint(checkpoint, size)

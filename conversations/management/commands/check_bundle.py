@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError
 
 from conversations.management.base import ManualCommand
 from inference.cores import usable_cores
@@ -24,6 +23,7 @@ examples:
   manage.py check_bundle
   manage.py check_bundle var/bundles/best --json"""
 
+    told = (EngineError,)
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -34,10 +34,7 @@ examples:
         from inference.selftest import selftest
 
         path = options["bundle"] or settings.ENV.bundle
-        try:
-            found = selftest(path, threads=usable_cores(), device=settings.ENV.device)
-        except EngineError as error:
-            raise CommandError(str(error)) from error
+        found = selftest(path, threads=usable_cores(), device=settings.ENV.device)
         bundle = found.bundle
         values = {
             "ok": True,

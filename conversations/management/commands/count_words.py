@@ -6,10 +6,8 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandError
-
 from conversations.management.base import ManualCommand, all_packages, whole_number, writing
-from training.data.dialogue import DataError
+from training.errors import TrainingError
 
 
 class Command(ManualCommand):
@@ -23,6 +21,7 @@ example:
   manage.py count_words --data personachat.json --data chitchat --out words.txt
   manage.py export_bundle --checkpoint runs/best --words words.txt --out var/bundles/best"""
 
+    told = (TrainingError,)
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -47,15 +46,12 @@ example:
     def run(self, **options: Any) -> None:
         with all_packages("this takes"):
             from training.words import count_words, write_words
-        try:
-            words = count_words(
-                options["data"],
-                at_least=options["at_least"],
-                report=self.stderr.write,
-                grammar=options["grammar"],
-            )
-        except DataError as error:
-            raise CommandError(str(error)) from error
+        words = count_words(
+            options["data"],
+            at_least=options["at_least"],
+            report=self.stderr.write,
+            grammar=options["grammar"],
+        )
         with writing(options["out"]):
             write_words(options["out"], words)
         values = {"out": str(options["out"]), "words": len(words)}

@@ -17,10 +17,9 @@ from conversations.management.base import (
     writing,
 )
 from inference.errors import EngineError
-from training.checkpoint import ExportError
-from training.data.dialogue import DataError
-from training.evaluation import EvaluateOptions, Evaluation, EvaluationError, gate, table
-from training.hub import checkpoint_directory
+from training.checkpoints.hub import checkpoint_directory
+from training.errors import TrainingError
+from training.measure.evaluation import EvaluateOptions, Evaluation, gate, table
 
 # Seed of the characters who chat with themselves: `train --characters` draws with the default one.
 UNSEEN = 1
@@ -39,6 +38,7 @@ examples:
 
 --gate measures the live bundle as well and fails when a figure is worse than its."""
 
+    told = (TrainingError, EngineError)
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -98,16 +98,13 @@ examples:
         )
         unseen = characters(count=chosen.chats, seed=UNSEEN)
         personas = [character.lines for character in unseen]
-        try:
-            with all_packages("a checkpoint needs"):
-                if options["checkpoint"]:
-                    target = checkpoint_directory(options["checkpoint"])
-                evaluation = Evaluation.run(
-                    target, options["data"], chosen, personas, report=self.stderr.write
-                )
-            failed = gate(evaluation, live, options["data"], chosen) if options["gate"] else []
-        except (DataError, EvaluationError, EngineError, ExportError) as error:
-            raise CommandError(str(error)) from error
+        with all_packages("a checkpoint needs"):
+            if options["checkpoint"]:
+                target = checkpoint_directory(options["checkpoint"])
+            evaluation = Evaluation.run(
+                target, options["data"], chosen, personas, report=self.stderr.write
+            )
+        failed = gate(evaluation, live, options["data"], chosen) if options["gate"] else []
         self.report(evaluation.figures, table(evaluation.figures), as_json=options["json"])
         if options["samples"]:
             with writing(options["samples"]):

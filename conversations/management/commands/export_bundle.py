@@ -6,13 +6,12 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandError
-
 from conversations.management.base import ManualCommand, all_packages
 from inference.bundle import QUANTIZATIONS, Bundle
 from inference.spelling import words_in
-from training.checkpoint import FACTS_FILE, ExportError, checkpoint_facts, read_facts
-from training.hub import checkpoint_directory, checkpoint_name
+from training.checkpoints.directory import FACTS_FILE, checkpoint_facts, read_facts
+from training.checkpoints.hub import checkpoint_directory, checkpoint_name
+from training.errors import CheckpointError, TrainingError
 
 
 class Command(ManualCommand):
@@ -29,6 +28,7 @@ examples:
   manage.py export_bundle --checkpoint runs/best --out var/bundles/best --quantization int4
   CHATBOT_BUNDLE=var/bundles/best bin/serve"""
 
+    told = (TrainingError,)
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -73,11 +73,8 @@ examples:
         self.add_json(parser)
 
     def run(self, **options: Any) -> None:
-        try:
-            with all_packages("export needs"):
-                bundle = _export(**options)
-        except ExportError as error:
-            raise CommandError(str(error)) from error
+        with all_packages("export needs"):
+            bundle = _export(**options)
         size = sum(file.bytes for file in bundle.files.values())
         added = bundle.source.get("added_special_tokens", [])
         values = {
@@ -111,7 +108,7 @@ def _export(
     choice_head: bool,
     **_: Any,
 ) -> Bundle:
-    from training.export import ExportOptions, export_bundle
+    from training.export.bundle import ExportOptions, export_bundle
 
     directory = checkpoint_directory(checkpoint)
     options = ExportOptions(
@@ -130,7 +127,7 @@ def _export(
 def _words(path: Path) -> list[str]:
     words = words_in(_text(path))
     if not words:
-        raise ExportError(f"{path}: holds no word to hold replies to.")
+        raise CheckpointError(f"{path}: holds no word to hold replies to.")
     return words
 
 
@@ -138,4 +135,4 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ExportError(f"{path}: cannot be read ({error}).") from error
+        raise CheckpointError(f"{path}: cannot be read ({error}).") from error

@@ -6,12 +6,10 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandError
-
 from conversations.management.base import ManualCommand, all_packages, whole_number
-from training.checkpoint import ExportError
-from training.grow import grow_checkpoint
-from training.hub import checkpoint_directory
+from training.checkpoints.grow import grow_checkpoint
+from training.checkpoints.hub import checkpoint_directory
+from training.errors import TrainingError
 
 
 class Command(ManualCommand):
@@ -25,6 +23,7 @@ examples:
   manage.py grow_checkpoint runs/one/best --inner 3072 --out runs/wide
   manage.py grow_checkpoint hf://distilbert/distilgpt2 --layers 12 --out runs/deep"""
 
+    told = (TrainingError,)
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -39,17 +38,14 @@ examples:
 
     def run(self, **options: Any) -> None:
         out: Path = options["out"]
-        try:
-            with all_packages("this takes"):
-                config = grow_checkpoint(
-                    checkpoint_directory(options["checkpoint"]),
-                    out,
-                    layers=options["layers"],
-                    inner=options["inner"],
-                    seed=options["seed"],
-                )
-        except ExportError as error:
-            raise CommandError(str(error)) from error
+        with all_packages("this takes"):
+            config = grow_checkpoint(
+                checkpoint_directory(options["checkpoint"]),
+                out,
+                layers=options["layers"],
+                inner=options["inner"],
+                seed=options["seed"],
+            )
         values = {"out": str(out), "layers": config.n_layer, "inner": config.n_inner}
         text = f"{out}: {config.n_layer} layers of {config.n_inner} inner units"
         self.report(values, text, as_json=options["json"])

@@ -33,6 +33,8 @@ switched off. The whole file is checked first: a mistake anywhere, and nothing i
 example:
   manage.py import_conversations chats.jsonl.gz"""
 
+    told = (DialogueFileInvalid,)
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="the file to read")
         self.add_json(parser)
@@ -40,18 +42,15 @@ example:
     def run(self, **options: Any) -> None:
         path = options["file"]
         imported = Imported()
-        try:
-            total = sum(1 for _ in tqdm(dialogues_read(path=path), desc="Checking", disable=None))
-            if not total:
-                raise CommandError(f"{path} holds no dialogues.")
-            known = dialogues_known()
-            with tqdm(total=total, desc="Importing", disable=None) as progress:
-                dialogues = dialogues_read(path=path)
-                for batch in dialogues_import(dialogues=dialogues, known=known):
-                    imported += batch
-                    progress.update(batch.added + batch.already_there)
-        except DialogueFileInvalid as error:
-            raise CommandError(str(error)) from error
+        total = sum(1 for _ in tqdm(dialogues_read(path=path), desc="Checking", disable=None))
+        if not total:
+            raise CommandError(f"{path} holds no dialogues.")
+        known = dialogues_known()
+        with tqdm(total=total, desc="Importing", disable=None) as progress:
+            dialogues = dialogues_read(path=path)
+            for batch in dialogues_import(dialogues=dialogues, known=known):
+                imported += batch
+                progress.update(batch.added + batch.already_there)
         text = (
             f"{imported.added} conversations added, {imported.already_there} were there "
             f"already; {imported.characters} new characters, switched off."

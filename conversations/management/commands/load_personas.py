@@ -46,6 +46,8 @@ class Command(ManualCommand):
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
         return super().create_parser(prog_name, subcommand, epilog=EXAMPLES, **kwargs)
 
+    told = (PersonaFileError, CatalogueError)
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "file", nargs="?", type=Path, help="a file of characters (default: the catalogue)"
@@ -76,10 +78,7 @@ class Command(ManualCommand):
         self._check(options)
         started = time.monotonic()
         there = Persona.objects.count() if options["if_empty"] else 0
-        try:
-            loaded = Loaded("all", 0, there) if there else self._load(options)
-        except (PersonaFileError, CatalogueError) as error:
-            raise CommandError(str(error)) from error
+        loaded = Loaded("all", 0, there) if there else self._load(options)
         self._tell(loaded, time.monotonic() - started, as_json=options["json"])
 
     def _check(self, options: dict[str, Any]) -> None:

@@ -7,31 +7,31 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandError
-
 from conversations.management.base import (
     ManualCommand,
     all_packages,
     choose_keras_backend,
     data_option,
 )
+from training.errors import TrainingError
 
 
 class Command(ManualCommand):
     help = """Fine-tunes a GPT-2 checkpoint on dialogues, with checkpoints and exact resume.
 
---data takes .jsonl, PersonaChat's .json, ParlAI's .txt (each also .gz) or the word chitchat, and
-FILE=0.5 shows a random half of it every epoch. The run's directory gets last/ (to go on from with
---resume) and best/ (by perplexity on --validation); export_bundle takes either.
+--data takes .jsonl, PersonaChat's .json, ParlAI's .txt (each also .gz) or the words written and
+chitchat, and FILE=0.5 shows a random half of it every epoch. The run's directory gets last/ (to go
+on from with --resume) and best/ (by perplexity on --validation); export_bundle takes either.
 
 examples:
   manage.py train --checkpoint hf://distilbert/distilgpt2 --data personachat.json \\
       --validation dev.jsonl.gz --out runs/one --steps 6000
-  manage.py train --checkpoint runs/one/best --data chitchat=0.1 --grammar 5000 --minutes 60 \\
+  manage.py train --checkpoint runs/one/best --data written --grammar 5000 --minutes 60 \\
       --out runs/two
   manage.py train --size 6x384x6 --data chitchat --steps 4000 --out runs/new
   manage.py train --resume --out runs/two"""
 
+    told = (TrainingError,)
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -90,25 +90,21 @@ examples:
     def run(self, **options: Any) -> None:
         choose_keras_backend()
         from conversations.catalogue.generator import characters
-        from training.checkpoint import BEST, LAST, ExportError
-        from training.config import TrainConfig, TrainError
-        from training.data.dialogue import DataError
+        from training.checkpoints.directory import BEST, LAST
+        from training.config import TrainConfig
 
         names = [field.name for field in fields(TrainConfig)]
         given = {name: options[name] for name in names if options[name] is not None}
-        try:
-            with all_packages("training needs"):
-                from training.run import run_training
+        with all_packages("training needs"):
+            from training.run import run_training
 
-                result = run_training(
-                    options["out"],
-                    given,
-                    resume=options["resume"],
-                    quiet=options["json"],
-                    make_characters=lambda count: [c.lines for c in characters(count=count)],
-                )
-        except (TrainError, DataError, ExportError) as error:
-            raise CommandError(str(error)) from error
+            result = run_training(
+                options["out"],
+                given,
+                resume=options["resume"],
+                quiet=options["json"],
+                make_characters=lambda count: [c.lines for c in characters(count=count)],
+            )
         if result["stopped"]:
             text = (
                 f"stopped after {result['steps']} steps: "

@@ -7,12 +7,11 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandError
-
 from conversations.management.base import ManualCommand, whole_number, writing
 from conversations.management.files import new_file
-from training.data.dialogue import DataError, dialogue_json
+from training.data.dialogue import dialogue_json
 from training.data.manners import varied_dialogues
+from training.errors import TrainingError
 
 
 class Command(ManualCommand):
@@ -28,6 +27,7 @@ example:
   manage.py vary_dialogues --data synthetic.jsonl.gz --out varied.jsonl.gz
   manage.py train --checkpoint runs/base/best --data varied.jsonl.gz --out runs/one --steps 2000"""
 
+    told = (TrainingError,)
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -52,12 +52,9 @@ example:
         out: Path = options["out"]
         dialogues = varied_dialogues(options["data"], self.stderr.write, seed=options["seed"])
         written = 0
-        try:
-            with writing(out), new_file(out, zipped=out.suffix == ".gz") as file:
-                for dialogue in dialogues:
-                    file.write(json.dumps(dialogue_json(dialogue), ensure_ascii=False) + "\n")
-                    written += 1
-        except DataError as error:
-            raise CommandError(str(error)) from error
+        with writing(out), new_file(out, zipped=out.suffix == ".gz") as file:
+            for dialogue in dialogues:
+                file.write(json.dumps(dialogue_json(dialogue), ensure_ascii=False) + "\n")
+                written += 1
         values = {"out": str(out), "dialogues": written}
         self.report(values, f"{out}: {written} dialogues", as_json=options["json"])

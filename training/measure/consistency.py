@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from inference.prompt import Turn
-from training.replies import Ask
+from training.measure.replies import Ask
 
 QUESTIONS_FILE = Path(__file__).with_name("consistency.toml")
 REACTIONS_FILE = Path(__file__).with_name("reactions.toml")

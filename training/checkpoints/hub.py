@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from inference.bundle import TOKENIZER_FILE
-from training.checkpoint import (
+from training.checkpoints.directory import (
     BEST,
     CONFIG_FILE,
     FACTS_FILE,
@@ -16,10 +16,10 @@ from training.checkpoint import (
     KEPT,
     LAST,
     WEIGHTS_FILE,
-    ExportError,
     weights_file,
 )
-from training.vocabulary import ADDED_FILE
+from training.checkpoints.vocabulary import ADDED_FILE
+from training.errors import CheckpointError
 
 SCHEME = "hf://"
 FILES = (
@@ -33,20 +33,20 @@ SHARDS = (INDEX_FILE, "model-*.safetensors")
 def checkpoint_directory(name: str | Path) -> Path:
     """The directory of a checkpoint, fetched from the Hub where the name asks for it.
 
-    `hf://owner/name@revision` takes a branch, tag or commit. Raises ExportError, in one line, when
-    it cannot be fetched: the Hub cannot be reached, does not know the name, or has no safetensors
-    weights under it.
+    `hf://owner/name@revision` takes a branch, tag or commit. Raises CheckpointError when it cannot
+    be fetched: the Hub cannot be reached, does not know the name, or has no safetensors weights
+    under it.
     """
     if not str(name).startswith(SCHEME):
         return Path(name)
     repository, _, revision = str(name).removeprefix(SCHEME).partition("@")
     if repository.count("/") != 1 or not all(repository.split("/")):
-        raise ExportError(
+        raise CheckpointError(
             f"{name}: a name on the Hub is hf://owner/name, as hf://distilbert/distilgpt2."
         )
     directory = _fetch(str(name), repository, revision or None)
     if not weights_file(directory).is_file():
-        raise ExportError(f"{name}: has no {WEIGHTS_FILE}; only safetensors weights are read.")
+        raise CheckpointError(f"{name}: has no {WEIGHTS_FILE}; only safetensors weights are read.")
     return directory
 
 
@@ -75,12 +75,12 @@ def _fetch(name: str, repository: str, revision: str | None) -> Path:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ExportError(f"{name}: not on the Hub, or not public ({reason})") from error
+        raise CheckpointError(f"{name}: not on the Hub, or not public ({reason})") from error
     except LocalEntryNotFoundError as error:
-        raise ExportError(
+        raise CheckpointError(
             f"{name}: the Hub cannot be reached and nothing of it is in the cache. Download "
             f"{', '.join(FILES[:3])} elsewhere and give their directory instead."
         ) from error
     except Exception as error:  # a full disk, a proxy: the Hub's client has its own errors for it
         reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise ExportError(f"{name}: cannot be fetched from the Hub ({reason}).") from error
+        raise CheckpointError(f"{name}: cannot be fetched from the Hub ({reason}).") from error

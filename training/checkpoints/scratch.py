@@ -11,15 +11,15 @@ import numpy as np
 
 from inference.bundle import TOKENIZER_FILE, SpecialTokens
 from inference.prompt import PromptRenderer
-from training.checkpoint import (
+from training.checkpoints.directory import (
     HEAD_MULTIPLE,
     Config,
     FloatArray,
     expected_shapes,
     write_checkpoint,
 )
-from training.config import TrainError
-from training.vocabulary import END_TOKEN, ROLE_TOKENS, write_tokenizer
+from training.checkpoints.vocabulary import END_TOKEN, ROLE_TOKENS, write_tokenizer
+from training.errors import RunError
 
 # Radford et al. 2019: weights from N(0, 0.02), residual projections scaled down by depth.
 DEVIATION = 0.02
@@ -45,22 +45,22 @@ class Size:
 
     @classmethod
     def parse(cls, text: str, *, positions: int, vocabulary: int, lowercase: bool) -> Size:
-        """From `6x384x6`: layers, width, heads. Raises TrainError."""
+        """From `6x384x6`: layers, width, heads. Raises RunError."""
         match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", text)
         if not match:
-            raise TrainError(f"size must be LAYERSxWIDTHxHEADS, as 6x384x6, not {text!r}.")
+            raise RunError(f"size must be LAYERSxWIDTHxHEADS, as 6x384x6, not {text!r}.")
         layers, width, heads = map(int, match.groups())
         if not layers or not heads or not width or width % heads:
-            raise TrainError(f"size {text}: the width must be a multiple of the heads.")
+            raise RunError(f"size {text}: the width must be a multiple of the heads.")
         if width // heads % HEAD_MULTIPLE:
-            raise TrainError(
+            raise RunError(
                 f"size {text}: heads of {width // heads} could not be served; choose a width that "
                 f"is a multiple of {HEAD_MULTIPLE} times the heads, as in 6x384x6."
             )
         if positions < 1:
-            raise TrainError(f"positions must be 1 or more, not {positions}.")
+            raise RunError(f"positions must be 1 or more, not {positions}.")
         if vocabulary < 300:
-            raise TrainError(f"vocabulary must be 300 or more, not {vocabulary}.")
+            raise RunError(f"vocabulary must be 300 or more, not {vocabulary}.")
         return cls(layers, width, heads, positions, vocabulary, lowercase)
 
 

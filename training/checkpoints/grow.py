@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from training.checkpoint import Checkpoint, Config, ExportError, FloatArray, read_checkpoint
-from training.hub import checkpoint_name
-from training.successor import check_is_new, write_successor
+from training.checkpoints.directory import Checkpoint, Config, FloatArray, read_checkpoint
+from training.checkpoints.hub import checkpoint_name
+from training.checkpoints.successor import check_is_new, write_successor
+from training.errors import CheckpointError
 
 Weights = dict[str, FloatArray]
 
@@ -26,7 +27,7 @@ def grow_checkpoint(
     """Write the checkpoint with so many `layers` in all, and so many `inner` units in each
     feed-forward layer, to the new directory `out`; its new shape.
 
-    Raises ExportError when that is not more than it has, or `out` exists.
+    Raises CheckpointError when that is not more than it has, or `out` exists.
     """
     check_is_new(out)
     checkpoint = read_checkpoint(path)
@@ -43,12 +44,12 @@ def grow_checkpoint(
 def _check_grows(checkpoint: Checkpoint, grown: Config) -> None:
     config = checkpoint.config
     if grown == config or grown.n_layer < config.n_layer or grown.n_inner < config.n_inner:
-        raise ExportError(
+        raise CheckpointError(
             f"{checkpoint.path}: has {config.n_layer} layers of {config.n_inner} inner units; "
             "give more of one or both."
         )
     if config.scale_by_layer and grown.n_layer > config.n_layer:
-        raise ExportError(
+        raise CheckpointError(
             f"{checkpoint.path}: what its layers do depends on their number "
             "(scale_attn_by_inverse_layer_idx); none can be put between them."
         )

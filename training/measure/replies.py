@@ -63,10 +63,9 @@ def self_chats(
     params: SamplingParams,
     *,
     turns: int,
-    opening: str = "hi!",
 ) -> list[list[str]]:
-    """The model talks with itself, as two characters; the first one opens with `opening`."""
-    chats = [[opening] for _ in pairs]
+    """The model talks with itself, as two characters; the first one opens with "hi!"."""
+    chats = [["hi!"] for _ in pairs]
     for turn in range(1, turns):
         asks = [
             Ask(pair[turn % 2], _turns(chat, turn % 2))

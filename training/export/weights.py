@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.checkpoint import Checkpoint, ExportError
-from training.graph import GraphBuilder
-from training.quantize import (
+from training.checkpoints.directory import Checkpoint
+from training.errors import CheckpointError
+from training.export.graph import GraphBuilder
+from training.export.quantize import (
     BLOCK_BITS,
     BLOCK_SIZE,
     FloatArray,
@@ -199,7 +200,7 @@ class Int4Matrices(Matrices):
     def __init__(self, checkpoint: Checkpoint) -> None:
         for name in ("n_embd", "n_inner"):
             if getattr(checkpoint.config, name) % BLOCK_SIZE:
-                raise ExportError(
+                raise CheckpointError(
                     f"{checkpoint.path}: int4 needs {name} to be a multiple of {BLOCK_SIZE}, "
                     f"not {getattr(checkpoint.config, name)}; int8 takes any."
                 )

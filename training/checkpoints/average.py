@@ -15,16 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from training.checkpoint import (
-    CHOICE_WEIGHT,
-    CONFIG_FILE,
-    Checkpoint,
-    ExportError,
-    read_checkpoint,
-)
-from training.hub import checkpoint_name
-from training.successor import check_is_new, write_successor
-from training.vocabulary import read_vocabulary
+from training.checkpoints.directory import CHOICE_WEIGHT, CONFIG_FILE, Checkpoint, read_checkpoint
+from training.checkpoints.hub import checkpoint_name
+from training.checkpoints.successor import check_is_new, write_successor
+from training.checkpoints.vocabulary import read_vocabulary
+from training.errors import CheckpointError
 
 
 def average_checkpoints(paths: Sequence[Path], out: Path, *, temperature: float = 1.0) -> None:
@@ -32,11 +27,11 @@ def average_checkpoints(paths: Sequence[Path], out: Path, *, temperature: float 
     `temperature`. A tensor that one of them lacks is left out; tokenizer and facts are the last
     one's.
 
-    Raises ExportError when they do not fit together, or `out` exists.
+    Raises CheckpointError when they do not fit together, or `out` exists.
     """
     check_is_new(out)
     if not 0 < temperature < math.inf:
-        raise ExportError(f"temperature must be above 0 and finite, not {temperature}.")
+        raise CheckpointError(f"temperature must be above 0 and finite, not {temperature}.")
     checkpoints = [read_checkpoint(path) for path in paths]
     last = checkpoints[-1]
     for checkpoint in checkpoints:
@@ -58,18 +53,18 @@ def average_checkpoints(paths: Sequence[Path], out: Path, *, temperature: float 
 
 
 def _check_fits(checkpoint: Checkpoint, other: Checkpoint) -> None:
-    """Raises ExportError where their shapes differ, or a row of their tables is not one token."""
+    """Raises CheckpointError where shapes differ, or a row of their tables is not one token."""
     words, others = (
         read_vocabulary(each.path).tokenizer.get_vocab(with_added_tokens=True)
         for each in (checkpoint, other)
     )
     if checkpoint.config != other.config:
-        raise ExportError(
+        raise CheckpointError(
             f"{checkpoint.path / CONFIG_FILE}: another shape than that of {other.path}; "
             "only checkpoints of one model have a mean."
         )
     if words != others:
-        raise ExportError(
+        raise CheckpointError(
             f"{checkpoint.path}: its tokenizer has other tokens than that of {other.path}; "
             "only checkpoints of one model have a mean."
         )

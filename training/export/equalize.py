@@ -14,9 +14,9 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from training.checkpoint import Checkpoint
-from training.quantize import FloatArray
-from training.ranges import measure_ranges
+from training.checkpoints.directory import Checkpoint
+from training.export.quantize import FloatArray
+from training.export.ranges import measure_ranges
 
 # How much of the difficulty moves from activations to weights; measured best on the default model.
 _STRENGTH = 0.75

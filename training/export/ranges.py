@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.bundle import MODEL_DATA_FILE, MODEL_FILE
-from training.checkpoint import Checkpoint, ExportError
-from training.graph import GraphBuilder
-from training.network import Network
-from training.quantize import Range
-from training.weights import HEAD, FloatMatrices
+from training.checkpoints.directory import Checkpoint
+from training.errors import CheckpointError
+from training.export.graph import GraphBuilder
+from training.export.network import Network
+from training.export.quantize import Range
+from training.export.weights import HEAD, FloatMatrices
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -34,7 +35,7 @@ class Ranges:
 def measure_ranges(checkpoint: Checkpoint, texts: Iterable[npt.NDArray[np.int64]]) -> Ranges:
     """Run `texts`, token ids (S) with S at most n_ctx, of the kind that the model will see.
 
-    Raises ExportError where there is no room for temporary files.
+    Raises CheckpointError where there is no room for temporary files.
     """
     layers = range(checkpoint.config.n_layer)
     matrices = _Observed(checkpoint)
@@ -49,7 +50,7 @@ def measure_ranges(checkpoint: Checkpoint, texts: Iterable[npt.NDArray[np.int64]
             session = _session(Path(directory), network, build)
             ranges = [_ranges(session.run(outputs, _first_pass(checkpoint, ids))) for ids in texts]
     except OSError as error:
-        raise ExportError(
+        raise CheckpointError(
             f"The weights cannot be written to a temporary file ({error.strerror or error}); "
             "free space, or set TMPDIR to a directory that has some."
         ) from error

@@ -27,26 +27,21 @@ from inference.errors import BundleError
 from inference.params import TOP_K_LIMIT, SamplingParams
 from inference.prompt import VERSION as PROMPT_VERSION
 from inference.prompt import PromptRenderer
-from training.calibration import calibration_texts
-from training.card import CARD_FILE, model_card
-from training.checkpoint import (
-    CHOICE_WEIGHT,
-    Checkpoint,
-    ExportError,
-    read_checkpoint,
-    write_json,
-)
-from training.equalize import CACHE_SCALE, equalize
-from training.network import Network, copier
-from training.ranges import measure_ranges
-from training.vocabulary import (
+from training.checkpoints.directory import CHOICE_WEIGHT, Checkpoint, read_checkpoint, write_json
+from training.checkpoints.vocabulary import (
     Vocabulary,
     fit_embeddings,
     is_lower_case,
     read_vocabulary,
     write_tokenizer,
 )
-from training.weights import FloatMatrices, Int4Matrices, Int8Matrices
+from training.errors import CheckpointError
+from training.export.calibration import calibration_texts
+from training.export.card import CARD_FILE, model_card
+from training.export.equalize import CACHE_SCALE, equalize
+from training.export.network import Network, copier
+from training.export.ranges import measure_ranges
+from training.export.weights import FloatMatrices, Int4Matrices, Int8Matrices
 from training.whole import whole_directory
 from training.words import write_words
 
@@ -77,7 +72,7 @@ def export_bundle(checkpoint_dir: Path, out: Path, options: ExportOptions) -> Bu
     """Write the bundle of a checkpoint to the directory `out`, whole or not at all.
 
     The files are written beside `out`, checked as a server would, and renamed into place. Raises
-    ExportError, in one line, for anything about the checkpoint or the target that prevents it.
+    CheckpointError, in one line, for anything about the checkpoint or the target that prevents it.
     """
     _check_target(out, overwrite=options.overwrite)
     checkpoint = read_checkpoint(checkpoint_dir)
@@ -96,7 +91,7 @@ def export_bundle(checkpoint_dir: Path, out: Path, options: ExportOptions) -> Bu
             _write_manifest(fresh, manifest, options)
             _check_served(fresh, out)
     except OSError as error:
-        raise ExportError(f"{out}: cannot be written ({error.strerror}).") from error
+        raise CheckpointError(f"{out}: cannot be written ({error.strerror}).") from error
     return load_bundle(out, verify=False)
 
 
@@ -104,9 +99,9 @@ def _check_target(out: Path, *, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / MANIFEST_FILE).is_file():
-        raise ExportError(f"{out}: exists and is not a bundle; choose another directory.")
+        raise CheckpointError(f"{out}: exists and is not a bundle; choose another directory.")
     if not overwrite:
-        raise ExportError(f"{out}: holds a bundle already; --overwrite replaces it.")
+        raise CheckpointError(f"{out}: holds a bundle already; --overwrite replaces it.")
 
 
 def _manifest(
@@ -115,7 +110,9 @@ def _manifest(
     facts = options.facts
     given = facts.get("prompt", {}).get("options", {})
     if not isinstance(given, Mapping):
-        raise ExportError(f"{checkpoint.path}: prompt.options must be an object, not {given!r}.")
+        raise CheckpointError(
+            f"{checkpoint.path}: prompt.options must be an object, not {given!r}."
+        )
     options_of_prompt = {"lowercase": is_lower_case(vocabulary.tokenizer), **given}
     if options.lower_case is not None:
         options_of_prompt["lowercase"] = options.lower_case
@@ -194,6 +191,6 @@ def _check_served(fresh: Path, out: Path) -> None:
         PromptRenderer.from_bundle(bundle)
         SamplingParams.recommended(bundle.sampling)
     except BundleError as error:
-        raise ExportError(str(error).replace(str(fresh), str(out))) from error
+        raise CheckpointError(str(error).replace(str(fresh), str(out))) from error
     except ValueError as error:
-        raise ExportError(f"{out / MANIFEST_FILE}: sampling: {error}.") from error
+        raise CheckpointError(f"{out / MANIFEST_FILE}: sampling: {error}.") from error

@@ -13,22 +13,19 @@ from inference.cores import usable_cores
 from inference.engine import Engine
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import PromptRenderer
-from training import figures
-from training.checkpoint import CONFIG_FILE, checkpoint_facts
-from training.consistency import PersonaQuestion, persona_questions, reaction_messages
-from training.data.dialogue import DataError, Dialogue
-from training.figures import EvaluateOptions, Report, worse
-from training.scoring import BundleScorer
+from training.checkpoints.directory import CONFIG_FILE, checkpoint_facts
+from training.data.dialogue import Dialogue
+from training.errors import DataError, EvaluationError
+from training.measure import figures
+from training.measure.consistency import PersonaQuestion, persona_questions, reaction_messages
+from training.measure.figures import EvaluateOptions, Report, worse
+from training.measure.scoring import BundleScorer
 
 __all__ = ["EvaluateOptions", "Evaluation", "EvaluationError", "gate", "table"]
 
 SAMPLE_CHATS = 10
 # Gated figures that are means over the replies to the chosen dialogues.
 RANKED = ("hits_at_1_of_20", "f1")
-
-
-class EvaluationError(Exception):
-    """Why a model cannot be measured, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ class Evaluation:
         of the self-chats, and `report` is told what is damaged in the file, and which dialogues
         are left out for want of room.
 
-        Raises DataError, EvaluationError, ExportError and the engine's errors.
+        Raises DataError, EvaluationError, CheckpointError and the engine's errors.
         """
         read = figures.read_evaluation_data(data, options.limit, report)
         with _models(target) as (scorer, engine):
@@ -176,7 +173,7 @@ def _bundle(target: Path) -> Iterator[Path]:
         return
     if not (target / CONFIG_FILE).is_file():
         raise EvaluationError(f"{target}: neither a bundle nor a checkpoint directory.")
-    from training.export import ExportOptions, export_bundle
+    from training.export.bundle import ExportOptions, export_bundle
 
     with tempfile.TemporaryDirectory() as directory:
         bundle = Path(directory) / "bundle"

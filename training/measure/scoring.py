@@ -18,7 +18,7 @@ from inference.bundle import SCORER_FILE, Bundle
 from inference.errors import BundleError
 from inference.prompt import PromptRenderer, Turn
 from training.data.examples import Example, IntArray
-from training.metrics import count_words
+from training.measure.metrics import count_words
 
 FloatVector = npt.NDArray[np.float64]
 _CACHE_DTYPES = {"tensor(float)": np.float32, "tensor(int8)": np.int8}

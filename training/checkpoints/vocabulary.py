@@ -14,7 +14,8 @@ import inference.vocabulary
 from inference.bundle import SpecialTokens
 from inference.errors import BundleError
 from inference.prompt import PromptRenderer
-from training.checkpoint import HEAD_WEIGHT, Checkpoint, ExportError, FloatArray, read_json
+from training.checkpoints.directory import HEAD_WEIGHT, Checkpoint, FloatArray, read_json
+from training.errors import CheckpointError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -43,20 +44,20 @@ def read_vocabulary(directory: Path) -> Vocabulary:
     """Read `tokenizer.json`, or `vocab.json` with `merges.txt` and `added_tokens.json` where there
     is one, and complete its special tokens.
 
-    Raises ExportError when there is none, when it has no end-of-text token, or when it is of a
+    Raises CheckpointError when there is none, when it has no end-of-text token, or when it is of a
     kind that is not served.
     """
     from tokenizers import AddedToken
 
     tokenizer = _read_tokenizer(directory)
     if tokenizer.token_to_id(END_TOKEN) is None:
-        raise ExportError(
+        raise CheckpointError(
             f"{directory}: the tokenizer has no {END_TOKEN}, the token that ends a GPT-2's texts."
         )
     try:
         inference.vocabulary.Vocabulary.of(tokenizer)
     except BundleError as error:
-        raise ExportError(f"{directory}: {error}") from error
+        raise CheckpointError(f"{directory}: {error}") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     added = tuple(token for token in ROLE_TOKENS.values() if tokenizer.token_to_id(token) is None)
@@ -77,14 +78,14 @@ def fit_embeddings(checkpoint: Checkpoint, vocabulary: Vocabulary) -> Checkpoint
     """Give every special token that was added a row: the mean of the checkpoint's own rows.
 
     The mean leaves the untrained token as likely as an average one (Hewitt 2021, "Initializing New
-    Word Embeddings for Pretrained Language Models"). Raises ExportError when the tokenizer knows
-    more tokens than the checkpoint has rows for.
+    Word Embeddings for Pretrained Language Models"). Raises CheckpointError when the tokenizer
+    knows more tokens than the checkpoint has rows for.
     """
     rows = checkpoint.config.vocab_size
     tokens = vocabulary.tokenizer.get_vocab_size(with_added_tokens=True)
     known = tokens - len(vocabulary.added)
     if known > rows:
-        raise ExportError(
+        raise CheckpointError(
             f"{checkpoint.path}: the tokenizer has {known} tokens "
             f"but config.json says vocab_size {rows}."
         )
@@ -115,7 +116,7 @@ def is_lower_case(tokenizer: Tokenizer) -> bool:
 def _token_id(tokenizer: Tokenizer, token: str) -> int:
     token_id = tokenizer.token_to_id(token)
     if token_id is None:
-        raise ExportError(f"the tokenizer would not take the special token {token}.")
+        raise CheckpointError(f"the tokenizer would not take the special token {token}.")
     return int(token_id)
 
 
@@ -132,22 +133,22 @@ def _read_tokenizer(directory: Path) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     if not directory.is_dir():
-        raise ExportError(f"{directory}: no such checkpoint directory.")
+        raise CheckpointError(f"{directory}: no such checkpoint directory.")
     path = directory / "tokenizer.json"
     vocab, merges = directory / "vocab.json", directory / "merges.txt"
     try:
         if path.is_file():
             return Tokenizer.from_file(str(path))
         if not (vocab.is_file() and merges.is_file()):
-            raise ExportError(
+            raise CheckpointError(
                 f"{directory}: no tokenizer: neither tokenizer.json nor vocab.json with merges.txt."
             )
         path = vocab
         tokenizer = Tokenizer(models.BPE.from_file(str(vocab), str(merges)))
-    except ExportError:
+    except CheckpointError:
         raise
     except Exception as error:  # tokenizers raises plain Exception for a file it cannot parse
-        raise ExportError(f"{path}: not a readable tokenizer ({error}).") from error
+        raise CheckpointError(f"{path}: not a readable tokenizer ({error}).") from error
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     if (directory / ADDED_FILE).is_file():
@@ -156,19 +157,19 @@ def _read_tokenizer(directory: Path) -> Tokenizer:
 
 
 def _add_tokens(tokenizer: Tokenizer, path: Path) -> None:
-    """Add the tokens of a file in the order of their ids. Raises ExportError where one would get
-    another id, and so another token's row of the weights."""
+    """Add the tokens of a file in the order of their ids. Raises CheckpointError where one would
+    get another id, and so another token's row of the weights."""
     from tokenizers import AddedToken
 
     ids = read_json(path)
     if not all(isinstance(number, int) for number in ids.values()):
-        raise ExportError(f"{path}: every token must have a whole number, its id.")
+        raise CheckpointError(f"{path}: every token must have a whole number, its id.")
     special = {END_TOKEN, *ROLE_TOKENS.values()}
     for token, number in sorted(ids.items(), key=itemgetter(1)):
         tokenizer.add_tokens([AddedToken(token, special=token in special, normalized=False)])
         found = tokenizer.token_to_id(token)
         if found != number:
-            raise ExportError(
+            raise CheckpointError(
                 f"{path}: {token!r} has the id {number} where {found} comes next; ids must go on "
                 "from those of vocab.json without a gap: copy both from the same model."
             )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from training.checkpoints.hub import checkpoint_directory
+from training.checkpoints.scratch import Size, write_new_checkpoint
 from training.config import TrainConfig, cannot_write
 from training.data.dialogue import Dialogue, all_texts
 from training.data.readers import read_dialogues
 from training.data.sources import made_dialogues
-from training.hub import checkpoint_directory
-from training.scratch import Size, write_new_checkpoint
 from training.whole import whole_directory
 
 START = "start"
@@ -20,7 +20,7 @@ def starting_point(run: TrainConfig, *, characters: Sequence[Sequence[str]] = ()
     """The checkpoint directory that a run starts from; one of stated size is written to
     `out`/start first, which alone needs the data. `characters` are personas for grammar dialogues.
 
-    Raises ExportError, TrainError and DataError.
+    Raises CheckpointError, RunError and DataError.
     """
     if not run.size:
         return checkpoint_directory(run.checkpoint)

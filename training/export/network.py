@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import onnx
 
-from training.checkpoint import ACTIVATIONS, CHOICE_WEIGHT, Checkpoint
-from training.graph import GraphBuilder, WeightFile
-from training.weights import HalfMatrices, Int4Matrices, Matrices
+from training.checkpoints.directory import ACTIVATIONS, CHOICE_WEIGHT, Checkpoint
+from training.export.graph import GraphBuilder, WeightFile
+from training.export.weights import HalfMatrices, Int4Matrices, Matrices
 
 # Directions in which tokens differ most, which say how common one is rather than what it means.
 SHARED_COMPONENTS = 2

@@ -7,24 +7,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.checkpoint import (
+from training.checkpoints.directory import (
     FACTS_FILE,
     Config,
-    ExportError,
     FloatArray,
     checkpoint_facts,
     write_checkpoint,
     write_json,
 )
-from training.hub import FILES
-from training.vocabulary import read_vocabulary
+from training.checkpoints.hub import FILES
+from training.checkpoints.vocabulary import read_vocabulary
+from training.errors import CheckpointError
 from training.whole import whole_directory
 
 
 def check_is_new(out: Path) -> None:
-    """Raises ExportError where `out` exists."""
+    """Raises CheckpointError where `out` exists."""
     if out.exists():
-        raise ExportError(f"{out}: exists already; choose another directory.")
+        raise CheckpointError(f"{out}: exists already; choose another directory.")
 
 
 def write_successor(
@@ -38,7 +38,7 @@ def write_successor(
     """Write a checkpoint to the new directory `out`, with the tokenizer and the facts of another,
     to whose `source` is added what was done.
 
-    Raises ExportError.
+    Raises CheckpointError.
     """
     end = read_vocabulary(predecessor).special_tokens.end
     facts = checkpoint_facts(predecessor)
@@ -51,4 +51,4 @@ def write_successor(
                 if (predecessor / name).exists() and not (fresh / name).exists():
                     shutil.copy(predecessor / name, fresh)
     except OSError as error:
-        raise ExportError(f"{out}: cannot be written ({error.strerror or error}).") from error
+        raise CheckpointError(f"{out}: cannot be written ({error.strerror or error}).") from error

@@ -1,4 +1,4 @@
-"""Reads a GPT-2 checkpoint directory in Hugging Face's layout, without its libraries."""
+"""A GPT-2 checkpoint directory in Hugging Face's layout, read and written without transformers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from training.errors import CheckpointError
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -34,10 +36,6 @@ CHOICE_WEIGHT = "choice_head.weight"
 HEAD_WEIGHT = "lm_head.weight"
 # What ONNX Runtime's GroupQueryAttention takes heads of, in float32 and in 8 bits.
 HEAD_MULTIPLE = 8
-
-
-class ExportError(Exception):
-    """Why a checkpoint cannot become a bundle, in one line for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +76,24 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read and check config.json and model.safetensors, or the shards that an index in its place
     names (float32, float16 or bfloat16).
 
-    Raises ExportError naming the file, the field or the tensor.
+    Raises CheckpointError naming the file, the field or the tensor.
     """
     if not path.is_dir():
-        raise ExportError(f"{path}: no such checkpoint directory.")
+        raise CheckpointError(f"{path}: no such checkpoint directory.")
     config = read_config(path / CONFIG_FILE)
     stored = weights_file(path)
     weights = _read_weights(stored)
     for name, shape in expected_shapes(config).items():
         if name not in weights:
-            raise ExportError(f"{stored}: tensor {name} {shape} is missing.")
+            raise CheckpointError(f"{stored}: tensor {name} {shape} is missing.")
         if weights[name].shape != shape:
-            raise ExportError(
+            raise CheckpointError(
                 f"{stored}: tensor {name} has shape "
                 f"{weights[name].shape} where config.json says {shape}."
             )
     head = weights.get(CHOICE_WEIGHT)
     if head is not None and head.shape != (config.n_embd, 1):
-        raise ExportError(
+        raise CheckpointError(
             f"{stored}: tensor {CHOICE_WEIGHT} has shape {head.shape}; "
             f"the second head of this model is {(config.n_embd, 1)}."
         )
@@ -159,15 +157,15 @@ def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
 
 
 def read_config(path: Path) -> Config:
-    """The shape that a `config.json` states. Raises ExportError for what is no GPT-2."""
+    """The shape that a `config.json` states. Raises CheckpointError for what is no GPT-2."""
     values = read_json(path)
     if values.get("model_type") != "gpt2":
-        raise ExportError(
+        raise CheckpointError(
             f"{path}: model_type is {values.get('model_type')!r}; only gpt2 can be exported."
         )
     activation = values.get("activation_function", "gelu_new")
     if activation not in ACTIVATIONS:
-        raise ExportError(
+        raise CheckpointError(
             f"{path}: activation_function {activation!r} is not supported "
             f"(supported: {', '.join(ACTIVATIONS)})."
         )
@@ -185,11 +183,11 @@ def read_config(path: Path) -> Config:
         scale_by_layer=bool(values.get("scale_attn_by_inverse_layer_idx", False)),
     )
     if config.n_embd % config.n_head:
-        raise ExportError(
+        raise CheckpointError(
             f"{path}: n_embd {config.n_embd} cannot be divided by n_head {config.n_head}."
         )
     if config.head_size % HEAD_MULTIPLE:
-        raise ExportError(
+        raise CheckpointError(
             f"{path}: n_embd {config.n_embd} / n_head {config.n_head} makes heads of "
             f"{config.head_size}, which ONNX Runtime does not run; take a checkpoint whose heads "
             f"are a multiple of {HEAD_MULTIPLE}."
@@ -223,14 +221,16 @@ def _config_json(config: Config, end: int, *, tied: bool) -> dict[str, Any]:
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """The `chatbot.json` that training leaves beside the weights; ExportError when it is wrong."""
+    """The `chatbot.json` that training leaves beside the weights. Raises CheckpointError."""
     facts = read_json(path)
     kinds = {"name": str, "prompt": dict, "sampling": dict, "source": dict, "metrics": dict}
     for name, value in facts.items():
         if name not in kinds:
-            raise ExportError(f"{path}: unknown field {name}; known: {', '.join(kinds)}.")
+            raise CheckpointError(f"{path}: unknown field {name}; known: {', '.join(kinds)}.")
         if not isinstance(value, kinds[name]):
-            raise ExportError(f"{path}: {name} must be a {kinds[name].__name__}, not {value!r}.")
+            raise CheckpointError(
+                f"{path}: {name} must be a {kinds[name].__name__}, not {value!r}."
+            )
     return facts
 
 
@@ -241,15 +241,15 @@ def checkpoint_facts(directory: Path) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file of the checkpoint; ExportError when it is not one."""
+    """The JSON object in a file of the checkpoint; CheckpointError when it is not one."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ExportError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error
     except ValueError as error:
-        raise ExportError(f"{path}: not valid JSON ({error}).") from error
+        raise CheckpointError(f"{path}: not valid JSON ({error}).") from error
     if not isinstance(values, dict):
-        raise ExportError(f"{path}: must hold a JSON object.")
+        raise CheckpointError(f"{path}: must hold a JSON object.")
     return values
 
 
@@ -262,14 +262,14 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 def _integer(path: Path, values: dict[str, Any], name: str) -> int:
     value = values.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ExportError(f"{path}: {name} must be a positive whole number, not {value!r}.")
+        raise CheckpointError(f"{path}: {name} must be a positive whole number, not {value!r}.")
     return value
 
 
 def _epsilon(path: Path, values: dict[str, Any]) -> float:
     value = values.get("layer_norm_epsilon", 1e-5)
     if not isinstance(value, int | float) or not 0 < value < 1:
-        raise ExportError(f"{path}: layer_norm_epsilon must be from 0 to 1, not {value!r}.")
+        raise CheckpointError(f"{path}: layer_norm_epsilon must be from 0 to 1, not {value!r}.")
     return float(value)
 
 
@@ -284,11 +284,11 @@ def _read_weights(path: Path) -> dict[str, FloatArray]:
 def _shards(index: Path) -> list[Path]:
     named = read_json(index).get("weight_map")
     if not isinstance(named, dict) or not named:
-        raise ExportError(f"{index}: weight_map must say which tensor is in which file.")
+        raise CheckpointError(f"{index}: weight_map must say which tensor is in which file.")
     names = sorted(set(map(str, named.values())))
     for name in names:
         if Path(name).name != name or not (index.parent / name).is_file():
-            raise ExportError(f"{index}: names {name}, which is not beside it; put it there.")
+            raise CheckpointError(f"{index}: names {name}, which is not beside it; put it there.")
     return [index.parent / name for name in names]
 
 
@@ -296,7 +296,7 @@ def _read_tensors(path: Path) -> dict[str, FloatArray]:
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise ExportError(
+        raise CheckpointError(
             f"{path}: missing. Weights are read from safetensors files; "
             "save the model again with save_pretrained(..., safe_serialization=True)."
         )
@@ -309,8 +309,8 @@ def _read_tensors(path: Path) -> dict[str, FloatArray]:
                 tensor = np.asarray(tensors.get_tensor(name), np.float32)
                 weights[name.removeprefix("transformer.")] = tensor
     except (SafetensorError, OSError, TypeError) as error:
-        raise ExportError(f"{path}: not a readable safetensors file ({error}).") from error
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error}).") from error
     for name, tensor in weights.items():
         if not np.isfinite(tensor).all():
-            raise ExportError(f"{path}: tensor {name} holds values that are not finite.")
+            raise CheckpointError(f"{path}: tensor {name} holds values that are not finite.")
     return weights
