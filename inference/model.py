@@ -65,7 +65,7 @@ class Model:
 
 def load_model(config: EngineConfig, runner_factory: RunnerFactory | None) -> Model:
     """Check and load the bundle; by default onto ONNX Runtime. Raises BundleError."""
-    from inference.persona.meanings import Meanings
+    from inference.meanings import Meanings
 
     began = monotonic()
     bundle = load_bundle(config.bundle_dir)
@@ -80,10 +80,11 @@ def load_model(config: EngineConfig, runner_factory: RunnerFactory | None) -> Mo
         bundle, slots=config.max_batch, threads=config.threads or usable_cores()
     )
     lexicon = Lexicon.of(bundle, vocabulary)
+    meanings = Meanings.of(bundle, renderer.encode)
     answers = Answers(
         renderer,
         vocabulary,
-        Meanings.of(bundle, renderer.encode),
+        meanings.nearness if meanings else None,
         lexicon.names if lexicon else None,
     )
     return Model(

@@ -14,7 +14,6 @@ import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from typing import TYPE_CHECKING
 
 from inference.persona.asking_back import question_behind
 from inference.persona.facts import asked_fact, asks_which, true_answer
@@ -24,16 +23,13 @@ from inference.persona.names import NAMED, asks_for_own_name, name_told, own_nam
 from inference.persona.others import is_about_others, name_of_other
 from inference.persona.question import any_question_at_end, closing, questions_in
 from inference.persona.remembered import remembered, told_by_person
-from inference.persona.retrieval import line_asked_for, nearest_line, was_said
+from inference.persona.retrieval import Nearness, line_asked_for, nearest_line, was_said
 from inference.persona.statements import ENDS
 from inference.persona.tact import KINDS, out_of_place
 from inference.persona.words import turned
 from inference.prompt import PromptRenderer, Turn, texts_of
 from inference.repetition import RECENT_TURNS
 from inference.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from inference.persona.meanings import Meanings
 
 _WHAT_IT_IS = "I am a computer program that plays a character."
 _KIND = (
@@ -82,18 +78,18 @@ NO_ANSWER = Answer((), ())
 
 
 class Answers:
-    """Answers in the tokens of one model."""
+    """Answers in the tokens of one model, which may know how near words are in meaning."""
 
     def __init__(
         self,
         renderer: PromptRenderer,
         vocabulary: Vocabulary,
-        meanings: Meanings | None = None,
+        nearness: Nearness | None = None,
         names: Mapping[str, str] | None = None,
     ) -> None:
         self._encode = renderer.encode
         self._names = names or {}
-        self._meanings = meanings
+        self._nearness = nearness
         self._denying = _tokens(vocabulary, _DENYING)
         self._affirming = _tokens(vocabulary, _AFFIRMING)
         self._yes, self._no = _tokens(vocabulary, _YES), _tokens(vocabulary, _NO)
@@ -196,8 +192,8 @@ class Answers:
         if asks_for_own_name(message):
             return _NAME_UNTOLD
         line = line_asked_for(message, persona, said)
-        if line is None and self._meanings:
-            line = nearest_line(message, persona, said, self._meanings.nearness)
+        if line is None and self._nearness:
+            line = nearest_line(message, persona, said, self._nearness)
         return line or ""
 
 

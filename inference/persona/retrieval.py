@@ -16,6 +16,9 @@ from inference.persona.question import ASPECTS, any_question_at_end, question_at
 from inference.persona.remembered import is_about_the_person
 from inference.persona.words import content, content_words
 
+# How near the words of the first come to those of the second, from -1 to 1.
+Nearness = Callable[[Sequence[str], Sequence[str]], float]
+
 _FAVORITE = re.compile(r"\bfavorite\b")
 _ANYTHING = re.compile(r"\babout you(?:rself)?\W*$|\bwhat else\W*$|\btell me more\W*$")
 _INTRODUCES = re.compile(r"\byourself\W*$|\b(?:tell|know|hear|learn)\b.*\babout you\W*$")
@@ -86,7 +89,7 @@ def nearest_line(
     question: str,
     persona: Sequence[str],
     said: Sequence[str],
-    nearness: Callable[[Sequence[str], Sequence[str]], float],
+    nearness: Nearness,
 ) -> str | None:
     """The line whose words come nearest to those of a question, if they come near. None where it
     was `said` just now: the second nearest is no answer."""

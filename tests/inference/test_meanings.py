@@ -10,8 +10,8 @@ import pytest
 
 from inference.bundle import MEANINGS_FILE, Bundle
 from inference.errors import BundleError
+from inference.meanings import Meanings
 from inference.persona.answering import Answers
-from inference.persona.meanings import Meanings
 from inference.persona.retrieval import nearest_line
 from inference.prompt import PromptRenderer, Turn
 from inference.vocabulary import Vocabulary
@@ -65,10 +65,10 @@ def test_what_was_just_told_is_not_told_again(meanings: Meanings) -> None:
     assert nearest_line(question, PERSONA, said, meanings.nearness) is None
 
 
-def test_answers_begin_with_the_nearest_line(bundle: Bundle, renderer: PromptRenderer) -> None:
+def test_answers_begin_with_the_nearest_line(meanings: Meanings, renderer: PromptRenderer) -> None:
     vocabulary = Vocabulary.of(renderer.tokenizer)
     question = [Turn("person", "Hi! What film do you like best?")]
-    near = Answers(renderer, vocabulary, Meanings.of(bundle, renderer.encode))
+    near = Answers(renderer, vocabulary, meanings.nearness)
     answer = near.to(question, PERSONA, 40)
     assert answer is not None
     assert "jaws" in renderer.tokenizer.decode(list(answer.begins))
