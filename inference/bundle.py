@@ -131,7 +131,7 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise BundleError(f"{manifest_path}: cannot be read ({error.strerror}).") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{manifest_path}: not valid JSON ({error}).") from error
     if not isinstance(manifest, dict):
         raise BundleError(f"{manifest_path}: must hold a JSON object.")
@@ -206,6 +206,13 @@ def _parse_files(fields: _Fields) -> dict[str, BundleFile]:
     for name in (MODEL_FILE, TOKENIZER_FILE):
         if name not in files:
             fields.refuse("files", f"{name} is not listed")
+    # The graphs name it, so it would be read all the same.
+    if MODEL_DATA_FILE not in files and fields.path.with_name(MODEL_DATA_FILE).exists():
+        fields.refuse(
+            "files",
+            f"{MODEL_DATA_FILE} is not listed, so nobody would see that it is damaged; "
+            "export the bundle again",
+        )
     return files
 
 

@@ -55,7 +55,7 @@ class EngineCore:
         self._stops = frozenset((special.person, special.end))
         # In training this is what ends a reply.
         self._turn_end = special.person
-        self._unshown, self._ends = vocabulary.unshown, vocabulary.ends
+        self._shows_last, self._ends = vocabulary.shows_last, vocabulary.ends
         self._sampler = Sampler(
             rows=config.max_batch,
             vocab_size=model.bundle.vocab_size,
@@ -212,7 +212,7 @@ class EngineCore:
         if not standing:
             self._emit(reply.request, token)
         self._steer(reply, token)
-        if not reply.shows and token not in self._unshown:
+        if not reply.shows and self._shows_last(reply.reply_ids):
             reply.shows = True
             self._sampler.begun(reply.slot)
         length = len(reply.reply_ids)

@@ -150,34 +150,35 @@ class Engine:
         cache_key: str | None,
     ) -> Request:
         """Everything that can be done in the caller's thread, so that the engine's need not."""
+        count = min(params.candidates, self.config.max_batch)
+        # One of several candidates needs room for the token that ends it. What is too long is
+        # refused before anything is looked for in it.
+        prompt = model.renderer.render(persona, turns, reserve=params.max_tokens + (count > 1))
         if params.seed is None:
             params = replace(params, seed=secrets.randbits(31))
         case = None
         if model.renderer.lowercase:
             names = names_in([*persona, *(turn.text for turn in turns)])
             case = CaseRestorer(names, model.lexicon.names if model.lexicon else {})
-        count = min(params.candidates, self.config.max_batch)
         contest = None
         if count > 1:
             contest = Contest(Judge(persona, turns), model.vocabulary.pieces, count)
-        # One of several candidates needs room for the token that ends it.
-        reserve = params.max_tokens + (count > 1)
         answer, avoided = _answer(model, persona, turns, params)
         request = Request(
-            prompt=model.renderer.render(persona, turns, reserve=reserve),
+            prompt=prompt,
             params=params,
             cache_key=cache_key,
             detokenizer=Detokenizer(model.vocabulary.pieces, case),
             loop=asyncio.get_running_loop(),
             avoided=frozenset(avoided),
         )
-        copying = _copying(model, request.prompt, params, answer.begins)
+        copying = _copying(model, prompt, params, answer.begins)
         heard = remembered(turns)
         spelling = _spelling(model, persona, heard, avoided)
         answered = [model.renderer.encode(question) for question in questions_answered(heard)]
         for _ in range(count):
             # What the prompt goes on with is found once; each copy is at its own word.
-            echo = _echo(model, request.prompt, params, answered)
+            echo = _echo(model, prompt, params, answered)
             request.add_reply(echo, copy(copying), copy(spelling), answer.unsaid, contest)
         return request
 

@@ -101,10 +101,12 @@ def load_model(config: EngineConfig, runner_factory: RunnerFactory | None) -> Mo
 
 def _check_tokenizer(bundle: Bundle, renderer: PromptRenderer) -> None:
     """Whether tokenizer and model know the same tokens. Raises BundleError."""
-    tokens = renderer.tokenizer.get_vocab_size(with_added_tokens=True)
-    if tokens > bundle.vocab_size:
+    # Not their number: ids may leave gaps.
+    last = max(renderer.tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
+    if last >= bundle.vocab_size:
         raise BundleError(
-            f"{bundle.tokenizer_path}: {tokens} tokens, but the model has {bundle.vocab_size}."
+            f"{bundle.tokenizer_path}: ids up to {last}, but the model has {bundle.vocab_size} "
+            "tokens."
         )
     special = {
         token_id

@@ -199,7 +199,7 @@ class PromptRenderer:
         if len(text) <= _CACHED_LENGTH:
             return self._encode_cached(text)
         # What no prompt can hold need not be looked at; its end counts.
-        return self._encode_text(text[-_LONGEST_TOKEN * self._n_ctx :])
+        return self._encode_text(text.rstrip()[-_LONGEST_TOKEN * self._n_ctx :])
 
     def head_length(self, persona: Sequence[Tokens]) -> int:
         """How many tokens stand before the mark of the first turn."""

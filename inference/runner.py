@@ -78,8 +78,8 @@ class Runner:
         self.n_ctx = bundle.n_ctx
         try:
             self._bind(bundle, device, threads)
-            # The last position there is: what the graph has no room for fails now, not in a chat.
-            self._prefill(0, [0], self.n_ctx - 1)
+            # The last token and position: what the graph has no room for fails now, not in a chat.
+            self._prefill(0, [bundle.vocab_size - 1], self.n_ctx - 1)
         except Exception as error:
             reason = str(error).partition("\n")[0]
             raise BundleError(

@@ -107,8 +107,10 @@ class Sampler:
         self._factors[row, tokens] = _BANNED
 
     def unblock(self, row: int, tokens: Sequence[int]) -> None:
-        """These can come again, but for what is never drawn; they count as said."""
-        self._factors[row, tokens] = self._said[row]
+        """These can come again, but for what is never drawn; they count as said, unless spared."""
+        self._factors[row, tokens] = np.where(
+            self._is_spared.take(tokens), self._fresh[row], self._said[row]
+        )
         self._factors[row, self._never] = _BANNED
 
     def allow(self, row: int, tokens: Sequence[int]) -> None:

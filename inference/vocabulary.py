@@ -27,6 +27,8 @@ FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 # After these a clause begins.
 _JOINTS = frozenset([",", ";", ":", "and", "but", "so", "because"])
 _GAP = frozenset("[]{}")
+# No character is made of more: in UTF-8 it has at most four bytes.
+_CHARACTER_TOKENS = 4
 # Nothing of this is shown: control characters but for tab and newline, and the mark of bad bytes.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffd]")
 
@@ -62,6 +64,15 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.pieces)
+
+    def shows_last(self, tokens: Sequence[int]) -> bool:
+        """Whether the last of these tokens shows something, by itself or as the end of a
+        character."""
+        if tokens[-1] not in self.unshown:
+            return True
+        pieces = (self.pieces[token] for token in tokens[-_CHARACTER_TOKENS:])
+        raw = b"".join(piece.encode() if isinstance(piece, str) else piece for piece in pieces)
+        return bool(shown(raw.decode("utf-8", "ignore")).strip())
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> Vocabulary:

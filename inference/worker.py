@@ -56,7 +56,7 @@ class Worker:
         self._changed = threading.Condition()
         self._arrived: deque[Request] = deque()
         self._left: deque[Request] = deque()
-        self._open: set[Request] = set()  # taken in and not yet ended
+        self._open: dict[Request, None] = {}  # taken in and not yet ended, as they came
         self._closing = False
         self._outbox: dict[asyncio.AbstractEventLoop, list[Delivery]] = {}
         self._hand_over_at = 0.0
@@ -76,9 +76,9 @@ class Worker:
                 raise EngineStopped("The model was stopped. Please try again.")
             if len(self._open) >= self._config.max_batch + self._config.max_queue:
                 self._totals.refused += 1
-                position = len(self._open) - self._config.max_batch + 1
+                position = self._waiting() + 1
                 raise EngineBusy(position, self._core.line.wait_seconds(position))
-            self._open.add(request)
+            self._open[request] = None
             self._arrived.append(request)
             self._changed.notify()
 
@@ -112,6 +112,16 @@ class Worker:
             kv_cache_bytes=core.cache.used if core else 0,
             load_seconds=self.ready.result().load_seconds if loaded else 0.0,
         )
+
+    def _waiting(self) -> int:
+        """How many of the open requests have no slots: all from the first on that does not fit,
+        since nobody overtakes it. Each takes one for each of its replies."""
+        free = self._config.max_batch
+        for place, request in enumerate(self._open):
+            free -= len(request.replies)
+            if free < 0:
+                return len(self._open) - place
+        return 0
 
     # The thread.
 
@@ -164,13 +174,13 @@ class Worker:
     def _let_go(self, core: EngineCore, request: Request) -> None:
         if core.abandon(request):
             with self._changed:
-                self._open.discard(request)
+                self._open.pop(request, None)
 
     def _emit(self, request: Request, item: Item) -> None:
         self._outbox.setdefault(request.loop, []).append((request, item))
         if isinstance(item, Finished):
             with self._changed:
-                self._open.discard(request)
+                self._open.pop(request, None)
 
     def _deliver(self) -> None:
         self._hand_over_at = monotonic() + HAND_OVER_SECONDS
@@ -187,7 +197,7 @@ class Worker:
         with self._changed:
             self.dead = True
             core, self._core = self._core, None
-            requests, self._open = self._open, set()
+            requests, self._open = self._open, {}
             self._arrived.clear()
         for request in requests:
             request.done = True

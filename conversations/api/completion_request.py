@@ -149,6 +149,12 @@ class ChatRequest(BaseModel):
             return found.prompt_lines
         given = [m.content for m in self.messages if m.role in {"system", "developer"}]
         lines = [line.strip() for text in given for line in text.splitlines() if line.strip()]
+        if len(lines) > MAX_LINES:
+            raise ServiceError(
+                "invalid",
+                f"messages: those of the system have {len(lines)} lines together; "
+                f"at most {MAX_LINES} are possible.",
+            )
         return lines or persona_random().prompt_lines
 
     def turns(self) -> list[Turn]:

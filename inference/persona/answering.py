@@ -21,6 +21,7 @@ from inference.persona.follow_up import asks_what_was_said, asks_why, doubts_a_l
 from inference.persona.kinds import NAME
 from inference.persona.names import NAMED, asks_for_own_name, name_told, own_name, with_capital
 from inference.persona.others import is_about_others, name_of_other
+from inference.persona.propositions import is_proposition
 from inference.persona.question import any_question_at_end, closing, questions_in
 from inference.persona.remembered import remembered, told_by_person
 from inference.persona.retrieval import Nearness, line_asked_for, nearest_line, was_said
@@ -39,14 +40,6 @@ _KIND = (
 _ASKS_WHAT_IT_IS = re.compile(
     rf"\b(?:are you|am i (?:talking|speaking|chatting|texting) (?:to|with)|is this) "
     rf"(?:really |actually |just )?(?:an? )?{_KIND}(?: or (?:an? )?{_KIND})?\W*$",
-    re.IGNORECASE,
-)
-# What the character does not go along with.
-_PROPOSES = re.compile(
-    r"\b(?:have|want|like) (?:\w+ )?sex\b|\bsex with\b|\bsleep with (?:me|you)\b|\bhorny\b"
-    r"|\bnudes?\b"
-    r"|\b(?:send|show) me (?:\w+ ){0,3}(?:pic|pics|picture|pictures|photo|photos)\b"
-    r"|\b(?:kiss|marry|undress for) me\b",
     re.IGNORECASE,
 )
 _DECLINES = "No, let us talk about something else."
@@ -124,7 +117,7 @@ class Answers:
         said = texts_of("bot", turns)[-RECENT_TURNS:]
         if _ASKS_WHAT_IT_IS.search(questions[-1]):
             return [_WHAT_IT_IS], ()
-        if _PROPOSES.search(message):
+        if is_proposition(message):
             return [_DECLINES], ()
         if said and (followed := self._to_follow_up(questions[-1], persona, said)):
             return followed

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from inference.persona.facts import asked_fact
 from inference.persona.kinds import AGE, HOBBY, HOME, JOB, NAME, ORIGIN, Kind
 from inference.persona.names import name_told
-from inference.persona.question import closing, own_clauses
+from inference.persona.question import QUESTION_CHARACTERS, closing, own_clauses
 from inference.prompt import Turn, straight, texts_of
 
 _ASKS_BACK = re.compile(
@@ -48,7 +48,7 @@ def question_behind(turns: Sequence[Turn]) -> str | None:
         return None
     told = message[: back.start()]
     bot, person = texts_of("bot", turns)[-1:], texts_of("person", turns[:-1])[-1:]
-    asked = _QUESTION.search(straight(bot[0])) if bot else None
+    asked = _QUESTION.search(straight(bot[0][-QUESTION_CHARACTERS:])) if bot else None
     return (
         _answered_by(told, _PLAIN)
         or (asked.group().strip() if asked else None)

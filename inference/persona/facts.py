@@ -94,8 +94,9 @@ def true_answer(question: str, persona: Sequence[str]) -> tuple[bool, str] | Non
     asked = asked_fact(question) if persona else None
     if asked is None:
         return None
+    wanted = set(stated(asked))
     # Who asks for a big dog does not ask for exactly one.
-    would_be = {replace(fact, count=0) if fact.count == 1 else fact for fact in stated(asked)}
+    would_be = {replace(fact, count=0) if fact.count == 1 else fact for fact in wanted}
     for yes, says_so in ((True, Fact.supports), (False, Fact.contradicts)):
         for line in persona:
             if any(says_so(fact, other) for fact in _known(line) for other in would_be):
@@ -108,7 +109,7 @@ def true_answer(question: str, persona: Sequence[str]) -> tuple[bool, str] | Non
         return False, ""
     if "partner" in untold and any(other.words == {"single"} for other in would_be):
         return True, ""
-    others = (_has_another(fact, persona) or _other_trade(fact, persona) for fact in would_be)
+    others = (_has_another(fact, persona) or _other_trade(fact, persona) for fact in wanted)
     return next(((False, line) for line in others if line), None)
 
 
@@ -120,8 +121,9 @@ def _implied_kinds(persona: Sequence[str]) -> set[str]:
 
 def _other_trade(asked: Fact, persona: Sequence[str]) -> str | None:
     """The line of somebody who works as something else than is asked for, and does not do that
-    either: a baker is no singer, unless they sing."""
-    [*trade] = asked.words if asked.key == "am" and asked.holds else ()
+    either: a baker is no singer, unless they sing. Trades have an article; "sober" has none."""
+    is_one = asked.key == "am" and asked.holds and asked.count == 1
+    [*trade] = asked.words if is_one else ()
     if len(trade) != 1 or not IS_TRADE.fullmatch(trade[0]):
         return None
     if any(word.startswith(trade[0][:_STEM]) for word in singular_words(persona)):

@@ -22,9 +22,24 @@ _WHAT = re.compile(
     r"|(?:can|could) you (?:repeat|say) (?:that|it)(?: again)?|what did you(?: just)? say)\W*$",
     re.IGNORECASE,
 )
+# What stands before such words in one breath: "ok thanks bye", "I have to go now, good night".
+_BEFORE_WORDS = """
+    alright am and anyway bed but bye care chatting day evening from get go going gonna good goodbye
+    goodnight got gotta great ha haha hello hey hi home hope i i'd i'll i'm i've just later leave
+    leaving lol love lovely meet meeting much must need nice night now off oh ok okay one please
+    really right run see sleep so soon sorry sweet take talk talking thank thanks then there tight
+    time tired to today too tomorrow tonight ttyl very we weekend well will wish with work ya yeah
+    yes
+"""
+_LEAVE_WORDS = (
+    r"bye(?:[ -]?bye)*|good[ -]?bye|good ?night|(?<!\bto )see (?:you|ya)"
+    r"(?: later| soon| tomorrow| around)?|(?<!\bto )(?<!ll )take care"
+)
 _LEAVE = re.compile(
-    r"\b(?:bye(?:[ -]?bye)?|goodbye|good ?night|see (?:you|ya)(?: later| soon| tomorrow| around)?"
-    r"|take care)(?=\W*$)",
+    r"(?:^\W*|[^\w '-] *| -+ *|\bso +)"
+    rf"(?:(?:{'|'.join(_BEFORE_WORDS.split())}"
+    r"|(?:have|you)(?: an?)?|a lot|it (?:was|is)(?! an? ))\b\W*)*?"
+    rf"\b(?P<leave>{_LEAVE_WORDS})(?=\W*$)",
     re.IGNORECASE,
 )
 
@@ -32,7 +47,7 @@ _LEAVE = re.compile(
 def leave_taken(message: str) -> str:
     """The words with which somebody takes leave; empty where they do not."""
     found = None if "?" in message else _LEAVE.search(message)
-    return found[0].lower() if found else ""
+    return found["leave"].lower() if found else ""
 
 
 def asks_why(message: str) -> bool:

@@ -24,7 +24,7 @@ _TRADE = (
 # What somebody can be beside it, though a few live on it.
 _RARELY_TRADE = (
     "smoker|gamer|reader|swimmer|loner|dreamer|player|winner|loser|killer|stranger|teenager|cheater"
-    "|hipster|partner|minor|computer|monster|gangster|foreigner|outsider"
+    "|hipster|partner|minor|senior|junior|computer|monster|gangster|foreigner|outsider"
 )
 IS_TRADE = re.compile(
     rf"(?!(?:{_NO_TRADE}|{_RARELY_TRADE})$)(?:\w+(?:er|or|smith|wright)|nurse|chef|judge|student|clerk|coach|guide"

@@ -12,6 +12,24 @@ _NO_NAME_WORDS = """
     Cancer Leo Virgo Libra Scorpio Capricorn Aquarius Pisces Not So Very Just Also Really Fine Good
     Great Okay Ok Tired Happy Sad Sorry Bored Sick Glad Pretty Ready Single Married Here Back From
     In At New Gay Busy Hungry Serious Sure Alone Done Home I
+    Adventist Afghan Afrikaner Agnostic Alaskan Anarchist Angolan Arab Arabic Argentine
+    Argentinean Aussie Azerbaijani Azeri Bahraini Bangladeshi Baptist Basque Bedouin Bengali
+    Berber Berliner Bosniak Briton Cajun Calvinist Canuck Catalan Centrist Chechen Chicagoan
+    Chicana Chicano Chilean Communist Conservative Copt Coptic Creole Croat Cypriot Deist
+    Democrat Druze Emirati European Evangelical Feminist Filipina Filipino Frenchman Frenchwoman
+    Gaelic Guatemalan Gujarati Hasidic Hausa Hebrew Hispanic Hmong Honduran Humanist Icelander
+    Icelandic Igbo Indigenous Inuit Iraqi Irishman Irishwoman Israeli Jain Jew Kashmiri Kazakh
+    Kenyan Khmer Kiwi Kosovan Kurd Kuwaiti Kyrgyz Latin Latinx Leftist Liberal Libyan Londoner
+    Lutheran Luxembourger Maasai Malagasy Malay Maori Marxist Mennonite Methodist Midwesterner
+    Mohawk Moldovan Montenegrin Mormon Navajo Nepali Nordic Northerner Ohioan Omani Orthodox
+    Pacifist Pagan Pakistani Paraguayan Pashtun Pentecostal Pole Progressive Protestant Punjabi
+    Qatari Quaker Quebecer Quebecois Rasta Religious Romani Rwandan Salvadoran Samoan Satanist
+    Saudi Scots Scotsman Secular Serb Shiite Shinto Sindhi Singaporean Slav Slavic Slovak
+    Slovene Socialist Somali Southerner Spiritual Sunni Swazi Tajik Tamil Taoist Tatar Theist
+    Tibetan Tongan Turkmen Tuscan Ugandan Uruguayan Uyghur Uzbek Venezuelan Welsh Welshman
+    Wiccan Xhosa Yankee Yemeni Yoruba Zimbabwean Zionist Zulu Sagittarius Bisexual Straight
+    Queer Trans Transgender Nonbinary Asexual Pansexual Deaf Blind Autistic Dyslexic Diabetic
+    Disabled Divorced Engaged Widowed Pregnant Retired Unemployed
 """
 _NAMES_IN_IAN = "Ian|Brian|Adrian|Julian|Vivian|Lilian|Damian|Sebastian|Fabian|Dorian|Gillian"
 _NO_NAME = (

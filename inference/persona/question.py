@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from inference.persona.words import content
+from inference.persona.words import content, folded
 from inference.prompt import straight
 
 # A question is at the end of a message, and no longer.
@@ -85,7 +85,7 @@ _LEAD = re.compile(
 def plain(text: str) -> str:
     """A text as it would be printed: "how old r u" becomes "how old are you"."""
     text = _ARE.sub("are", straight(text))
-    return _TYPED.sub(lambda found: _SHORTHAND[found[0].lower()], text)
+    return _TYPED.sub(lambda found: _SHORTHAND[folded(found[0])], text)
 
 
 def closing(message: str) -> str:

@@ -25,10 +25,18 @@ _TURNED = {
 # Not in "the US", nor "US" for the country.
 _FIRST_PERSON = re.compile(rf"(?<!\bthe )\b(?!US\b)(?i:{'|'.join(_TURNED)})\b")
 
+# To a pattern that ignores case they are the letters i and s; to `lower` they are not.
+_ALIKE = str.maketrans({"\u0130": "i", "\u0131": "i", "\u017f": "s"})
+
+
+def folded(text: str) -> str:
+    """In lower case, as a pattern that ignores case reads it."""
+    return text.translate(_ALIKE).lower()
+
 
 def turned(text: str) -> str:
     """What somebody says of themself, as it is said to them: "my dog" becomes "your dog"."""
-    return _FIRST_PERSON.sub(lambda found: _TURNED[found[0].lower()], text)
+    return _FIRST_PERSON.sub(lambda found: _TURNED[folded(found[0])], text)
 
 
 def words(text: str) -> list[str]:

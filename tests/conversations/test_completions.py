@@ -122,6 +122,8 @@ async def test_bad_requests_say_what_is_wrong(
         ("persona", "Tom"),
         ("persona", True),
         ("messages", [{"role": "user", "content": [{"type": "image_url"}]}]),
+        ("messages", [{"role": "system", "content": "I bake.\n" * 13}, *HELLO]),
+        ("messages", [{"role": "system", "content": "I bake.\nI row."}] * 7 + HELLO),
     ],
 )
 async def test_what_would_not_be_done_is_refused(
@@ -133,6 +135,16 @@ async def test_what_would_not_be_done_is_refused(
     assert error["code"] == "invalid"
     assert field in error["message"]
     assert "constrained" not in error["message"]
+
+
+async def test_a_system_message_may_be_a_whole_character(headers: dict[str, str]) -> None:
+    lines = [f"I have {n} cats. I love them all.\n\n" for n in range(2, 14)]
+    messages = [{"role": "system", "content": "".join(lines)}, *HELLO]
+    asked = {"seed": 3, "max_tokens": 8}
+    told = await complete(headers, messages=messages, **asked)
+    assert told.status_code == 200
+    same = await complete(headers, messages=HELLO, persona=[s.strip() for s in lines], **asked)
+    assert told.json()["choices"] == same.json()["choices"]
 
 
 async def test_what_changes_nothing_may_be_there(headers: dict[str, str]) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from inference.bundle import Bundle
 from inference.engine import Delta, Engine, Event, Finished, Queued
+from inference.errors import EngineBusy
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import Turn
 from inference.runner import TopK
@@ -128,6 +129,24 @@ async def test_who_needs_several_slots_is_not_overtaken() -> None:
     tasks = [asyncio.ensure_future(task) for task in (*narrow, ask("wide", 4), *late)]
     await asyncio.gather(*tasks)
     assert {*admitted[: admitted.index("wide")]} <= {"before 0", "before 1", "before 2"}
+    engine.close()
+
+
+async def test_a_place_in_line_counts_those_who_wait() -> None:
+    """Of requests for four replies each, four slots answer one at a time."""
+    go_on = threading.Event()
+    config = EngineConfig(DEFAULT_BUNDLE, max_batch=4, max_queue=2)
+    engine = Engine(config, runner_factory=partial(HeldRunner, go_on=go_on))
+    asked = [asyncio.create_task(collect(engine, BEST)) for _ in range(6)]
+    async with asyncio.timeout(10):
+        while engine.stats().running + engine.stats().waiting < 6:
+            await asyncio.sleep(0.01)
+    with pytest.raises(EngineBusy, match="5 requests are waiting already") as refusal:
+        await collect(engine, BEST)
+    assert refusal.value.position == 6
+    go_on.set()
+    places = [event for events in await asyncio.gather(*asked) for event in events]
+    assert max(event.position for event in places if isinstance(event, Queued)) == 5
     engine.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,17 @@ async def test_a_new_turn_costs_only_what_is_new(engine: Engine) -> None:
 async def test_a_persona_too_long_is_refused(engine: Engine) -> None:
     with pytest.raises(PromptTooLong):
         await anext(engine.generate(["I talk. " * 1000], HELLO))
+
+
+async def test_a_persona_too_long_is_refused_before_it_is_read(engine: Engine) -> None:
+    """What is looked for in its lines would keep everybody else waiting."""
+    lines = [f"word{n} other{n}" for n in range(20_000)]
+    turns = [Turn("person", "What film do you like?")]
+    await asyncio.to_thread(engine.load)
+    before = time.thread_time()
+    with pytest.raises(PromptTooLong):
+        await anext(engine.generate(lines, turns, replace(PARAMS, copying=0.8)))
+    assert time.thread_time() - before < 1.5
 
 
 async def test_a_missing_bundle_is_told_to_whoever_asks(tmp_path: Path) -> None:

@@ -98,8 +98,11 @@ def test_what_was_cut_stays_cut_for_several_turns(renderer: PromptRenderer) -> N
     assert changes <= len(starts) / 3
 
 
-def test_of_one_endless_message_the_end_is_kept(bundle: Bundle, renderer: PromptRenderer) -> None:
-    prompt = renderer.render(PERSONA, [person("word " * 20_000 + "finally.")], reserve=40)
+@pytest.mark.parametrize("after", ["", " " * 20_000, " \n" * 20_000])
+def test_of_one_endless_message_the_end_is_kept(
+    bundle: Bundle, renderer: PromptRenderer, after: str
+) -> None:
+    prompt = renderer.render(PERSONA, [person("word " * 20_000 + "finally." + after)], reserve=40)
     assert len(prompt.ids) + 40 <= bundle.n_ctx
     assert renderer.tokenizer.decode(list(prompt.ids)).rstrip("<bot>").strip().endswith("finally.")
 

@@ -95,6 +95,7 @@ COMPATIBLE = [
     ("I have a dog.", "do you like tea?", "no, i like coffee."),
     ("My favorite color is green.", "and food?", "my favorite food is pizza"),
     ("I am a nurse.", "how are you?", "i am tired."),
+    ("I am a nurse.", "\u0130m fine, are you a nurse?", "yes"),
     ("I do not have a dog.", "any pets?", "i have a cat"),
 ]
 

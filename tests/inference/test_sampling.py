@@ -138,6 +138,16 @@ def test_what_is_blocked_cannot_come_until_it_is_unblocked() -> None:
     assert one.sample(LOGITS, np.array([[BANNED, *range(11, 18)]]), [0.5])[0] == 11
 
 
+def test_of_what_was_blocked_only_content_counts_as_said() -> None:
+    strict = SamplingParams(temperature=0, repetition_penalty=3)
+    for spared, wanted in (((10,), 10), ((), 11)):
+        one = Sampler(rows=1, vocab_size=32, candidates=8, spared=spared)
+        one.start(0, strict, ())
+        one.block(0, [10])
+        one.unblock(0, [10])
+        assert one.sample(LOGITS, IDS, [0.5])[0] == wanted
+
+
 def test_what_does_not_fit_is_drawn_again() -> None:
     one = sampler()
     one.start(0, SamplingParams(temperature=0, repetition_penalty=1), ())
@@ -177,6 +187,8 @@ def test_rows_have_their_own_settings_and_keep_them_when_they_move() -> None:
         ("max_tokens", True),
         ("temperature", -0.1),
         ("temperature", float("nan")),
+        ("temperature", float("inf")),
+        pytest.param("temperature", 10**400, id="more than a float can be"),
         ("top_k", 65),
         ("top_k", 1.5),
         ("top_p", 0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -11,6 +12,7 @@ from inference.engine import Delta, Engine
 from inference.params import SamplingParams
 from inference.persona.answering import Answers
 from inference.persona.facts import true_answer
+from inference.persona.names import name_told
 from inference.persona.remembered import told_by_person
 from inference.persona.retrieval import line_asked_for
 from inference.prompt import PromptRenderer, Speaker, Turn
@@ -233,6 +235,9 @@ def beginning(
         ("My name is hard to spell", None),
         ("guess what my name is lol", "you have not told me your name."),
         ("I'm Ukrainian", None),
+        ("I'm Welsh.", None),
+        ("I'm Ethan", "nice to meet you, ethan!"),
+        ("Hi, I'm Ali.", "nice to meet you, ali!"),
         ("I'm Tom's brother", None),
         ("I\u2019m \u0141ukasz.", "nice to meet you, \u0142ukasz!"),
     ],
@@ -242,6 +247,26 @@ def test_whoever_says_their_name_is_greeted_by_it(
 ) -> None:
     persona = ["My name is Ida.", *PERSONA]
     assert beginning(renderer, [Turn("person", message)], persona) == begins
+
+
+STATED_WORDS = """
+    Welsh European Israeli Kenyan Pakistani Iraqi Saudi Filipino Filipina Afghan Arab Chilean
+    Bengali Nepali Somali Hispanic Hawaiian Kurdish Tibetan Venezuelan Icelandic Cypriot Zimbabwean
+    Aussie Kiwi Jew Mormon Protestant Baptist Methodist Lutheran Quaker Taoist Pagan Agnostic
+    Democrat Liberal Feminist Bisexual Autistic Sagittarius
+"""
+NAME_WORDS = """
+    Ethan Sean Ali Finn Roman Norman Jordan Chad Israel Asher Kelvin Omar Duncan Susan Logan Noor
+    Naomi Levi Heidi Bambi Matti Tristan Evan Alan Meghan Chloe Jude Sami Romy Brit Christa
+"""
+
+
+def test_where_somebody_is_from_and_what_they_believe_is_no_name() -> None:
+    assert [word for word in STATED_WORDS.split() if name_told(f"I'm {word}.")] == []
+
+
+def test_a_name_that_ends_as_a_nationality_is_a_name() -> None:
+    assert [word for word in NAME_WORDS.split() if not name_told(f"I'm {word}.")] == []
 
 
 @pytest.mark.parametrize(
@@ -419,6 +444,8 @@ def chat(*texts: str) -> list[Turn]:
         ("how old r u", "i am forty-one."),
         ("do u have pets", "yes. my snake, susan, likes to sit in my hat."),
         ("WHERE R U FROM???", "i live in naples."),
+        ("\u0130m fine, how old are you?", "i am forty-one."),
+        ("what\u017f your name", "my name is dzifa."),
         ("what do you do, Dzifa?", "i test video games."),
         ("what do you do exactly lol", "i test video games."),
         ("What do you do? I'm a teacher", "i test video games."),
@@ -514,6 +541,8 @@ def test_who_asks_again_is_told_the_same(
     [
         ("I'm 30, from Kyiv.", "how old am i?", "you are 30."),
         ("well, i live in Kyiv", "where do i live?", "you live in kyiv."),
+        ("\u0130 live in Izmir.", "where do i live?", "you live in izmir."),
+        ("\u0131m 30, from Izmir.", "how old am i?", "you are 30."),
         ("im a nurse", "what do i do?", "you are a nurse."),
         ("i'm 30 and im a nurse", "what do i do?", "you are a nurse."),
         ("I work in a bank", "what's my job?", "you work in a bank."),
@@ -558,6 +587,11 @@ def test_what_the_person_says_of_themself_is_handed_back(
         ("I am a baker.", "are you a mother?", None),
         ("I am a baker.", "are you a believer?", None),
         ("I am a baker.", "are you a good cook?", None),
+        ("I am a baker.", "are you an actor?", False),
+        ("I am a baker.", "are you sober?", None),
+        ("I am a baker.", "are you older now", None),
+        ("I am a baker.", "are you together?", None),
+        ("I am a baker.", "are you a senior?", None),
         ("I raise my son alone, and he raises my eyebrows.", "do you have kids?", True),
         ("I became a parent last month.", "do you have kids?", True),
         ("I am the middle one of seven, so I eat quickly.", "do you have siblings?", True),
@@ -637,6 +671,18 @@ def test_what_was_just_said_can_be_asked_about(
         ("thanks, bye :)", "bye!"),
         ("did you have a good night?", None),
         ("I will see you in my dreams", None),
+        ("It is late. Goodbye, Dzifa!", "goodbye!"),
+        ("thank you so much good night", "good night!"),
+        ("I have to go now bye bye", "bye bye!"),
+        ("ok well I'll see you tomorrow", "see you tomorrow!"),
+        ("it was nice talking to you, take care!", "take care!"),
+        ("Have a good night.", "good night!"),
+        ("When my dog died I could not even say goodbye.", None),
+        ("It was so hard to say goodbye.", None),
+        ("I had a good night.", None),
+        ("My baby can wave bye bye.", None),
+        ("nice to see you", None),
+        ("We have a baby to take care.", None),
     ],
 )
 def test_leave_is_taken_as_the_person_takes_it(
@@ -731,6 +777,18 @@ def test_yes_and_no_are_no_answers_to_other_questions(
         ("send me a picture", True),
         ("do you want to have sex with me", True),
         ("marry me!", True),
+        ("will you marry me?", True),
+        ("oh please, just kiss me", True),
+        ("I want you to kiss me", True),
+        ("you're so sweet, come and sleep with me", True),
+        ("I'd love to sleep with you", True),
+        ("wanna sleep with me?", True),
+        ("My cat likes to sleep with me.", False),
+        ("I let my dog sleep with me.", False),
+        ("My daughter always wants to kiss me.", False),
+        ("Do you think my boyfriend will marry me?", False),
+        ("Do you have a dog? Mine wants to sleep with me", False),
+        ("does your cat sleep with you?", False),
         ("i took a picture of my dog", False),
         ("what sex is your dog?", False),
     ],
@@ -833,3 +891,15 @@ def test_whoever_builds_robots_may_speak_of_robots(renderer: PromptRenderer) -> 
 def test_a_message_of_nothing_is_read_at_once(renderer: PromptRenderer, message: str) -> None:
     """Patterns that try all ways to divide such a text would be at it for years."""
     assert beginning(renderer, chat("hi", "Hello.", message), FAMILY) is None
+
+
+def test_a_question_is_handed_back_at_once_after_an_endless_turn(
+    renderer: PromptRenderer,
+) -> None:
+    """Characters come from programs too, which say what they said."""
+    turns = chat("hi", "la " * 20_000, "and you?")
+    before = time.thread_time()
+    assert beginning(renderer, turns, FAMILY) is None
+    turns = chat("hi", f"{'la ' * 20_000}how old are you?", "and you?")
+    assert beginning(renderer, turns, FAMILY) == "i am forty-one."
+    assert time.thread_time() - before < 5
