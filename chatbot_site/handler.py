@@ -8,9 +8,9 @@ but static files is one synchronous call; an asynchronous view in it runs in the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import IO, Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings
@@ -37,6 +37,9 @@ class SiteHandler(ASGIHandler):
         self._synchronous.load_middleware()
         self._reading = asyncio.Semaphore(READING_AT_ONCE)
 
+    def create_request(self, scope: Mapping[str, Any], body_file: IO[bytes]) -> Any:
+        return super().create_request(_measured(scope, body_file), body_file)
+
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         response = await self._answer(request)
         if request.method == "HEAD":
@@ -49,6 +52,18 @@ class SiteHandler(ASGIHandler):
         in_turn = request.method in READING and request.path_info not in PROBES
         async with self._reading if in_turn else nullcontext():
             return await sync_to_async(self._synchronous.get_response)(request)
+
+
+def _measured(scope: Mapping[str, Any], body: IO[bytes]) -> Mapping[str, Any]:
+    """With the length of a body that came in chunks: without one it would be taken for empty, and
+    for short enough."""
+    if any(name == b"content-length" for name, _ in scope["headers"]):
+        return scope
+    size = body.seek(0, 2)
+    body.seek(0)
+    if not size:
+        return scope
+    return {**scope, "headers": [*scope["headers"], (b"content-length", b"%d" % size)]}
 
 
 def _empty(response: HttpResponseBase) -> None:

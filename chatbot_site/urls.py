@@ -12,3 +12,4 @@ urlpatterns = [
     path("v1/", include("conversations.api.openai_urls")),
     path("sms/", include("sms.urls")),
 ]
+handler500 = "conversations.views.server_error"

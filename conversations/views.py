@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from http import HTTPStatus
 from itertools import takewhile
 from typing import Any
@@ -11,12 +12,14 @@ from csp.decorators import csp_update
 from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.cache import patch_cache_control
 from django.utils.http import content_disposition_header, url_has_allowed_host_and_scheme
+from django.views import defaults
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_POST, require_safe
 
@@ -50,6 +53,7 @@ from conversations.services.errors import (
     ConversationGone,
     NoCharacter,
     ServiceError,
+    StorageAway,
     retry_header,
 )
 from conversations.services.limits import conversation_limit
@@ -274,6 +278,14 @@ def robots(request: HttpRequest) -> HttpResponse:
 def favicon(request: HttpRequest) -> HttpResponse:
     """For pages without a link to an icon, and browsers that take no SVG."""
     return redirect(static("conversations/icon.png"))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """The page for an error that nobody caught; Django has logged it. While the database is away
+    that is no mistake of the server's, and passes."""
+    if isinstance(sys.exception(), OperationalError | InterfaceError):
+        return problem(request, StorageAway())
+    return defaults.server_error(request)
 
 
 def problem(

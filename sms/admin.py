@@ -91,6 +91,11 @@ class ContactAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Contact]) -> None:
         contacts_delete(contacts=queryset)
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Nor by parts in the address of the list, where a column may be asked for anything."""
+        is_number = lookup.partition("__")[0] == "number"
+        return not is_number and super().lookup_allowed(lookup, value, request)
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Contact], search_term: str
     ) -> tuple[QuerySet[Contact], bool]:

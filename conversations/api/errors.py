@@ -17,7 +17,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from conversations.services.errors import ServiceError, StorageUnavailable, retry_header
+from conversations.services.errors import ServiceError, StorageAway, retry_header
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def error_response(error: Exception, context: dict[str, Any]) -> Response | None
     """
     if isinstance(error, DatabaseError):
         logger.error("%s: the database failed", _view_name(context), exc_info=error)
-        error = StorageUnavailable()
+        error = StorageAway()
     wait = None
     match error:
         case ServiceError():

@@ -37,7 +37,8 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     OpenApiParameter.HEADER,
     description=(
         "Any string of up to 255 characters. Sending it again gives the same message and reply and "
-        "generates nothing twice; a reply that failed is tried again."
+        "generates nothing twice; a reply that failed is tried again. With another text it is "
+        "refused: status 409."
     ),
 )
 LAST_EVENT_ID = OpenApiParameter(
@@ -56,6 +57,10 @@ STREAM = OpenApiResponse(
         },
     },
     description="The reply as server-sent events.",
+)
+KEY_REUSED = OpenApiResponse(
+    {"$ref": "#/components/schemas/Error"},
+    description="The `Idempotency-Key` has been used for another text; nothing was sent.",
 )
 
 
@@ -83,6 +88,7 @@ class MessageList(ApiView):
             (200, "application/json"): ExchangeSerializer,
             (201, "application/json"): ExchangeSerializer,
             (200, EVENT_STREAM): STREAM,
+            (409, "application/json"): KEY_REUSED,
         },
     )
     def post(self, request: Request, conversation_id: str) -> Response | StreamingHttpResponse:
@@ -113,6 +119,7 @@ class MessageList(ApiView):
             client_id=key,
             owner=self.owner,
             address=self.address,
+            same_text=True,
         )
         return exchange, await reply_end(reply_id=exchange.reply.pk) if wait else None
 

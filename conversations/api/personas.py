@@ -14,7 +14,13 @@ from conversations.selectors import personas_active, personas_found
 from conversations.services.engine import bundle, sampling_params
 from conversations.services.personas import persona_random
 
-SEARCH = OpenApiParameter("search", str, description="Words in the name or the lines.")
+# Each is looked for in the lines of thousands.
+SEARCHED_WORDS = 5
+SEARCH = OpenApiParameter(
+    "search",
+    str,
+    description=f"Words in the name or the lines; the first {SEARCHED_WORDS} count.",
+)
 
 
 class PersonaList(ApiView):
@@ -28,8 +34,8 @@ class PersonaList(ApiView):
     )
     def get(self, request: Request) -> Response:
         """List the characters that new conversations may meet."""
-        words = request.query_params.get("search", "").replace("\0", " ").split()[:10]
-        found = personas_found(personas=personas_active(), words=words)
+        words = request.query_params.get("search", "").replace("\0", " ").split()
+        found = personas_found(personas=personas_active(), words=words[:SEARCHED_WORDS])
         return self.page(found, PersonaPages, PersonaSerializer)
 
 

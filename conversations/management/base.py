@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
-from django.db import DatabaseError
+from django.db import DatabaseError, ProgrammingError
 
 from conversations.digits import LARGEST_ID, number_from
+
+_LACKING = re.compile(r"no such (table|column)|has no column")
 
 
 def whole_number(text: str) -> int:
@@ -75,6 +78,14 @@ def drawing(path: Path) -> Iterator[None]:
         raise CommandError(f"{path}: cannot be drawn ({error}).") from error
 
 
+def _database_advice(error: DatabaseError) -> str:
+    """What may help: SQLite has no error of its own for tables and columns that are missing."""
+    is_behind = isinstance(error, ProgrammingError) or _LACKING.search(str(error))
+    if is_behind:
+        return "`manage.py migrate` brings it up to date."
+    return "Check DATABASE_URL, and that the database runs."
+
+
 class ManualCommand(BaseCommand):
     """A command whose help keeps its line breaks and whose errors, those of the database and those
     that are `told`, are one line."""
@@ -95,7 +106,7 @@ class ManualCommand(BaseCommand):
         except DatabaseError as error:
             first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise CommandError(
-                f"The database refuses: {first_line}. `manage.py migrate` brings it up to date."
+                f"The database refuses: {first_line}. {_database_advice(error)}"
             ) from error
 
     def run(self, **options: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from argparse import ArgumentTypeError
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from urllib.parse import urlsplit
 
 from django.utils import timezone
@@ -49,10 +49,12 @@ def _moment(text: str, time_of_day: time) -> datetime:
     try:
         day = parse_date(text)
         moment = datetime.combine(day, time_of_day) if day else parse_datetime(text)
-    except ValueError:
-        moment = None
-    if moment is None:
-        raise ArgumentTypeError(
-            f"{text!r} is not a date or time; write for example 2026-11-30 or 2026-11-30T18:00"
-        )
-    return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
+        if moment is not None:
+            here = moment if timezone.is_aware(moment) else timezone.make_aware(moment)
+            # What the database compares with; the first and the last day are beyond it in places.
+            return here.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ArgumentTypeError(
+        f"{text!r} is not a date or time; write for example 2026-11-30 or 2026-11-30T18:00"
+    )

@@ -44,6 +44,19 @@ class MessageInvalid(ServiceError):
     """The text cannot be sent as it is: code `invalid` or `too_long`."""
 
 
+class MessageDiffers(ServiceError):
+    """The client's id stands for a message with another text already: code `invalid`."""
+
+    status = HTTPStatus.CONFLICT
+
+    def __init__(self) -> None:
+        super().__init__(
+            "invalid",
+            "This key has been used for a message with another text. Nothing was sent; what is "
+            "new takes a new key.",
+        )
+
+
 class ConversationInvalid(ServiceError):
     """A title that cannot be kept: code `invalid` or `too_long`."""
 
@@ -81,5 +94,17 @@ class StorageUnavailable(ServiceError):
             "busy",
             "This could not be saved, because the server's storage is not accepting anything "
             "right now. Please try again in a moment.",
+            retry_after=5,
+        )
+
+
+class StorageAway(ServiceError):
+    """The database cannot be asked just now, whatever it was asked for: code `busy`."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "busy",
+            "This could not be done, because the server's storage is not available right now. "
+            "Please try again in a moment.",
             retry_after=5,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,12 @@ from django.utils import timezone
 
 from conversations import metrics
 from conversations.models import RETRIABLE, Conversation, Message, Role, Status
-from conversations.services.errors import ConversationGone, MessageInvalid, StorageUnavailable
+from conversations.services.errors import (
+    ConversationGone,
+    MessageDiffers,
+    MessageInvalid,
+    StorageUnavailable,
+)
 from conversations.services.statements import (
     MESSAGE_SENT,
     adapt,
@@ -47,6 +53,7 @@ def message_send(
     text: str,
     client_id: UUID,
     sampling: Mapping[str, Any] | None = None,
+    same_text: bool = False,
 ) -> Exchange:
     """Save a person's message together with the row of its reply, in one transaction.
 
@@ -54,15 +61,17 @@ def message_send(
     `reply_stream`. Raises MessageInvalid, ConversationGone, or StorageUnavailable when the database
     takes no writes; nothing is saved then.
 
-    `sampling` changes how this one reply is drawn: values by their names in SamplingParams.
+    `sampling` changes how this one reply is drawn: values by their names in SamplingParams. With
+    `same_text` a client_id that came with another text before raises MessageDiffers.
     """
     text = message_clean(text)
+    save = partial(_save, conversation, text, client_id, sampling or {}, same_text=same_text)
     try:
         try:
-            exchange = _save(conversation, text, client_id, sampling or {})
+            exchange = save()
         except IntegrityError:
             # The same message arrived twice at once and the other copy won.
-            exchange = _save(conversation, text, client_id, sampling or {})
+            exchange = save()
     except Error as error:
         logger.exception("a message of conversation %s cannot be saved", conversation.pk)
         raise StorageUnavailable from error
@@ -100,7 +109,12 @@ def message_is_settled(*, conversation: Conversation, client_id: UUID) -> bool:
 
 @transaction.atomic
 def _save(
-    conversation: Conversation, text: str, client_id: UUID, sampling: Mapping[str, Any]
+    conversation: Conversation,
+    text: str,
+    client_id: UUID,
+    sampling: Mapping[str, Any],
+    *,
+    same_text: bool,
 ) -> Exchange:
     # Writing the conversation's row first makes senders of one conversation take turns, so that
     # the ids of a message and its reply are neighbours in the order of the conversation.
@@ -113,6 +127,8 @@ def _save(
     ]
     if earlier := fetch(MESSAGE_SENT, sent):
         message = Message.objects.select_related("reply").get(pk=earlier[0][0])
+        if same_text and message.text != text:
+            raise MessageDiffers
         reply = getattr(message, "reply", None)  # none when staff deleted it
         again = _retry(reply, sampling) if reply else _reply_insert(message, sampling)
         return Exchange(message, again, created=False)

@@ -53,12 +53,13 @@ async def message_post(
     owner: Owner,
     address: str = "",
     sender: Listener | None = None,
+    same_text: bool = False,
 ) -> Exchange:
     """Save a message, counted for the rate limits, and put its reply to work; both also when
     whoever sent it leaves meanwhile.
 
-    `sender` is the listener that need not be told of it. Raises what `message_limit` and
-    `message_send` do.
+    `sender` is the listener that need not be told of it; `same_text` is for `message_send`. Raises
+    what `message_limit` and `message_send` do.
     """
 
     def save() -> Exchange:
@@ -69,7 +70,9 @@ async def message_post(
             # One that only comes again, because its answer got lost, costs nothing.
             if not message_is_settled(conversation=conversation, client_id=client_id):
                 raise
-        return message_send(conversation=conversation, text=text, client_id=client_id)
+        return message_send(
+            conversation=conversation, text=text, client_id=client_id, same_text=same_text
+        )
 
     async def post() -> Exchange:
         exchange = await db_write(save)

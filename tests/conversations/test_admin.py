@@ -19,6 +19,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from rest_framework.authtoken.models import Token
 
 from conversations.models import Channel, Conversation, Message, Persona, Role, Status
 
@@ -26,6 +27,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
 
 CONVERSATIONS = "/admin/conversations/conversation/"
 PERSONAS = "/admin/conversations/persona/"
+TOKENS = "/admin/authtoken/tokenproxy/"
 
 
 @pytest.fixture
@@ -412,6 +414,50 @@ class TestPermissions:
         data = {"action": "delete_selected", "_selected_action": [conversation.pk], "post": "yes"}
         bo.post(CONVERSATIONS, data)
         assert Message.objects.count() == 2
+
+
+class TestTokens:
+    @pytest.fixture
+    def clerk(self, client: Client) -> Client:
+        user = User.objects.create_user("clerk", is_staff=True)
+        names = ("view_tokenproxy", "add_tokenproxy", "view_user")
+        user.user_permissions.set(Permission.objects.filter(codename__in=names))
+        client.force_login(user)
+        return client
+
+    def test_a_key_is_shown_once_and_not_kept_in_the_log(self, clerk: Client) -> None:
+        carol = User.objects.create_user("carol")
+        response = clerk.post(f"{TOKENS}add/", {"user": carol.pk}, follow=True)
+        key = Token.objects.get(user=carol).key
+        assert response.content.decode().count(key) == 1
+        assert f"The key of carol, shown this once: {key}" in response.content.decode()
+        for path in (TOKENS, f"{TOKENS}{carol.pk}/change/", f"{TOKENS}{carol.pk}/history/"):
+            text = page(clerk, path)
+            assert f"{key[:4]}…" in text
+            assert key not in text
+        [entry] = LogEntry.objects.all()
+        assert entry.object_repr == f"{key[:4]}…"
+        assert key not in page(clerk, "/admin/")
+
+    def test_a_token_is_taken_away_without_showing_its_key(self, staff: Client) -> None:
+        token = Token.objects.create(user=User.objects.create_user("carol"))
+        path = f"{TOKENS}{token.user_id}/delete/"
+        assert token.key not in page(staff, path)
+        response = staff.post(path, {"post": "yes"}, follow=True)
+        assert token.key not in response.content.decode()
+        assert not Token.objects.exists()
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/admin/authtoken/tokenproxy/?key__startswith=a",
+            "/admin/authtoken/tokenproxy/?pk__startswith=a",
+            "/admin/auth/user/?auth_token__key__startswith=a",
+            "/admin/auth/user/?auth_token__gt=a",
+        ],
+    )
+    def test_no_list_can_be_narrowed_by_parts_of_a_key(self, clerk: Client, path: str) -> None:
+        assert clerk.get(path).status_code == 400
 
 
 class TestExport:

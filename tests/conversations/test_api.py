@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
+from django.db import OperationalError, connection
 from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
-from django.test import AsyncClient
+from django.test import AsyncClient, Client
+from django.test.utils import CaptureQueriesContext
 from rest_framework.authtoken.models import Token
 
 from conversations.api.base import ApiView
@@ -27,8 +30,6 @@ from inference.errors import EngineBusy, EngineStopped
 from tests.fakes import FakeEngine
 
 pytestmark = [pytest.mark.postgres, pytest.mark.usefixtures("rooms")]
-
-Client = Callable[..., Any]
 
 
 class Program:
@@ -180,6 +181,23 @@ async def test_lines_are_searched_as_they_are_written(
     assert [persona["name"] for persona in answer["results"]] == ["Zoë"] * found
 
 
+async def test_a_search_takes_five_words_and_the_database_alone_looks_for_plain_ones(
+    program: Program,
+) -> None:
+    def search(words: str) -> tuple[int, str]:
+        with CaptureQueriesContext(connection) as queries:
+            query = {"search": words}
+            found = Client().get("/api/v1/personas/", query, headers=program.headers).json()
+        return len(found["results"]), queries[-1]["sql"]
+
+    for words, number in (("My CAT hates a BRENDA zzzz", 1), ("my cat hates zzzz", 0)):
+        found, sql = await sync_to_async(search)(words)
+        assert found == number
+        assert "conversations_persona" in sql
+        # In SQLite it would ask Python about every row.
+        assert "LIKE" not in sql
+
+
 async def test_the_live_model_shows_its_card(program: Program) -> None:
     status, model = await program.send("GET", "model/")
     assert status == 200
@@ -241,6 +259,24 @@ async def test_the_same_key_sent_twice_at_once_generates_once(
     assert len(fake_engine.calls) == 1
     again = await program.send("POST", path, {"text": "Hello"}, **header)
     assert again == (200, both[0][1])
+
+
+async def test_a_key_used_again_for_another_text_is_refused_and_nothing_is_generated(
+    program: Program, conversation: Conversation, fake_engine: FakeEngine
+) -> None:
+    fake_engine.play(EngineStopped("gone"))
+    path = f"conversations/{conversation.pk}/messages/"
+    assert (await program.send("POST", path, {"text": "Hi"}, Idempotency_Key="k"))[0] == 503
+    for accept in ("application/json", "text/event-stream"):
+        response = await program.raw(
+            "POST", path, {"text": "Bye"}, Idempotency_Key="k", Accept=accept
+        )
+        assert (response.status_code, response.json()["code"]) == (409, "invalid")
+        assert "another text" in response.json()["detail"]
+    assert len(fake_engine.calls) == 1
+    # What is kept of a text, and not how it was sent, is compared.
+    again = await program.send("POST", path, {"text": "Hi\x07"}, Idempotency_Key="k")
+    assert (again[0], again[1]["message"]["text"]) == (200, "Hi")
 
 
 async def test_stop_keeps_what_there_is(
@@ -416,6 +452,25 @@ async def test_enormous_bodies_are_refused_in_json(
     path = f"conversations/{conversation.pk}/messages/"
     status, error = await program.send("POST", path, {"text": "x" * 1_000_001})
     assert (status, error["code"]) == (413, "too_long")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/api/v1/personas/"), ("POST", "/v1/chat/completions")]
+)
+async def test_a_database_that_is_away_is_said_in_words_that_fit(
+    program: Program, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    def away(*_: object) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr("conversations.api.authentication.BearerOrToken.authenticate", away)
+    response = await program.http.generic(method, path, "{}", content_type="application/json")
+    assert (response.status_code, response["Retry-After"]) == (503, "5")
+    error = response.json().get("error", response.json())
+    assert error["code"] == "busy"
+    said = error.get("message") or error["detail"]
+    assert "could not be done" in said
+    assert "saved" not in said
 
 
 ENDPOINTS = [

@@ -100,6 +100,24 @@ def head_and_rest(server: Server, path: str, token: str = "") -> tuple[str, str]
     return head, rest
 
 
+def test_a_body_that_comes_in_chunks_is_read_and_may_not_be_longer(
+    server: Server, token: str
+) -> None:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    def post(*chunks: bytes) -> httpx.Response:
+        path = f"{server.url}/api/v1/conversations/"
+        return httpx.post(path, content=iter(chunks), headers=headers, timeout=60)
+
+    started = post(b'{"persona": 2, "ti', b'tle": "The bus"}')
+    assert started.request.headers["Transfer-Encoding"] == "chunked"
+    assert started.status_code == 201
+    body = started.json()
+    assert (body["persona"]["id"], body["title"]) == (2, "The bus")
+    long = post(b'{"title": "', *[b"x" * 100_000] * 20, b'"}')
+    assert (long.status_code, long.json()["code"]) == (413, "too_long")
+
+
 def test_the_schema_generates_without_warnings() -> None:
     subprocess.run(
         [sys.executable, "manage.py", "spectacular", "--validate", "--fail-on-warn"],

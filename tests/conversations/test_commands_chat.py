@@ -137,6 +137,17 @@ class TestPipe:
         assert result.stderr.startswith("CommandError: There is no character to talk to yet.")
         assert len(result.stderr.splitlines()) == 1
 
+    @pytest.mark.parametrize("away", ["file", "server"])
+    def test_without_a_database_that_runs(self, tmp_path: Path, away: str) -> None:
+        file = tmp_path / "db.sqlite3"
+        file.write_text("no database " * 100)
+        urls = {"file": f"sqlite:///{file}", "server": "postgres://nobody@127.0.0.1:1/none"}
+        result = chat(urls[away])
+        assert result.returncode == 1
+        assert result.stderr.startswith("CommandError: The database refuses: ")
+        assert result.stderr.endswith(". Check DATABASE_URL, and that the database runs.\n")
+        assert len(result.stderr.splitlines()) == 1
+
 
 class Terminal:
     """The command in a pseudo-terminal, as a person has it."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -127,6 +128,16 @@ class TestExport:
         assert found("--feedback", "up") == {"third"}
         assert found("--feedback", "down") == set()
         assert found("--feedback", "any") == {"third"}
+
+    @pytest.mark.parametrize(
+        ("option", "day", "zone"),
+        [("--until", "9999-12-31", "America/New_York"), ("--since", "0001-01-01", "Asia/Tokyo")],
+    )
+    def test_a_day_that_is_beyond_the_calendar_is_refused(
+        self, tmp_path: Path, option: str, day: str, zone: str
+    ) -> None:
+        with timezone.override(zone), pytest.raises(CommandError, match=f"{day}' is not a date"):
+            call_command("export_conversations", str(tmp_path / "x.jsonl"), option, day)
 
     def test_gzip_by_name_or_by_wish_and_always_the_same_bytes(
         self, persona: Persona, tmp_path: Path

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import uuid
+from html import unescape
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection
+from django.db import OperationalError, ProgrammingError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -362,6 +363,30 @@ def test_times_without_javascript_are_what_they_say(
     assert f"{message.created_at:%H:%M} UTC" in page(client, conversation).text
     last = Conversation.objects.get().last_activity_at
     assert f"{last:%H:%M} UTC" in client.get("/conversations/").text
+
+
+@pytest.mark.parametrize("path", ["/", "/conversations/"])
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (OperationalError("connection refused"), 503, "storage is not available right now"),
+        (ProgrammingError("syntax error"), 500, "Something broke."),
+    ],
+)
+def test_while_the_database_is_away_a_page_says_so(
+    client: Client, persona: Persona, path: str, error: Exception, status: int, words: str
+) -> None:
+    start(client)
+    client.raise_request_exception = False
+
+    def away(*_: object) -> None:
+        raise error
+
+    with connection.execute_wrapper(away):
+        response = client.get(path)
+    assert response.status_code == status
+    assert response.get("Retry-After") == ("5" if status == 503 else None)
+    assert words in unescape(response.content.decode())
 
 
 def test_the_whole_of_a_page_is_no_part_of_more(client: Client, persona: Persona) -> None:

@@ -153,6 +153,24 @@ def test_a_number_is_found_only_as_a_whole(admin_client: Client, answer: Answer)
     assert "0 phone numbers" in part.content.decode()
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "contact/?number__startswith=%2B1415",
+        "contact/?number=%2B14155550123",
+        "inboundmessage/?thread__contact__number__startswith=%2B1415",
+        "answer/?thread__contact__number__startswith=%2B1415",
+        "answer/?thread__our_number__startswith=%2B1",
+    ],
+)
+def test_no_list_can_be_narrowed_by_parts_of_a_number(
+    client: Client, answer: Answer, path: str
+) -> None:
+    staff(client, "view_contact", "view_inboundmessage", "view_answer")
+    assert client.get(f"/admin/sms/{path}").status_code == 400
+    assert client.get("/admin/sms/contact/?is_blocked__exact=0").status_code == 200
+
+
 def test_a_number_can_be_blocked_before_it_texts(admin_client: Client) -> None:
     wrong = admin_client.post(
         "/admin/sms/contact/add/", {"number": "0123", "is_blocked": "on"} | NO_THREADS

@@ -1,0 +1,47 @@
+"""API tokens: a key is as good as a password, and is shown once, to whom makes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from rest_framework.authtoken.admin import TokenAdmin
+from rest_framework.authtoken.models import TokenProxy
+
+SHOWN = 4
+# What the address of a list may not ask for: whole keys could be guessed from it, sign by sign.
+SECRET = ("key", "pk")
+
+
+def _masked(token: TokenProxy) -> str:
+    return f"{token.key[:SHOWN]}…"
+
+
+# What the admin calls a token on all its pages and in its log, which is kept.
+TokenProxy.__str__ = _masked  # type: ignore[method-assign, assignment]
+admin.site.unregister(TokenProxy)
+
+
+@admin.register(TokenProxy)
+class MaskedTokenAdmin(TokenAdmin):
+    list_display = ("masked", "user", "created")
+    readonly_fields = ("masked", "created")
+
+    def get_fields(self, request: HttpRequest, obj: TokenProxy | None = None) -> tuple[str, ...]:
+        return ("user", "masked", "created") if obj else ("user",)
+
+    @admin.display(description="key")
+    def masked(self, token: TokenProxy) -> str:
+        return _masked(token)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        is_secret = lookup.partition("__")[0] in SECRET
+        return not is_secret and super().lookup_allowed(lookup, value, request)
+
+    def response_add(
+        self, request: HttpRequest, obj: TokenProxy, post_url_continue: Any = None
+    ) -> HttpResponse:
+        shown = f"The key of {obj.user}, shown this once: {obj.key}"
+        self.message_user(request, shown, messages.WARNING)
+        return super().response_add(request, obj, post_url_continue)
