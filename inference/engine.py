@@ -17,7 +17,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from inference.bundle import Bundle
-from inference.casing import CaseRestorer, names_in
+from inference.capitals import names_in
+from inference.casing import CaseRestorer
 from inference.contest import Contest
 from inference.copying import Copying
 from inference.detokenizer import Detokenizer

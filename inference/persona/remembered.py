@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from inference.casing import names_in
+from inference.capitals import names_in
 from inference.persona.facts import true_answer
 from inference.persona.kinds import AGE, CHILDHOOD, HOBBY, HOME, JOB, NUMBER, ORIGIN
 from inference.persona.names import NAMED, name_told

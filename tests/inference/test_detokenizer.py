@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.casing import CaseRestorer, names_in
+from inference.capitals import names_in
+from inference.casing import CaseRestorer
 from inference.detokenizer import Detokenizer
 from inference.prompt import PromptRenderer
 from inference.vocabulary import Vocabulary
