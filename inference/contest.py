@@ -5,7 +5,7 @@ Pure policy like the scheduler; how good a reply is says `rerank.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Tokens
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inference.detokenizer import Detokenizer
@@ -40,16 +40,16 @@ class Standing:
 class Contest:
     """`entrants` replies to one request. `winner` holds the tokens of the best so far."""
 
-    def __init__(self, judge: Judge, pieces: Tokens[Piece], entrants: int) -> None:
+    def __init__(self, judge: Judge, pieces: Sequence[Piece], entrants: int) -> None:
         self.left = entrants
         self.tokens = 0
-        self.winner: Tokens[int] = ()
+        self.winner: Sequence[int] = ()
         self.at_limit = False
         self._judge = judge
         self._pieces = pieces
         self._best: tuple[float, int] | None = None
 
-    def enter(self, number: int, tokens: Tokens[int], standing: Standing) -> bool:
+    def enter(self, number: int, tokens: Sequence[int], standing: Standing) -> bool:
         """A reply is written; True if it is the best so far. Of equals the one with the lower
         number wins, whichever is written first."""
         self.left -= 1
@@ -66,6 +66,6 @@ class Contest:
         self._best, self.winner, self.at_limit = rank, tokens, standing.at_limit
         return True
 
-    def _text(self, tokens: Tokens[int]) -> str:
+    def _text(self, tokens: Sequence[int]) -> str:
         detokenizer = Detokenizer(self._pieces)
         return "".join([detokenizer.add(token) for token in tokens])

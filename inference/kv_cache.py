@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence as Tokens
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,7 @@ class KVCache:
             _, oldest = self._entries.popitem(last=False)
             self.used -= oldest.snapshot.nbytes
 
-    def find(self, key: str, tokens: Tokens[int]) -> tuple[Entry, int] | None:
+    def find(self, key: str, tokens: Sequence[int]) -> tuple[Entry, int] | None:
         """The entry of a key and how many leading `tokens` it shares; None when it is no use."""
         entry = self._entries.get(key)
         if entry is None:
@@ -62,7 +62,7 @@ class KVCache:
             self.used -= entry.snapshot.nbytes
 
 
-def _common_prefix(left: Tokens[int], right: Tokens[int]) -> int:
+def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
     length = 0
     for a, b in zip(left, right, strict=False):
         if a != b:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
-from collections.abc import Sequence as Tokens
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from time import monotonic
@@ -18,7 +17,7 @@ from inference.events import Delta, Event, Finished, Queued
 from inference.params import SamplingParams
 from inference.prompt import Prompt
 from inference.repetition import Echo
-from inference.sequence import Sequence
+from inference.sequence import TokenSequence
 from inference.spelling import Spelling
 
 Item = int | Queued | Finished | EngineError
@@ -26,7 +25,7 @@ Item = int | Queued | Finished | EngineError
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Reply(Sequence):
+class Reply(TokenSequence):
     """A reply to a request as it is being written; the engine's thread's alone.
 
     `limit` is the most tokens that it may have, `room` the most when it shows nothing before.
@@ -42,9 +41,9 @@ class Reply(Sequence):
     echo: Echo | None
     copying: Copying | None
     spelling: Spelling | None
-    unsaid: Tokens[int]
+    unsaid: Sequence[int]
     shows: bool = False
-    blocked: Tokens[int] = ()
+    blocked: Sequence[int] = ()
     next_uniform: Callable[[], float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,7 +85,7 @@ class Request:
         echo: Echo | None,
         copying: Copying | None,
         spelling: Spelling | None,
-        unsaid: Tokens[int],
+        unsaid: Sequence[int],
         contest: Contest | None = None,
     ) -> None:
         """Prepare a reply; one of several needs a position more, for the token that ends it."""

@@ -14,14 +14,14 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from inference.sequence import Phase, Sequence
+from inference.sequence import Phase, TokenSequence
 
 # A prompt token takes a sixth of one chat's step, and about half of a reply's share of a larger
 # batch's, so this many hold the others up by two to five steps.
 PREFILL_PER_REPLY = 8
 PREFILL_LEAST, PREFILL_MOST = 16, 128
 
-S = TypeVar("S", bound=Sequence)
+S = TypeVar("S", bound=TokenSequence)
 
 
 @dataclass(frozen=True, slots=True)

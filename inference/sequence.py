@@ -16,7 +16,7 @@ class Phase(Enum):
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Sequence:
+class TokenSequence:
     """State of one reply. Only the engine's thread changes it.
 
     `cached` positions of its slot hold keys and values: first of the prompt, then of the reply but

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from inference.scheduler import Move, Scheduler
-from inference.sequence import Phase, Sequence
+from inference.sequence import Phase, TokenSequence
 
 SLOTS = 3
 
@@ -18,16 +18,16 @@ class Scheduling(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scheduler = Scheduler[Sequence](SLOTS)
-        self.alive: list[Sequence] = []
-        self.arrivals: list[Sequence] = []
-        self.admitted: list[Sequence] = []
+        self.scheduler = Scheduler[TokenSequence](SLOTS)
+        self.alive: list[TokenSequence] = []
+        self.arrivals: list[TokenSequence] = []
+        self.admitted: list[TokenSequence] = []
         # What each slot really holds, as the runner's cache would.
-        self.held: dict[int, Sequence] = {}
+        self.held: dict[int, TokenSequence] = {}
 
     @rule()
     def arrive(self) -> None:
-        sequence = Sequence(prompt_ids=(1, 2, 3))
+        sequence = TokenSequence(prompt_ids=(1, 2, 3))
         self.scheduler.add(sequence)
         self.alive.append(sequence)
         self.arrivals.append(sequence)
