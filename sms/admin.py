@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 
 from conversations.admin.cells import moment
 from conversations.admin.changelist import DATED_LIST, BoundedPaginator
+from conversations.admin.hidden import HiddenFields
 from conversations.admin.unchanged import UnchangedForm
 from sms.filters import DeliveryFilter, OptedOutFilter
 from sms.models import Answer, Contact, DeliveryEvent, InboundMessage, Thread
@@ -51,7 +52,8 @@ class ThreadInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(Contact)
-class ContactAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ContactAdmin(HiddenFields):
+    hidden = ("number",)
     form = UnchangedForm
     list_display = ("masked", "is_blocked", "note", "created_at")
     list_filter = ("is_blocked", OptedOutFilter)
@@ -90,11 +92,6 @@ class ContactAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Contact]) -> None:
         contacts_delete(contacts=queryset)
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Nor by parts in the address of the list, where a column may be asked for anything."""
-        is_number = lookup.partition("__")[0] == "number"
-        return not is_number and super().lookup_allowed(lookup, value, request)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Contact], search_term: str

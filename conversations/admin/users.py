@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from rest_framework.authtoken.models import Token
 
 from conversations.admin.deleting import PreparedDeletion
+from conversations.admin.hidden import HiddenFields
 from conversations.models import Conversation, Message
 from conversations.services.database import db_wait
 from conversations.services.replies import replies_stop
@@ -22,11 +23,8 @@ admin.site.unregister(User)
 
 
 @admin.register(User)
-class AccountAdmin(PreparedDeletion, UserAdmin):  # type: ignore[type-arg]
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Not by their API tokens, which could be guessed so, sign by sign."""
-        is_token = lookup.partition("__")[0] == "auth_token"
-        return not is_token and super().lookup_allowed(lookup, value, request)
+class AccountAdmin(HiddenFields, PreparedDeletion, UserAdmin):  # type: ignore[type-arg]
+    hidden = ("auth_token",)
 
     def deletion_prepare(self, rows: Iterable[User]) -> None:
         """Their conversations go first, in batches, so that others can write meanwhile."""
