@@ -1,17 +1,23 @@
-"""Scheduler, model and sampler put together, one step at a time. No threads and no event loops.
+"""Scheduler, model and sampler put together, one step at a time. No event loops.
 
-A step fills in a bounded piece of the waiting prompts and decodes one token of every running reply.
+A step begins the replies whose prompts are in and decodes one token of every running one. Prompts
+are run meanwhile, in a second thread: they hold nobody up, and take what decoding leaves of the
+other cores.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from inference.beside import SideThread
 from inference.contest import Standing
 from inference.copying import NO_COPIES
 from inference.events import Totals
@@ -28,12 +34,14 @@ from inference.sequence import Phase
 
 if TYPE_CHECKING:
     from inference.runner import TopK
+    from inference.slots import KVSnapshot
 
 _IN_SLOTS = (Phase.PREFILL, Phase.DECODE)
 
 
 class EngineCore:
-    """Runs requests; `emit` is given every token and all news as it happens. One thread only."""
+    """Runs requests; `emit` is given every token and all news as it happens. To be called by one
+    thread only."""
 
     def __init__(
         self,
@@ -46,6 +54,8 @@ class EngineCore:
         self.line = WaitingLine(self.scheduler, emit)
         self.cache = KVCache(config.kv_cache_bytes)
         self._runner = model.runner
+        self._prompts: SideThread[TopK] = SideThread("inference-prompts")
+        self._running: deque[tuple[Reply, Future[TopK]]] = deque()  # the prompts, as they came
         self._totals = totals
         self._emit = emit
         self._tokens = np.zeros(config.max_batch, np.int64)
@@ -71,7 +81,7 @@ class EngineCore:
 
     @property
     def is_idle(self) -> bool:
-        return self.scheduler.is_idle
+        return self.scheduler.is_idle and not self._running
 
     def add(self, request: Request) -> None:
         self.scheduler.add(request.replies[0])
@@ -85,7 +95,8 @@ class EngineCore:
         # The others of a request wait outside the scheduler until its prompt is filled in.
         held = [reply for reply in request.replies if reply.phase in _IN_SLOTS]
         for reply in held or request.replies[:1]:
-            self._leave(reply, keep=True)
+            # While its prompt is being run, what its slot holds is unknown.
+            self._leave(reply, keep=reply.phase is Phase.DECODE)
         self._close(request)
         return True
 
@@ -103,39 +114,51 @@ class EngineCore:
 
     def close(self) -> None:
         """Let go of the model and of all keys and values."""
+        self._prompts.close()
         self.cache.clear()
         self._runner.close()
 
     def _fill(self) -> None:
-        """Run prompts, up to the scheduler's budget while somebody is being answered."""
-        budget = self.scheduler.prefill_budget()
-        while reply := self.scheduler.filling or self._admit():
-            count = min(reply.prompt_left, budget or reply.prompt_left)
-            piece = reply.prompt_ids[reply.cached : reply.cached + count]
-            top = self._runner.prefill(reply.slot, piece, reply.cached)
-            reply.cached += count
-            self._totals.prompt_tokens += count
-            if not reply.prompt_left:
-                self._begin(reply.request, top)
-            if budget is None or budget <= count:
+        """Have the prompts run of all for whom there are slots, and begin the replies whose prompts
+        are in. Where nobody is being answered, wait for the first."""
+        while reply := self.scheduler.admit():
+            self._running.append((reply, self._run_prompt(reply)))
+        while self._running:
+            reply, run = self._running[0]
+            if self.scheduler.decoding and not run.done():
                 return
-            budget -= count
+            self._running.popleft()
+            top = run.result()
+            if reply.phase is Phase.PREFILL:  # else its caller has left meanwhile
+                reply.cached = len(reply.prompt_ids)
+                self._begin(reply.request, top)
 
-    def _admit(self) -> Reply | None:
-        reply = self.scheduler.admit()
-        if reply is None:
-            return None
-        request = reply.request
+    def _run_prompt(self, reply: Reply) -> Future[TopK]:
+        """Have what is not cached of a prompt run, in the second thread after those before it; here
+        and now where that holds nobody up."""
+        request, tokens = reply.request, reply.prompt_ids
         request.admitted_at = monotonic()
         self.line.has_moved = True
-        found = request.cache_key and self.cache.find(request.cache_key, reply.prompt_ids)
-        if found:
+        snapshot = None
+        if found := request.cache_key and self.cache.find(request.cache_key, tokens):
             entry, shared = found
+            snapshot = entry.snapshot
             # The last token is run again: its logits are what the reply begins with.
-            request.reused = reply.cached = min(shared, len(reply.prompt_ids) - 1)
-            self._runner.load(reply.slot, entry.snapshot, reply.cached)
-            self._totals.reused_tokens += request.reused
-        return reply
+            request.reused = min(shared, len(tokens) - 1)
+        self._totals.reused_tokens += request.reused
+        self._totals.prompt_tokens += len(tokens) - request.reused
+        fill = partial(self._fill_slot, reply.slot, tokens, request.reused, snapshot)
+        if self.scheduler.decoding or self._running:
+            return self._prompts.run(fill)
+        return self._prompts.ran(fill)
+
+    def _fill_slot(
+        self, slot: int, tokens: Sequence[int], reused: int, snapshot: KVSnapshot | None
+    ) -> TopK:
+        """In either thread: nothing else touches the slot until this has ended."""
+        if snapshot:
+            self._runner.load(slot, snapshot, reused)
+        return self._runner.prefill(slot, tokens[reused:], reused).copy()
 
     def _begin(self, request: Request, top: TopK) -> None:
         """The prompt is in: draw the first token of every reply to it."""

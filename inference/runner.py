@@ -9,8 +9,10 @@ binding one slot's slice fills it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -37,7 +39,8 @@ _PREFILL_CHUNK = 256
 class TopK(NamedTuple):
     """The largest logits of each sequence, in falling order.
 
-    Both arrays are the runner's own memory and are overwritten by its next call.
+    Both arrays are the runner's own memory and are overwritten by its next call of the same kind,
+    prefill or decode.
     """
 
     values: npt.NDArray[np.float32]  # (B, K)
@@ -46,6 +49,10 @@ class TopK(NamedTuple):
     def only(self, place: int) -> TopK:
         """Those of one sequence."""
         return TopK(self.values[place : place + 1], self.ids[place : place + 1])
+
+    def copy(self) -> TopK:
+        """The same in memory of its own."""
+        return TopK(self.values.copy(), self.ids.copy())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +69,11 @@ CUDA = Device("cuda", "CUDAExecutionProvider", GPU_FILE)
 
 
 class Runner:
-    """A loaded model with room for `slots` sequences. Not thread-safe: one thread owns it.
+    """A loaded model with room for `slots` sequences. One thread owns it; one other may load and
+    prefill slots that the first does not touch meanwhile.
 
     `choice_scores`, float32 (slots), is None for a bundle without a second head. Its first B values
-    are the head's scores of the last call's B sequences, each as it ends with its newest token.
+    are the head's scores of the B sequences last decoded, each as it ends with its newest token.
     """
 
     def __init__(self, bundle: Bundle, *, slots: int, threads: int, device: Device = CPU) -> None:
@@ -73,6 +81,8 @@ class Runner:
             raise ValueError(f"slots and threads must be 1 or more, not {slots} and {threads}")
         self._session = _create_session(bundle, device, threads)
         self.device = device.name
+        # A GPU does one thing after the other anyway, and what is bound to it is for one of them.
+        self._turn = nullcontext() if device is CPU else Lock()
         self._weights = bundle.weights_path
         self.slots = slots
         self.n_ctx = bundle.n_ctx
@@ -104,14 +114,11 @@ class Runner:
             copier = _session(bundle.path / GPU_COPY_FILE, device, threads)
             self._memory = DeviceSlots(shape, dtype, device.name, copier)
         self._shared = device is CPU
-        self._ids = np.zeros(max(slots, bundle.n_ctx), np.int64)
-        self._positions = np.zeros(max(slots, bundle.n_ctx), np.int64)
-        self._last_position = np.zeros(slots, np.int32)
-        self._longest = np.zeros(1, np.int32)
-        self._values = np.zeros((slots, self.top_k), np.float32)
-        self._top_ids = np.zeros((slots, self.top_k), np.int64)
-        self.choice_scores = np.zeros(slots, np.float32) if bundle.choice_head else None
-        self._prefill_bindings = [self._bind_cache(slot, 1) for slot in range(slots)]
+        choice_head = bundle.choice_head
+        self._prompt = _Feed(1, min(_PREFILL_CHUNK, bundle.n_ctx), self.top_k, choice_head)
+        self._batch = _Feed(slots, 1, self.top_k, choice_head)
+        self.choice_scores = self._batch.scores
+        self._prefill_bindings = [self._bind_outer(self._prompt, slot, 1) for slot in range(slots)]
         self._decode_bindings = [self._bind_decode(batch) for batch in range(1, slots + 1)]
 
     def prefill(self, slot: int, token_ids: Sequence[int] | npt.NDArray[Any], past: int) -> TopK:
@@ -126,8 +133,9 @@ class Runner:
         if count < 1 or past < 0 or past + count > self.n_ctx:
             raise ValueError(f"{count} tokens after {past} do not fit {self.n_ctx} positions")
         for start in range(0, count, _PREFILL_CHUNK):
-            self._prefill(slot, token_ids[start : start + _PREFILL_CHUNK], past + start)
-        return TopK(self._values[:1], self._top_ids[:1])
+            with self._turn:
+                self._prefill(slot, token_ids[start : start + _PREFILL_CHUNK], past + start)
+        return self._prompt.top(1)
 
     def decode(self, token_ids: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> TopK:
         """One token for each of the slots 0..B-1, at position `lengths[i]` of slot i.
@@ -141,29 +149,33 @@ class Runner:
                 f"{batch} sequences of up to {longest} positions do not fit "
                 f"{self.slots} slots of {self.n_ctx}"
             )
-        self._ids[:batch] = token_ids
-        self._positions[:batch] = lengths
-        self._last_position[:batch] = lengths
-        self._longest[0] = longest
-        binding = self._decode_bindings[batch - 1]
-        if not self._shared:
-            self._bind_inputs(binding, batch, 1)
-        self._run(binding)
-        return TopK(self._values[:batch], self._top_ids[:batch])
+        feed, binding = self._batch, self._decode_bindings[batch - 1]
+        feed.ids[:batch] = token_ids
+        feed.positions[:batch] = lengths
+        feed.last_position[:batch] = lengths
+        feed.longest[0] = longest
+        with self._turn:
+            if not self._shared:
+                self._bind_inputs(binding, feed, batch, 1)
+            self._run(binding)
+        return feed.top(batch)
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` positions of one slot over another's."""
-        self._memory.move(source, target, length)
+        with self._turn:
+            self._memory.move(source, target, length)
 
     def save(self, slot: int, length: int) -> KVSnapshot:
         """A copy of the first `length` positions of a slot."""
-        return self._memory.save(slot, length)
+        with self._turn:
+            return self._memory.save(slot, length)
 
     def load(self, slot: int, snapshot: KVSnapshot, length: int) -> None:
         """Write the first `length` positions of a snapshot into a slot."""
         if length > snapshot.length:
             raise ValueError(f"the snapshot holds {snapshot.length} positions, not {length}")
-        self._memory.load(slot, snapshot, length)
+        with self._turn:
+            self._memory.load(slot, snapshot, length)
 
     def rest(self) -> None:
         """No slot is in use: give back memory that the next call has again at once."""
@@ -179,12 +191,12 @@ class Runner:
 
     def _prefill(self, slot: int, token_ids: Sequence[int] | npt.NDArray[Any], past: int) -> None:
         count = len(token_ids)
-        self._ids[:count] = token_ids
-        self._positions[:count] = np.arange(past, past + count)
-        self._last_position[0] = past + count - 1
-        self._longest[0] = past + count
-        binding = self._prefill_bindings[slot]
-        self._bind_inputs(binding, 1, count)
+        feed, binding = self._prompt, self._prefill_bindings[slot]
+        feed.ids[:count] = token_ids
+        feed.positions[:count] = np.arange(past, past + count)
+        feed.last_position[0] = past + count - 1
+        feed.longest[0] = past + count
+        self._bind_inputs(binding, feed, 1, count)
         self._run(binding)
 
     def _run(self, binding: ort.IOBinding) -> None:
@@ -192,15 +204,16 @@ class Runner:
         if not self._shared:
             binding.synchronize_outputs()
 
-    def _bind_inputs(self, binding: ort.IOBinding, batch: int, count: int) -> None:
+    def _bind_inputs(self, binding: ort.IOBinding, feed: _Feed, batch: int, count: int) -> None:
         """What a step reads besides keys and values. On the processor it is read as the graph runs;
         a GPU gets a copy as it is bound."""
-        _bind_input(binding, "input_ids", self._ids, (batch, count))
-        _bind_input(binding, "position_ids", self._positions, (batch, count))
-        _bind_input(binding, "seqlens_k", self._last_position, (batch,))
-        _bind_input(binding, "total_sequence_length", self._longest, (1,))
+        _bind_input(binding, "input_ids", feed.ids, (batch, count))
+        _bind_input(binding, "position_ids", feed.positions, (batch, count))
+        _bind_input(binding, "seqlens_k", feed.last_position, (batch,))
+        _bind_input(binding, "total_sequence_length", feed.longest, (1,))
 
-    def _bind_cache(self, slot: int, batch: int) -> ort.IOBinding:
+    def _bind_outer(self, feed: _Feed, slot: int, batch: int) -> ort.IOBinding:
+        """The keys and values of `batch` slots, and what a step returns."""
         binding = self._session.io_binding()
         memory, (_, _, *sizes) = self._memory, self._memory.shape
         for layer in range(self._layers):
@@ -214,16 +227,33 @@ class Runner:
                 )
                 binding.bind_input(f"past_{kind}_{layer}", *where)
                 binding.bind_output(f"present_{kind}_{layer}", *where)
-        _bind_output(binding, "top_values", self._values, (batch, self.top_k))
-        _bind_output(binding, "top_ids", self._top_ids, (batch, self.top_k))
-        if self.choice_scores is not None:
-            _bind_output(binding, "choice_score", self.choice_scores, (batch,))
+        _bind_output(binding, "top_values", feed.values, (batch, self.top_k))
+        _bind_output(binding, "top_ids", feed.top_ids, (batch, self.top_k))
+        if feed.scores is not None:
+            _bind_output(binding, "choice_score", feed.scores, (batch,))
         return binding
 
     def _bind_decode(self, batch: int) -> ort.IOBinding:
-        binding = self._bind_cache(0, batch)
-        self._bind_inputs(binding, batch, 1)
+        binding = self._bind_outer(self._batch, 0, batch)
+        self._bind_inputs(binding, self._batch, batch, 1)
         return binding
+
+
+class _Feed:
+    """Memory for what goes in and out of runs of up to `rows` sequences of up to `tokens` tokens,
+    keys and values aside."""
+
+    def __init__(self, rows: int, tokens: int, top_k: int, choice_head: bool) -> None:
+        self.ids = np.zeros(rows * tokens, np.int64)
+        self.positions = np.zeros(rows * tokens, np.int64)
+        self.last_position = np.zeros(rows, np.int32)
+        self.longest = np.zeros(1, np.int32)
+        self.values = np.zeros((rows, top_k), np.float32)
+        self.top_ids = np.zeros((rows, top_k), np.int64)
+        self.scores = np.zeros(rows, np.float32) if choice_head else None
+
+    def top(self, rows: int) -> TopK:
+        return TopK(self.values[:rows], self.top_ids[:rows])
 
 
 def _create_session(bundle: Bundle, device: Device, threads: int) -> ort.InferenceSession:

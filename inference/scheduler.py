@@ -2,10 +2,10 @@
 
 Decoding sequences always sit in slots 0..B-1, because one call of the model decodes a prefix of the
 slots. When one of them leaves, the last takes its place: a `Move` tells the runner to copy that
-slot. At most one prompt is being filled in at a time, in a slot above them; each step gives it a
-bounded number of tokens, so that a long prompt holds the others up by no more than that. Requests
-are admitted in the order they came, so that none can starve: one that needs several slots waits at
-the head of the line until so many are free, and nobody overtakes it.
+slot. Prompts are filled in above them, one after the other: who came first begins first, and so
+never moves to a slot that another prompt is being filled into. Requests are admitted in the order
+they came, so that none can starve: one that needs several slots waits at the head of the line until
+so many are free, and nobody overtakes it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,6 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from inference.sequence import Phase, TokenSequence
-
-# A prompt token takes a sixth of one chat's step, and about half of a reply's share of a larger
-# batch's, so this many hold the others up by two to five steps.
-PREFILL_PER_REPLY = 8
-PREFILL_LEAST, PREFILL_MOST = 16, 128
 
 S = TypeVar("S", bound=TokenSequence)
 
@@ -39,7 +34,7 @@ class Scheduler(Generic[S]):
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self.waiting: deque[S] = deque()
-        self.filling: S | None = None
+        self.filling: deque[S] = deque()
         self.decoding: list[S] = []
 
     @property
@@ -49,35 +44,25 @@ class Scheduler(Generic[S]):
     @property
     def running(self) -> int:
         """Slots that are taken or promised."""
-        return len(self.decoding) + (self.filling.width if self.filling else 0)
+        return len(self.decoding) + sum(sequence.width for sequence in self.filling)
 
     def add(self, sequence: S) -> None:
         """Queue a new request behind all others."""
         self.waiting.append(sequence)
 
-    def prefill_budget(self) -> int | None:
-        """Prompt tokens to run before the next decode step; None: all, nobody is held up."""
-        if not self.decoding:
-            return None
-        return min(max(PREFILL_LEAST, PREFILL_PER_REPLY * len(self.decoding)), PREFILL_MOST)
-
     def admit(self) -> S | None:
-        """Give the next request its slots, if they are free and no prompt is being filled in."""
-        if self.filling is not None or not self.waiting:
-            return None
-        if len(self.decoding) + self.waiting[0].width > self.slots:
+        """Give the next request its slots, if they are free."""
+        slot = self._first_free()
+        if not self.waiting or slot + self.waiting[0].width > self.slots:
             return None
         sequence = self.waiting.popleft()
-        sequence.phase, sequence.slot = Phase.PREFILL, len(self.decoding)
-        self.filling = sequence
+        sequence.phase, sequence.slot = Phase.PREFILL, slot
+        self.filling.append(sequence)
         return sequence
 
     def begin_decoding(self) -> Move | None:
-        """The prompt is filled in: its sequence joins the batch."""
-        sequence = self.filling
-        if sequence is None:
-            raise RuntimeError("no prompt is being filled in")
-        self.filling = None
+        """The first prompt is filled in: its sequence joins the batch."""
+        sequence = self.filling.popleft()
         move = self._place(sequence, len(self.decoding))
         sequence.phase = Phase.DECODE
         self.decoding.append(sequence)
@@ -96,7 +81,7 @@ class Scheduler(Generic[S]):
         if phase is Phase.WAITING:
             self.waiting.remove(sequence)
         elif phase is Phase.PREFILL:
-            self.filling = None
+            self.filling.remove(sequence)
         elif phase is Phase.DECODE:
             last = self.decoding.pop()
             if last is not sequence:
@@ -114,6 +99,13 @@ class Scheduler(Generic[S]):
             if free < 0:
                 return waiting[place:]
         return []
+
+    def _first_free(self) -> int:
+        """The slot above all that are taken or promised."""
+        if not self.filling:
+            return len(self.decoding)
+        last = self.filling[-1]
+        return last.slot + last.width
 
     @staticmethod
     def _place(sequence: S, slot: int) -> Move | None:

@@ -32,11 +32,6 @@ class TokenSequence:
     reply_ids: list[int] = field(default_factory=list)
 
     @property
-    def prompt_left(self) -> int:
-        """Tokens of the prompt that still have to be run."""
-        return max(0, len(self.prompt_ids) - self.cached)
-
-    @property
     def cached_ids(self) -> tuple[int, ...]:
         """The tokens whose keys and values the slot holds."""
         return (*self.prompt_ids, *self.reply_ids)[: self.cached]

@@ -24,6 +24,7 @@ from inference.errors import EngineBusy, EngineError, EngineStopped
 from inference.events import EngineStats, Finished, Totals
 from inference.model import Model
 from inference.params import EngineConfig
+from inference.process import memory_in_few_arenas
 from inference.request import Item, Request
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Worker:
     def start(self) -> None:
         # Python ends with daemon threads still running; in the middle of a step that is a crash.
         atexit.register(self.close)
+        memory_in_few_arenas()
         self._thread.start()
 
     def submit(self, request: Request) -> None:

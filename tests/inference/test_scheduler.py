@@ -34,15 +34,15 @@ class Scheduling(RuleBasedStateMachine):
 
     @rule()
     def admit(self) -> None:
-        sequence = self.scheduler.admit()
-        if sequence:
+        if sequence := self.scheduler.admit():
             self.admitted.append(sequence)
-            self.held[sequence.slot] = sequence
-            sequence.cached = len(sequence.prompt_ids)
 
     @precondition(lambda self: self.scheduler.filling)
     @rule()
     def finish_prefill(self) -> None:
+        sequence = self.scheduler.filling[0]
+        self.held[sequence.slot] = sequence
+        sequence.cached = len(sequence.prompt_ids)
         self._apply(self.scheduler.begin_decoding())
 
     @precondition(lambda self: self.alive)
@@ -62,15 +62,16 @@ class Scheduling(RuleBasedStateMachine):
         decoding = self.scheduler.decoding
         assert [sequence.slot for sequence in decoding] == list(range(len(decoding)))
         assert all(self.held[sequence.slot] is sequence for sequence in decoding)
-        filling = self.scheduler.filling
-        assert filling is None or len(decoding) <= filling.slot < SLOTS
+        filling = [sequence.slot for sequence in self.scheduler.filling]
+        assert filling == sorted(set(filling))
+        assert all(len(decoding) + place <= slot < SLOTS for place, slot in enumerate(filling))
         assert self.scheduler.running <= SLOTS
 
     @invariant()
     def nobody_is_lost(self) -> None:
         known = [
             *self.scheduler.waiting,
-            *([self.scheduler.filling] if self.scheduler.filling else []),
+            *self.scheduler.filling,
             *self.scheduler.decoding,
         ]
         assert sorted(map(id, known)) == sorted(map(id, self.alive))
