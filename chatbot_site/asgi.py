@@ -6,13 +6,21 @@ Importing it starts the server's part of the program; everything else imports `r
 from __future__ import annotations
 
 import os
+import sys
 
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatbot_site.settings")
 django.setup()
 
-from chatbot_site.routing import application  # noqa: E402 - needs Django's set-up above
+from django.db import connection  # noqa: E402 - needs Django's set-up above
+
+if connection.vendor != "postgresql":
+    # The REST framework loads whatever it may come to use: fields that only PostgreSQL has, with
+    # its driver, take 9 MB.
+    sys.modules["django.contrib.postgres"] = None  # type: ignore[assignment]
+
+from chatbot_site.routing import application  # noqa: E402
 from conversations.services.startup import server_start  # noqa: E402
 from sms.services.worker import worker_start  # noqa: E402
 

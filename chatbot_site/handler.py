@@ -1,27 +1,36 @@
-"""Django under ASGI, with one change of threads for each request.
+"""Django under ASGI, with as few changes of threads as there can be.
 
 Every middleware here and most views are synchronous. In an asynchronous request Django goes to a
 thread and back for each half of each middleware, which for a page took longer than the page. So all
 but static files is one synchronous call; an asynchronous view in it runs in the event loop still.
+
+Of what is left, Django makes a thread for each request, with a connection to the database of its
+own, and goes there three times. What only reads is done in one go, in a few threads that stay and
+keep their connections.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import IO, Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings
-from django.core.handlers.asgi import ASGIHandler
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.handlers.base import BaseHandler
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.urls import set_script_prefix
 from django.utils.decorators import sync_and_async_middleware
 from servestatic.middleware import ServeStaticMiddleware
 
-# So many requests by these methods run at once: none of them waits for the model. Django has a
-# thread for each; when hundreds come together, their threads leave the event loop next to nothing.
+from conversations.services.database import db_release
+
+# So many requests by these methods run at once: none of them waits for the model. When hundreds
+# come together, as many threads would leave the event loop next to nothing.
 READING_AT_ONCE = 4
 READING = {"GET", "HEAD"}
 # A server that is full is alive all the same, and has to say so in time.
@@ -29,29 +38,68 @@ PROBES = {"/healthz", "/readyz", "/metrics"}
 
 
 class SiteHandler(ASGIHandler):
-    """What `django.core.asgi.get_asgi_application` returns, but for the change of threads."""
+    """What `django.core.asgi.get_asgi_application` returns, but for the changes of threads."""
 
     def __init__(self) -> None:
         super().__init__()
         self._synchronous = BaseHandler()
         self._synchronous.load_middleware()
-        self._reading = asyncio.Semaphore(READING_AT_ONCE)
+        threads = ThreadPoolExecutor(READING_AT_ONCE, thread_name_prefix="page")
+        self._read = sync_to_async(self._answer, thread_sensitive=False, executor=threads)
 
     def create_request(self, scope: Mapping[str, Any], body_file: IO[bytes]) -> Any:
         return super().create_request(_measured(scope, body_file), body_file)
 
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        path = scope["path"]
+        if scope["method"] not in READING or path in PROBES or _is_static(path):
+            await super().handle(scope, receive, send)
+            return
+        with suppress(RequestAborted):
+            with await self.read_body(receive) as body:
+                response = await self._read(scope, body)
+            if response.streaming:
+                await self._stream(response, receive, send)
+            else:
+                await self.send_response(response, send)
+
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
-        response = await self._answer(request)
+        if _is_static(request.path_info):
+            return await super().get_response_async(request)
+        return await sync_to_async(self._respond)(request)
+
+    def _answer(self, scope: Mapping[str, Any], body: IO[bytes]) -> HttpResponseBase:
+        """In a thread that stays, so without Django's signals: at those it closes connections."""
+        set_script_prefix(get_script_prefix(scope))
+        try:
+            request, refusal = self.create_request(scope, body)
+            return self._respond(request) if request else refusal
+        finally:
+            db_release()
+
+    def _respond(self, request: HttpRequest) -> HttpResponseBase:
+        response = self._synchronous.get_response(request)
         if request.method == "HEAD":
             _empty(response)
         return response
 
-    async def _answer(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info.startswith(settings.STATIC_URL):
-            return await super().get_response_async(request)
-        in_turn = request.method in READING and request.path_info not in PROBES
-        async with self._reading if in_turn else nullcontext():
-            return await sync_to_async(self._synchronous.get_response)(request)
+    async def _stream(self, response: HttpResponseBase, receive: Any, send: Any) -> None:
+        """Send what is still being made, for as long as somebody is there."""
+        sending = asyncio.create_task(self.send_response(response, send))
+        leaving = asyncio.create_task(receive())
+        try:
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+        finally:
+            leaving.cancel()
+            sending.cancel()
+            await asyncio.wait((sending, leaving))
+            await sync_to_async(response.close)()
+
+
+def _is_static(path: str) -> bool:
+    return path.startswith(settings.STATIC_URL)
 
 
 def _measured(scope: Mapping[str, Any], body: IO[bytes]) -> Mapping[str, Any]:

@@ -132,12 +132,14 @@ def conversations_listed(*, owner: Owner, query: str = "") -> QuerySet[Conversat
     )
 
 
-def conversations_recent(*, owner: Owner, number: int, present: Conversation) -> list[Conversation]:
-    """The latest of a person's conversations, as in `conversations_listed`; the present one, if it
-    is theirs, among them whatever its age."""
+def conversations_recent(
+    *, owner: Owner, number: int, present: Conversation | None
+) -> list[Conversation]:
+    """The latest of a person's conversations, as in `conversations_listed`; the present one, if
+    there is one and it is theirs, among them whatever its age."""
     listed = conversations_listed(owner=owner)
     latest = list(listed[:number])
-    if present in latest:
+    if present is None or present in latest:
         return latest
     return [*listed.filter(pk=present.pk), *latest]
 

@@ -142,7 +142,7 @@ def conversation_page(request: HttpRequest, conversation_id: UUID) -> HttpRespon
         "earlier": said[0].pk if has_earlier else None,
         "read_only": read_only,
         "recent": conversations_recent(
-            owner=owner, number=RECENT_CONVERSATIONS, present=conversation
+            owner=owner, number=RECENT_CONVERSATIONS, present=conversation if said else None
         ),
         "openers": OPENERS,
         "modules": MODULES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +29,9 @@ TALK = ("Hello! How are you today?", "I am fine, thank you. What about you?")
 PREFILL_TOKENS = 200
 FIRST_TOKEN_ROUNDS = 20
 RECOMPUTED_ROUNDS = 6
+# Prompts are run one after the other while those before them are answered already: for each of them
+# a reply goes on for so many tokens, so that there are steps with all chats in them.
+TOKENS_A_PROMPT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +183,15 @@ async def throughput(engine: Engine, runner: MeasuredRunner, batch: int, tokens:
 
     Raises ValueError when the replies are too short for a step with all chats in it.
     """
-    runner.steps.clear()
     recommended = SamplingParams.recommended(engine.bundle.sampling)
     params = replace(recommended, max_tokens=tokens, candidates=1)
     began = perf_counter()
-    replies = await asyncio.gather(*(_reply(engine, [TALK[0]], params) for _ in range(batch)))
+    replies = await _replies(engine, [params] * batch)
     written = sum(finished.completion_tokens for _, finished in replies)
     whole = written / (perf_counter() - began)
+    runner.steps.clear()
+    prompts_after = range((batch - 1) * TOKENS_A_PROMPT, -1, -TOKENS_A_PROMPT)
+    await _replies(engine, [replace(params, max_tokens=tokens + more) for more in prompts_after])
     steps = runner.full_steps(batch)
     if not steps:
         raise ValueError(
@@ -194,6 +199,10 @@ async def throughput(engine: Engine, runner: MeasuredRunner, batch: int, tokens:
             "the first reply ends before the last prompt is in. Give longer replies."
         )
     return Throughput(batch, median(s[0] for s in steps), median(s[1] for s in steps), whole)
+
+
+async def _replies(engine: Engine, params: Iterable[SamplingParams]) -> list[tuple[str, Finished]]:
+    return await asyncio.gather(*(_reply(engine, [TALK[0]], each) for each in params))
 
 
 async def first_tokens(engine: Engine, rounds: int, *, keep: bool) -> list[float]:
