@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from autobahn.websocket.protocol import WebSocketProtocol
+from twisted.internet.error import ConnectionLost
 from websockets.client import ClientProtocol
 from websockets.frames import Frame
 from websockets.protocol import State
@@ -30,15 +31,26 @@ from conversations.services.owners import Owner
 
 
 class Transport:
-    """A transport as Twisted's: it tells its producer when its buffer is full."""
+    """A transport as Twisted's: it tells its producer when its buffer is full. Of what is written
+    past its buffer the system takes so many bytes."""
 
     def __init__(self) -> None:
         self.producer: Any = None
         self.reading = True
+        self.takes: int | Exception = 2**30
+        self.dataBuffer = b""
+        self._tempDataBuffer: list[bytes] = []
         self.written: list[bytes] = []
 
     def write(self, data: bytes) -> None:
+        self._tempDataBuffer.append(data)
         self.written.append(data)
+
+    def writeSomeData(self, data: bytes) -> int | Exception:  # noqa: N802
+        if isinstance(self.takes, Exception):
+            return self.takes
+        self.written.append(data[: self.takes])
+        return len(self.written[-1])
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: N802
         assert streaming
@@ -109,6 +121,20 @@ async def test_frames_that_come_together_are_written_at_once() -> None:
     reader = Messages()
     reader.receive_data(written)
     assert reader.texts() == texts
+
+
+@pytest.mark.parametrize("takes", [0, 7, ConnectionLost()])
+async def test_what_the_system_does_not_take_at_once_waits_its_turn(takes: int | Exception) -> None:
+    protocol = Protocol(WebSocketProtocol.STATE_OPEN)
+    transport = protocol.transport
+    transport.takes = takes
+    with Outlet(partial(handle_reply, protocol)) as outlet:
+        await outlet.send("a good many words")
+        transport.takes = 2**30
+        await outlet.send("and more")
+    reader = Messages()
+    reader.receive_data(b"".join(transport.written))
+    assert reader.texts() == ["a good many words", "and more"]
 
 
 async def test_with_another_server_frames_are_just_sent() -> None:
