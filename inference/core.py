@@ -83,6 +83,10 @@ class EngineCore:
     def is_idle(self) -> bool:
         return self.scheduler.is_idle and not self._running
 
+    @property
+    def is_answering(self) -> bool:
+        return bool(self.scheduler.decoding)
+
     def add(self, request: Request) -> None:
         self.scheduler.add(request.replies[0])
         self.line.has_newcomers = True

@@ -36,7 +36,7 @@ SWITCH_SECONDS = 0.0002
 # a lone chat of a small model a twentieth of its speed.
 HAND_OVER_SECONDS = 0.002
 # With nothing to do for so long, what runs of the model have borrowed goes back to the system.
-QUIET_SECONDS = 1.0
+QUIET_SECONDS = 0.3
 
 Delivery = tuple[Request, Item]
 
@@ -137,7 +137,8 @@ class Worker:
             self.ready.set_result(model)
             while self._take_in(core):
                 core.step()
-                if core.is_idle or monotonic() >= self._hand_over_at:
+                # When nobody is being answered the next step waits for a prompt.
+                if not core.is_answering or monotonic() >= self._hand_over_at:
                     self._deliver()
         except EngineError as error:
             reason = error

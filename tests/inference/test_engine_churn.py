@@ -105,6 +105,51 @@ async def test_callers_may_live_in_different_event_loops(engine: Engine) -> None
 ENDLESS = SamplingParams(max_tokens=400, temperature=1, seed=0)
 
 
+class HeldPrompts(HistoryRunner):
+    """Runs its first prompt, and no other until it may."""
+
+    ends = 0
+
+    def __init__(self, bundle: Bundle, *, slots: int, threads: int, go_on: threading.Event) -> None:
+        super().__init__(bundle, slots=slots, threads=threads)
+        self._go_on = go_on
+        self._is_first = True
+
+    def prefill(self, slot: int, token_ids: Sequence[int], past: int) -> TopK:
+        if not self._is_first:
+            assert self._go_on.wait(30)
+        self._is_first = False
+        return super().prefill(slot, token_ids, past)
+
+
+async def test_a_prompt_holds_up_nobody_who_is_being_answered() -> None:
+    go_on = threading.Event()
+    runner = partial(HeldPrompts, go_on=go_on)
+    engine = Engine(EngineConfig(DEFAULT_BUNDLE, max_batch=4), runner_factory=runner)
+
+    async def ask(text: str) -> str:
+        params = replace(PARAMS, max_tokens=300)
+        reply, _ = await engine.answer(PERSONA, [Turn("person", text)], params, cache_key=text)
+        return reply
+
+    go_on.set()
+    alone = [await ask(text) for text in ("One", "Two", "Three")]
+    engine.close()
+    go_on.clear()
+    engine = Engine(EngineConfig(DEFAULT_BUNDLE, max_batch=4), runner_factory=runner)
+    first = asyncio.create_task(ask("One"))
+    while not engine.stats().totals.tokens:
+        await asyncio.sleep(0)
+    others = [asyncio.create_task(ask(text)) for text in ("Two", "Three")]
+    left = asyncio.create_task(ask("I will not stay"))
+    assert await first == alone[0]
+    assert not any(task.done() for task in others)
+    left.cancel()
+    go_on.set()
+    assert await asyncio.gather(*others) == alone[1:]
+    engine.close()
+
+
 def held_engine() -> tuple[Engine, threading.Event]:
     """An engine whose replies stand still before they end, until the event is set."""
     go_on = threading.Event()
