@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -247,9 +248,17 @@ async def test_a_crash_as_a_reply_ends_reaches_its_caller_too() -> None:
 
     class Immobile(HistoryRunner):
         ends = 0
+        steps = prompts = 0
+
+        def prefill(self, slot: int, token_ids: Sequence[int], past: int) -> TopK:
+            self.prompts += 1
+            return super().prefill(slot, token_ids, past)
 
         def decode(self, token_ids: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> TopK:
             both_are_in.wait(30)
+            self.steps += 1
+            while self.steps > 1 and self.prompts < 2:
+                time.sleep(0.001)
             return super().decode(token_ids, lengths)
 
         def move(self, source: int, target: int, length: int) -> None:

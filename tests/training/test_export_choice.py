@@ -121,7 +121,9 @@ async def test_the_engine_scores_whole_replies(
     assert len(entered) == 8
     assert runner.choice_scores is not None
     for tokens, choice in entered:
-        runner.prefill(0, [*prompt, *tokens, bundle.special_tokens.person], 0)
+        said = [*prompt, *tokens]
+        runner.prefill(0, said, 0)
+        runner.decode(np.array([bundle.special_tokens.person]), np.array([len(said)]))
         assert choice == pytest.approx(float(runner.choice_scores[0]), abs=1e-4)
     runner.close()
     again = [event async for event in engine.generate(PERSONA, TURNS, params)]
