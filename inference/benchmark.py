@@ -30,8 +30,9 @@ PREFILL_TOKENS = 200
 FIRST_TOKEN_ROUNDS = 20
 RECOMPUTED_ROUNDS = 6
 # Prompts are run one after the other while those before them are answered already: for each of them
-# a reply goes on for so many tokens, so that there are steps with all chats in them.
-TOKENS_A_PROMPT = 4
+# a reply goes on for so many tokens, or else for more, so that there are steps with all chats in
+# them.
+TOKENS_A_PROMPT = (4, 16, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +190,12 @@ async def throughput(engine: Engine, runner: MeasuredRunner, batch: int, tokens:
     replies = await _replies(engine, [params] * batch)
     written = sum(finished.completion_tokens for _, finished in replies)
     whole = written / (perf_counter() - began)
-    runner.steps.clear()
-    prompts_after = range((batch - 1) * TOKENS_A_PROMPT, -1, -TOKENS_A_PROMPT)
-    await _replies(engine, [replace(params, max_tokens=tokens + more) for more in prompts_after])
-    steps = runner.full_steps(batch)
+    for more in TOKENS_A_PROMPT:
+        runner.steps.clear()
+        lengths = range(tokens + (batch - 1) * more, tokens - 1, -more)
+        await _replies(engine, [replace(params, max_tokens=length) for length in lengths])
+        if steps := runner.full_steps(batch):
+            break
     if not steps:
         raise ValueError(
             f"{batch} chats with replies of {tokens} tokens never all decode at once: "
