@@ -1,4 +1,4 @@
-"""The engine: many chats, one model, one thread.
+"""The engine: many chats, one model, one batch.
 
 `Engine.generate` is an async iterator in the caller's event loop; a `Worker` (worker.py) runs the
 model in its own thread and answers all chats in one batch (continuous batching, Yu et al. 2022,
