@@ -65,23 +65,21 @@ class SiteHandler(ASGIHandler):
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         if _is_static(request.path_info):
-            return await super().get_response_async(request)
-        return await sync_to_async(self._respond)(request)
+            response = await super().get_response_async(request)
+        else:
+            response = await sync_to_async(self._synchronous.get_response)(request)
+        return _as_asked(request, response)
 
     def _answer(self, scope: Mapping[str, Any], body: IO[bytes]) -> HttpResponseBase:
         """In a thread that stays, so without Django's signals: at those it closes connections."""
         set_script_prefix(get_script_prefix(scope))
         try:
             request, refusal = self.create_request(scope, body)
-            return self._respond(request) if request else refusal
+            return (
+                _as_asked(request, self._synchronous.get_response(request)) if request else refusal
+            )
         finally:
             db_release()
-
-    def _respond(self, request: HttpRequest) -> HttpResponseBase:
-        response = self._synchronous.get_response(request)
-        if request.method == "HEAD":
-            _empty(response)
-        return response
 
     async def _stream(self, response: HttpResponseBase, receive: Any, send: Any) -> None:
         """Send what is still being made, for as long as somebody is there."""
@@ -114,18 +112,21 @@ def _measured(scope: Mapping[str, Any], body: IO[bytes]) -> Mapping[str, Any]:
     return {**scope, "headers": [*scope["headers"], (b"content-length", b"%d" % size)]}
 
 
-def _empty(response: HttpResponseBase) -> None:
-    """Take the body away, as HEAD wants it; the headers, Content-Length among them, stay.
+def _as_asked(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Without its body for HEAD; the headers, Content-Length among them, stay.
 
     The server drops only the first piece of a body. The client would take the others for the
     beginning of the next answer on its connection.
     """
+    if request.method != "HEAD":
+        return response
     match response:
         case StreamingHttpResponse():
             # What was to be sent is closed together with the response.
             response.streaming_content = _nothing()
         case HttpResponse():
             response.content = b""
+    return response
 
 
 async def _nothing() -> AsyncGenerator[bytes]:

@@ -138,3 +138,11 @@ async def test_head_has_no_body_however_long_it_would_be(
         assert not piece.get("body")
         more = piece.get("more_body", False)
     await server.wait()
+
+
+async def test_head_of_a_static_file_that_is_not_there_has_no_body() -> None:
+    server = ask(SiteHandler(), "HEAD", "/static/nowhere.css")
+    await server.send_input({"type": "http.request"})
+    assert (await server.receive_output())["status"] == 404
+    assert not (await server.receive_output()).get("body")
+    await server.wait()
