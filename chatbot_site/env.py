@@ -91,6 +91,9 @@ class Env(BaseSettings):
     max_batch: int = Field(32, ge=1, le=256, validation_alias="CHATBOT_MAX_BATCH")
     max_queue: int = Field(256, ge=0, le=10_000, validation_alias="CHATBOT_MAX_QUEUE")
     kv_cache_mb: int | None = Field(None, ge=0, le=65_536, validation_alias="CHATBOT_KV_CACHE_MB")
+    tokens_per_second: float = Field(
+        50, ge=0, le=10_000, validation_alias="CHATBOT_TOKENS_PER_SECOND"
+    )
     max_tokens: int | None = Field(None, ge=1, le=1024, validation_alias="CHATBOT_MAX_TOKENS")
     temperature: float | None = Field(None, ge=0, le=5, validation_alias="CHATBOT_TEMPERATURE")
     top_k: int | None = Field(None, ge=1, le=TOP_K_LIMIT, validation_alias="CHATBOT_TOP_K")

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from inference.runner import TopK
     from inference.slots import KVSnapshot
 
+# The kernels of a prompt take its tokens four by four; one to three left over cost more than four.
+_TOKENS_AT_ONCE = 4
+
 _IN_SLOTS = (Phase.PREFILL, Phase.DECODE)
 
 
@@ -104,9 +107,10 @@ class EngineCore:
         self._close(request)
         return True
 
-    def step(self) -> None:
+    def step(self, *, decode: bool = True) -> None:
+        """Begin the replies whose prompts are in, and with `decode` let all that run go on."""
         self._fill()
-        if self.scheduler.decoding:
+        if decode and self.scheduler.decoding:
             self._decode()
         if self.line.has_newcomers or self.line.has_moved:
             self.line.tell()
@@ -147,8 +151,7 @@ class EngineCore:
         if found := request.cache_key and self.cache.find(request.cache_key, tokens):
             entry, shared = found
             snapshot = entry.snapshot
-            # The last token is run again: its logits are what the reply begins with.
-            request.reused = min(shared, len(tokens) - 1)
+            request.reused = _reusable(shared, len(tokens))
         self._totals.reused_tokens += request.reused
         self._totals.prompt_tokens += len(tokens) - request.reused
         fill = partial(self._fill_slot, reply.slot, tokens, request.reused, snapshot)
@@ -323,3 +326,10 @@ class EngineCore:
         if move is not None:
             self._runner.move(move.source, move.target, move.length)
             self._sampler.move(move.source, move.target)
+
+
+def _reusable(shared: int, length: int) -> int:
+    """How many of the `shared` cached positions a prompt of so many tokens does not run again."""
+    # The last token is run in any case: its logits are what the reply begins with.
+    reused = min(shared, length - 1)
+    return max(0, reused - (reused - length) % _TOKENS_AT_ONCE)

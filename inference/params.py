@@ -80,6 +80,8 @@ class EngineConfig:
     threads: of the numeric library; 0 takes the cores this process may use.
     kv_cache_mb: memory for the key-value caches of recent conversations, in MiB; 0 keeps none, None
         takes a sixteenth of what this process may use, at most 2048.
+    tokens_per_second: what is enough for one chat while others are answered and more people keep
+        coming (`pace.py`); 0 always gives each as many as it can.
     device: what runs the model; "auto" is a GPU where one works and else the processor.
 
     Raises ValueError with the field, the value and what is allowed.
@@ -90,6 +92,7 @@ class EngineConfig:
     max_queue: int = 256
     threads: int = 0
     kv_cache_mb: int | None = None
+    tokens_per_second: float = 0.0
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -98,6 +101,7 @@ class EngineConfig:
         _whole("threads", self.threads, 0, 1024)
         if self.kv_cache_mb is not None:
             _whole("kv_cache_mb", self.kv_cache_mb, 0, 1_048_576)
+        _number("tokens_per_second", self.tokens_per_second, 0, 10_000)
         if self.device not in DEVICES:
             raise ValueError(f"device must be one of {', '.join(DEVICES)}, not {self.device!r}")
 

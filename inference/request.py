@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from time import monotonic
@@ -74,6 +74,7 @@ class Request:
     first_token_at: float = 0.0
     reused: int = 0
     position: int = 0
+    begun: int = 0
     done: bool = False
     inbox: deque[Item] = field(default_factory=deque)
     waiter: asyncio.Future[None] | None = None
@@ -119,9 +120,9 @@ class Request:
             dropped_turns=self.prompt.dropped_turns,
         )
 
-    def receive(self, item: Item) -> None:
+    def receive(self, items: Iterable[Item]) -> None:
         """Runs in the caller's loop."""
-        self.inbox.append(item)
+        self.inbox.extend(items)
         if self.waiter and not self.waiter.done():
             self.waiter.set_result(None)
 

@@ -1,14 +1,12 @@
 """The thread that owns the model: takes requests in, runs steps, hands events out.
 
-Between two steps it takes in what has arrived and lets go of what was given up. All tokens and news
-are handed over with one call per event loop: after a step, but at most every two milliseconds while
-there is more to do. When anything raises, the worker tells every caller and dies; the engine makes
-a new one for the next request.
+Between two steps it takes in what has arrived and lets go of what was given up; after each it hands
+over what there is (`outbox.py`). When anything raises, the worker tells every caller and dies; the
+engine makes a new one for the next request.
 """
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import logging
 import sys
@@ -23,6 +21,8 @@ from inference.core import EngineCore
 from inference.errors import EngineBusy, EngineError, EngineStopped
 from inference.events import EngineStats, Finished, Totals
 from inference.model import Model
+from inference.outbox import Outbox
+from inference.pace import Pace
 from inference.params import EngineConfig
 from inference.process import memory_in_few_arenas
 from inference.request import Item, Request
@@ -32,13 +32,8 @@ logger = logging.getLogger(__name__)
 # How long a thread that wants the interpreter waits until another has to give it up. The engine's
 # wants it after every step: with Python's 5 ms, a busy event loop takes a third of the throughput.
 SWITCH_SECONDS = 0.0002
-# Tokens are handed over so often at most. Waking their callers' thread after every step would take
-# a lone chat of a small model a twentieth of its speed.
-HAND_OVER_SECONDS = 0.002
 # With nothing to do for so long, what runs of the model have borrowed goes back to the system.
 QUIET_SECONDS = 0.3
-
-Delivery = tuple[Request, Item]
 
 
 class Worker:
@@ -59,8 +54,9 @@ class Worker:
         self._left: deque[Request] = deque()
         self._open: dict[Request, None] = {}  # taken in and not yet ended, as they came
         self._closing = False
-        self._outbox: dict[asyncio.AbstractEventLoop, list[Delivery]] = {}
-        self._hand_over_at = 0.0
+        self._outbox = Outbox()
+        self._pace = Pace(config.tokens_per_second)
+        self._step_at = 0.0
         self._thread = threading.Thread(target=self._live, name="inference-engine", daemon=True)
 
     # Called from any thread.
@@ -136,10 +132,9 @@ class Worker:
             self._core = core
             self.ready.set_result(model)
             while self._take_in(core):
-                core.step()
-                # When nobody is being answered the next step waits for a prompt.
-                if not core.is_answering or monotonic() >= self._hand_over_at:
-                    self._deliver()
+                core.step(decode=self._is_time())
+                for request in self._outbox.hand_over(len(core.scheduler.decoding)):
+                    self._let_go(core, request)
         except EngineError as error:
             reason = error
         except Exception as error:  # every caller is told, and the log has the reason
@@ -152,13 +147,18 @@ class Worker:
 
     def _take_in(self, core: EngineCore) -> bool:
         """Wait until there is something to do; False when it is to end."""
-        if not (core.is_idle or self._has_news()):
+        if core.is_idle:
+            if not self._wait(QUIET_SECONDS):
+                core.rest()
+                self._wait()
+        elif core.is_answering and (seconds := self._step_at - monotonic()) > 0:
+            self._wait(seconds)
+        elif not self._has_news():
             return True
-        if core.is_idle and not self._wait(QUIET_SECONDS):
-            core.rest()
-            self._wait()
         with self._changed:
             while self._arrived:
+                if not core.is_idle:
+                    self._pace.met(monotonic())
                 core.add(self._arrived.popleft())
             left, self._left = self._left, deque()
             closing = self._closing
@@ -174,27 +174,25 @@ class Worker:
     def _has_news(self) -> bool:
         return bool(self._arrived or self._left or self._closing)
 
+    def _is_time(self) -> bool:
+        """Whether replies go on now; one that comes meanwhile has its prompt run."""
+        now = monotonic()
+        if now < self._step_at:
+            return False
+        self._step_at = now + self._pace.gap(now)
+        return True
+
     def _let_go(self, core: EngineCore, request: Request) -> None:
         if core.abandon(request):
+            self._outbox.drop(request)
             with self._changed:
                 self._open.pop(request, None)
 
     def _emit(self, request: Request, item: Item) -> None:
-        self._outbox.setdefault(request.loop, []).append((request, item))
+        self._outbox.put(request, item)
         if isinstance(item, Finished):
             with self._changed:
                 self._open.pop(request, None)
-
-    def _deliver(self) -> None:
-        self._hand_over_at = monotonic() + HAND_OVER_SECONDS
-        outbox, self._outbox = self._outbox, {}
-        for loop, deliveries in outbox.items():
-            try:
-                loop.call_soon_threadsafe(_receive, deliveries)
-            except RuntimeError:  # the loop is closed, and its callers with it
-                if self._core:
-                    for request, _ in deliveries:
-                        self._let_go(self._core, request)
 
     def _die(self, reason: EngineError) -> None:
         with self._changed:
@@ -204,18 +202,13 @@ class Worker:
             self._arrived.clear()
         for request in requests:
             request.done = True
-            self._outbox.setdefault(request.loop, []).append((request, _copy_of(reason)))
-        self._deliver()
+            self._outbox.put(request, _copy_of(reason))
+        self._outbox.hand_over_all()
         atexit.unregister(self.close)
         if core is None:
             self.ready.set_exception(reason)
         else:
             core.close()
-
-
-def _receive(deliveries: list[Delivery]) -> None:
-    for request, item in deliveries:
-        request.receive(item)
 
 
 def _copy_of(reason: EngineError) -> EngineError:

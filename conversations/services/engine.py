@@ -89,6 +89,7 @@ def engine_config() -> EngineConfig:
         max_queue=env.max_queue,
         threads=env.threads or max(1, usable_cores() - 1),
         kv_cache_mb=env.kv_cache_mb,
+        tokens_per_second=env.tokens_per_second,
         device=env.device,
     )
 

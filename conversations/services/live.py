@@ -26,8 +26,7 @@ class LiveReply:
     """One run of one reply. Belongs to one event loop.
 
     Pieces that nobody has read yet are joined into one, so a reader that is behind gets fewer and
-    longer ones and the numbers stay without gaps, the same for everybody. Readers are woken at most
-    once in `pace()` seconds for new text, for anything else at once.
+    longer ones and the numbers stay without gaps, the same for everybody.
     """
 
     def __init__(
@@ -36,7 +35,6 @@ class LiveReply:
         reply_id: int,
         conversation_id: UUID,
         client_id: UUID | None,
-        pace: Callable[[], float] = float,
     ) -> None:
         self.reply_id = reply_id
         self.conversation_id = conversation_id
@@ -50,8 +48,6 @@ class LiveReply:
         self.is_ours = False  # whether this process generates it; else it is told by another one
         self.cancel: Callable[[], None] | None = None  # set while it is being generated here
         self.version = 0
-        self._pace = pace
-        self._waking: asyncio.TimerHandle | None = None
         self._read = 0
         self._changed = asyncio.Event()
 
@@ -74,8 +70,7 @@ class LiveReply:
             self.pieces[-1] += text
         else:
             self.pieces.append(text)
-        if self._waking is None:
-            self._wake()
+        self._notify()
 
     def extend(self, first_seq: int, pieces: Sequence[str]) -> bool:
         """Add pieces that another process has numbered; False when some before them are missing."""
@@ -96,8 +91,6 @@ class LiveReply:
 
     def end(self, ended: ReplyEnded) -> None:
         self.ended = ended
-        if self._waking:
-            self._waking.cancel()
         self._notify()
 
     def take(self, after_seq: int) -> list[str]:
@@ -134,14 +127,6 @@ class LiveReply:
                 yield batch
             else:
                 await self.change(self.version)
-
-    def _wake(self) -> None:
-        """Tell the readers of new text, and then not again for a while."""
-        self._waking = None
-        if len(self.pieces) > self._read:
-            self._notify()
-            if pace := self._pace():
-                self._waking = asyncio.get_running_loop().call_later(pace, self._wake)
 
     def _notify(self) -> None:
         self.version += 1

@@ -35,8 +35,6 @@ logger = logging.getLogger(__name__)
 
 # How often to look after a reply that another process writes when nothing is heard of it.
 LOOK_SECONDS = 2.0
-PACE_FOR_EACH_REPLY = 0.004
-SLOWEST_PACE = 0.04
 STORE_RETRY_SECONDS = (0.5, 1, 2, 5, 10, 30)
 
 
@@ -68,10 +66,7 @@ class Room:
         live = self.replies.get(reply_id)
         if live is None:
             live = self.replies[reply_id] = LiveReply(
-                reply_id=reply_id,
-                conversation_id=self.conversation_id,
-                client_id=client_id,
-                pace=self.rooms.pace,
+                reply_id=reply_id, conversation_id=self.conversation_id, client_id=client_id
             )
             self.rooms.replies[reply_id] = live
             self.announce(ReplyBegins(reply_id))
@@ -228,14 +223,6 @@ class Rooms:
         if is_open and not room.listeners and not room.worker:
             del self._rooms[room.conversation_id]
             self.relay.leave(room.conversation_id)
-
-    def pace(self) -> float:
-        """How far apart the pieces of one reply may be told, in seconds.
-
-        Each frame costs about as much as a token does. With many replies at once several tokens
-        share one, still more often than an eye can tell.
-        """
-        return min(SLOWEST_PACE, PACE_FOR_EACH_REPLY * (len(self.replies) - 1))
 
     def store_later(self, outcome: Outcome) -> None:
         """Keep trying to store how a reply ended, so that its row does not stay unfinished."""

@@ -229,19 +229,3 @@ async def test_a_reader_that_stays_behind_is_asked_to_come_again() -> None:
         socket.hear(ConversationReset(uuid4()))
         await asyncio.sleep(0)
     assert protocol.sent == ["websocket.close"]
-
-
-async def test_with_many_replies_at_once_tokens_share_frames() -> None:
-    live = LiveReply(reply_id=1, conversation_id=uuid4(), client_id=None, pace=lambda: 60.0)
-    events = stream(live)
-    live.append("one")
-    assert [await anext(events), await anext(events)] == [ReplyStarted(), ReplyToken(1, "one")]
-    waiting = asyncio.ensure_future(anext(events))
-    await asyncio.sleep(0)
-    for text in (" two", " three"):
-        live.append(text)
-        await asyncio.sleep(0)
-    assert not waiting.done()
-    live.end(ReplyEnded("one two three", Status.COMPLETE))  # which nobody has to wait for
-    assert await waiting == ReplyToken(2, " two three")
-    assert isinstance(await anext(events), ReplyEnded)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -34,9 +34,9 @@ def new_engine(**options: Any) -> Engine:
     return Engine(config, runner_factory=HistoryRunner)
 
 
-@pytest.fixture
-def engine() -> Iterator[Engine]:
-    engine = new_engine()
+@pytest.fixture(params=[0, 50], ids=["at once", "paced"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    engine = new_engine(tokens_per_second=request.param)
     yield engine
     engine.close()
 
@@ -205,29 +205,29 @@ async def test_a_slow_reader_gets_all_the_text_in_fewer_pieces(engine: Engine) -
     assert isinstance(slow[-1], Finished)
 
 
-class BreaksAfterSecondPrompt(HistoryRunner):
-    """The model fails in the very step in which the second request's reply is whole."""
-
-    def __init__(self, bundle: Bundle, *, slots: int, threads: int) -> None:
-        super().__init__(bundle, slots=slots, threads=threads)
-        self.bot = bundle.special_tokens.bot
+class BreaksOnceOneIsWhole(HistoryRunner):
+    """The model fails in the very step in which a reply is whole."""
 
     ends = 0
-    prompts = 0
 
-    def prefill(self, slot: int, token_ids: Sequence[int], past: int) -> TopK:
-        self.prompts += token_ids[-1] == self.bot
-        return super().prefill(slot, token_ids, past)
+    def __init__(
+        self, bundle: Bundle, *, slots: int, threads: int, whole: Callable[[], int]
+    ) -> None:
+        super().__init__(bundle, slots=slots, threads=threads)
+        self._whole = whole
 
     def decode(self, token_ids: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> TopK:
-        if self.prompts == 2:
+        if self._whole():
             raise OSError("the disk under the weights is gone")
+        time.sleep(0.01)  # the other reply goes on for longer than it takes to ask for this one
         return super().decode(token_ids, lengths)
 
 
 async def test_a_reply_that_was_whole_before_a_crash_is_whole() -> None:
     config = EngineConfig(DEFAULT_BUNDLE, max_batch=2)
-    engine = Engine(config, runner_factory=BreaksAfterSecondPrompt)
+    asked: list[Engine] = []
+    runner = partial(BreaksOnceOneIsWhole, whole=lambda: asked[0].stats().totals.finished)
+    asked.append(engine := Engine(config, runner_factory=runner))
     turns = [Turn("person", "Hi")]
     endless = SamplingParams(max_tokens=400, top_k=1, seed=0, temperature=0)
     running = engine.generate(PERSONA, turns, endless)
@@ -279,7 +279,7 @@ async def test_a_crash_as_a_reply_ends_reaches_its_caller_too() -> None:
 
 
 async def test_a_queue_tells_newcomers_at_once_and_never_sends_anybody_back() -> None:
-    engine = new_engine(max_batch=1)
+    engine, go_on = held_engine()
     events: list[list[int]] = []
 
     async def wait_in_line(name: int) -> None:
@@ -290,9 +290,13 @@ async def test_a_queue_tells_newcomers_at_once_and_never_sends_anybody_back() ->
                 places.append(event.position)
                 assert event.wait_seconds is None or event.wait_seconds >= 0
 
-    await asyncio.gather(*(wait_in_line(name) for name in range(8)))
+    waiting = asyncio.gather(*(wait_in_line(name) for name in range(8)))
+    while engine.stats().running + engine.stats().waiting < 8:
+        await asyncio.sleep(0.001)
+    go_on.set()
+    await waiting
     assert all(places == sorted(set(places), reverse=True) for places in events)
-    assert sum(bool(places) for places in events) >= 6
+    assert sum(bool(places) for places in events) == 7
     engine.close()
 
 

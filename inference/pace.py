@@ -1,0 +1,35 @@
+"""How long a step waits for company.
+
+Most of a step is reading the model's weights, once for all chats in it: eight cost less than twice
+as much as one. So where people keep coming it pays to write a little slower than one could: there
+are fewer steps, with more chats in each, and prompts and everything else have the processor. Who
+comes while nobody else is being answered does not count, so that a lone chat is never slowed down.
+"""
+
+from __future__ import annotations
+
+from math import exp
+
+# What a step waits for each one who has come in the last second.
+WAIT_FOR_EACH = 0.0002
+
+
+class Pace:
+    """`tokens_per_second` that a chat gets at least, if the machine can; 0: no step ever waits."""
+
+    def __init__(self, tokens_per_second: float) -> None:
+        self._longest = 1 / tokens_per_second if tokens_per_second else 0.0
+        self._company, self._at = 0.0, 0.0
+
+    def met(self, now: float) -> None:
+        """A request has come while others were in hand."""
+        self._company = self._rate(now) + 1
+        self._at = now
+
+    def gap(self, now: float) -> float:
+        """Seconds from the beginning of a step to that of the next, at least."""
+        return min(self._longest, WAIT_FOR_EACH * self._rate(now))
+
+    def _rate(self, now: float) -> float:
+        """How many came in the last second; who came earlier counts less (a decaying mean)."""
+        return self._company * exp(self._at - now)
