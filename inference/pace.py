@@ -4,6 +4,8 @@ Most of a step is reading the model's weights, once for all chats in it: eight c
 as much as one. So where people keep coming it pays to write a little slower than one could: there
 are fewer steps, with more chats in each, and prompts and everything else have the processor. Who
 comes while nobody else is being answered does not count, so that a lone chat is never slowed down.
+The fewer slots are free the shorter a step waits: where people wait for slots, nobody else can
+join it.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ WAIT_FOR_EACH = 0.0002
 
 
 class Pace:
-    """`tokens_per_second` that a chat gets at least, if the machine can; 0: no step ever waits."""
+    """`tokens_per_second` that are enough for a chat: no step waits for longer; 0: none waits."""
 
     def __init__(self, tokens_per_second: float) -> None:
         self._longest = 1 / tokens_per_second if tokens_per_second else 0.0
@@ -26,9 +28,10 @@ class Pace:
         self._company = self._rate(now) + 1
         self._at = now
 
-    def gap(self, now: float) -> float:
-        """Seconds from the beginning of a step to that of the next, at least."""
-        return min(self._longest, WAIT_FOR_EACH * self._rate(now))
+    def gap(self, now: float, free: float) -> float:
+        """Seconds from the beginning of a step to that of the next, at least; `free` is the share
+        of the slots that are."""
+        return free * min(self._longest, WAIT_FOR_EACH * self._rate(now))
 
     def _rate(self, now: float) -> float:
         """How many came in the last second; who came earlier counts less (a decaying mean)."""

@@ -132,7 +132,7 @@ class Worker:
             self._core = core
             self.ready.set_result(model)
             while self._take_in(core):
-                core.step(decode=self._is_time())
+                core.step(decode=self._is_time(core))
                 for request in self._outbox.hand_over(len(core.scheduler.decoding)):
                     self._let_go(core, request)
         except EngineError as error:
@@ -174,12 +174,13 @@ class Worker:
     def _has_news(self) -> bool:
         return bool(self._arrived or self._left or self._closing)
 
-    def _is_time(self) -> bool:
+    def _is_time(self, core: EngineCore) -> bool:
         """Whether replies go on now; one that comes meanwhile has its prompt run."""
         now = monotonic()
         if now < self._step_at:
             return False
-        self._step_at = now + self._pace.gap(now)
+        free = 1 - core.scheduler.running / self._config.max_batch
+        self._step_at = now + self._pace.gap(now, free)
         return True
 
     def _let_go(self, core: EngineCore, request: Request) -> None:

@@ -30,20 +30,27 @@ async def pieces(engine: Engine, text: str, params: SamplingParams = LONG) -> li
 
 def test_a_step_waits_the_longer_the_more_people_come_and_for_a_lone_chat_never() -> None:
     pace = Pace(50)
-    assert pace.gap(0.0) == 0
+    assert pace.gap(0.0, free=1) == 0
     for number in range(10):
         pace.met(number / 10)
-    few = pace.gap(1.0)
+    few = pace.gap(1.0, free=1)
     for number in range(1000):
         pace.met(1 + number / 1000)
-    assert 0 < few < pace.gap(2.0) == 1 / 50
-    assert pace.gap(20.0) < few
+    assert 0 < few < pace.gap(2.0, free=1) == 1 / 50
+    assert pace.gap(20.0, free=1) < few
+
+
+def test_where_slots_are_wanted_no_step_waits() -> None:
+    pace = Pace(50)
+    for number in range(1000):
+        pace.met(number / 1000)
+    assert pace.gap(1.0, free=1) > pace.gap(1.0, free=0.25) > pace.gap(1.0, free=0) == 0
 
 
 def test_with_no_such_limit_no_step_waits() -> None:
     pace = Pace(0)
     pace.met(0.0)
-    assert pace.gap(0.0) == 0
+    assert pace.gap(0.0, free=1) == 0
 
 
 async def test_while_a_step_waits_prompts_are_run_and_leaving_is_noticed(
