@@ -107,7 +107,7 @@ class EngineCore:
         self._close(request)
         return True
 
-    def step(self, *, decode: bool = True) -> None:
+    def step(self, *, decode: bool) -> None:
         """Begin the replies whose prompts are in, and with `decode` let all that run go on."""
         self._fill()
         if decode and self.scheduler.decoding:

@@ -57,7 +57,8 @@ class Reply(TokenSequence):
 class Request:
     """From `detokenizer` and `inbox` to `ended` all belongs to the caller's loop, the rest to the
     engine's thread. `params` has a seed. Of several `replies` the caller gets the one that wins
-    their contest. `avoided` are tokens that none of them says.
+    their contest. `avoided` are tokens that none of them says. `begun` counts its first tokens,
+    which are handed over at once.
 
     Tokens become text on the caller's side, while the engine's thread runs the next step.
     """

@@ -179,7 +179,7 @@ class Worker:
         now = monotonic()
         if now < self._step_at:
             return False
-        free = 1 - core.scheduler.running / self._config.max_batch
+        free = 1 - core.scheduler.running / core.scheduler.slots
         self._step_at = now + self._pace.gap(now, free)
         return True
 
