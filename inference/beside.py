@@ -12,9 +12,11 @@ T = TypeVar("T")
 
 
 class SideThread(Generic[T]):
-    """Does one thing after the other; what they raise is in their futures."""
+    """Does one thing after the other, and tells `done` after each; what they raise is in their
+    futures."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, done: Callable[[], None]) -> None:
+        self._done = done
         self._asked: SimpleQueue[tuple[Callable[[], T], Future[T]] | None] = SimpleQueue()
         # No executor: those refuse work as soon as the interpreter begins to end, before whoever
         # gives it has heard of that.
@@ -46,3 +48,4 @@ class SideThread(Generic[T]):
                 future.set_result(function())
             except Exception as error:  # noqa: BLE001 - whoever asks for the result gets it
                 future.set_exception(error)
+            self._done()

@@ -44,7 +44,7 @@ _IN_SLOTS = (Phase.PREFILL, Phase.DECODE)
 
 class EngineCore:
     """Runs requests; `emit` is given every token and all news as it happens. To be called by one
-    thread only."""
+    thread only. `prompt_done` is called by the second one, which runs prompts."""
 
     def __init__(
         self,
@@ -52,12 +52,13 @@ class EngineCore:
         config: EngineConfig,
         totals: Totals,
         emit: Callable[[Request, Item], None],
+        prompt_done: Callable[[], None],
     ) -> None:
         self.scheduler: Scheduler[Reply] = Scheduler(config.max_batch)
         self.line = WaitingLine(self.scheduler, emit)
         self.cache = KVCache(config.kv_cache_bytes)
         self._runner = model.runner
-        self._prompts: SideThread[TopK] = SideThread("inference-prompts")
+        self._prompts: SideThread[TopK] = SideThread("inference-prompts", prompt_done)
         self._running: deque[tuple[Reply, Future[TopK]]] = deque()  # the prompts, as they came
         self._totals = totals
         self._emit = emit
@@ -89,6 +90,17 @@ class EngineCore:
     @property
     def is_answering(self) -> bool:
         return bool(self.scheduler.decoding)
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether the prompts are being run of replies for which there are slots, and nobody waits
+        for one."""
+        return bool(self._running) and not self.scheduler.waiting
+
+    @property
+    def has_prompt(self) -> bool:
+        """Whether a reply can begin."""
+        return bool(self._running) and self._running[0][1].done()
 
     def add(self, request: Request) -> None:
         self.scheduler.add(request.replies[0])

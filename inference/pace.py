@@ -6,6 +6,10 @@ are fewer steps, with more chats in each, and prompts and everything else have t
 comes while nobody else is being answered does not count, so that a lone chat is never slowed down.
 The fewer slots are free the shorter a step waits: where people wait for slots, nobody else can
 join it.
+
+Whoever's prompt is being run is company that is sure to come. Steps beside a prompt take the cores
+from it, and come to more steps in all: of several who come at once, the first would be answered
+while the others' prompts are still being run, and the last alone in the end.
 """
 
 from __future__ import annotations
@@ -14,6 +18,8 @@ from math import exp
 
 # What a step waits for each one who has come in the last second.
 WAIT_FOR_EACH = 0.0002
+# What it waits for prompts that are being run: fifty tokens a second are faster than anybody reads.
+WAIT_FOR_PROMPTS = 0.02
 
 
 class Pace:
@@ -28,10 +34,11 @@ class Pace:
         self._company = self._rate(now) + 1
         self._at = now
 
-    def gap(self, now: float, free: float) -> float:
+    def gap(self, now: float, free: float, *, joined: bool) -> float:
         """Seconds from the beginning of a step to that of the next, at least; `free` is the share
-        of the slots that are."""
-        return free * min(self._longest, WAIT_FOR_EACH * self._rate(now))
+        of the slots that are, `joined` whether the prompts are being run of who is to join it."""
+        company = free * min(self._longest, WAIT_FOR_EACH * self._rate(now))
+        return max(company, WAIT_FOR_PROMPTS) if joined else company
 
     def _rate(self, now: float) -> float:
         """How many came in the last second; who came earlier counts less (a decaying mean)."""

@@ -56,7 +56,7 @@ class Worker:
         self._closing = False
         self._outbox = Outbox()
         self._pace = Pace(config.tokens_per_second)
-        self._step_at = 0.0
+        self._stepped_at = 0.0
         self._thread = threading.Thread(target=self._live, name="inference-engine", daemon=True)
 
     # Called from any thread.
@@ -128,7 +128,7 @@ class Worker:
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_SECONDS))
         try:
             model = self._load()
-            core = EngineCore(model, self._config, self._totals, self._emit)
+            core = EngineCore(model, self._config, self._totals, self._emit, self._wake)
             self._core = core
             self.ready.set_result(model)
             while self._take_in(core):
@@ -151,7 +151,7 @@ class Worker:
             if not self._wait(QUIET_SECONDS):
                 core.rest()
                 self._wait()
-        elif core.is_answering and (seconds := self._step_at - monotonic()) > 0:
+        elif core.is_answering and (seconds := self._due(core) - monotonic()) > 0:
             self._wait(seconds)
         elif not self._has_news():
             return True
@@ -171,16 +171,25 @@ class Worker:
         with self._changed:
             return self._changed.wait_for(self._has_news, seconds)
 
+    def _wake(self) -> None:
+        """From the second thread: a prompt is in."""
+        with self._changed:
+            self._changed.notify()
+
     def _has_news(self) -> bool:
-        return bool(self._arrived or self._left or self._closing)
+        has_prompt = self._core is not None and self._core.has_prompt
+        return bool(self._arrived or self._left or self._closing or has_prompt)
+
+    def _due(self, core: EngineCore) -> float:
+        """When replies go on; those that come until then have their prompts run."""
+        free = 1 - core.scheduler.running / core.scheduler.slots
+        return self._stepped_at + self._pace.gap(monotonic(), free, joined=core.is_joined)
 
     def _is_time(self, core: EngineCore) -> bool:
-        """Whether replies go on now; one that comes meanwhile has its prompt run."""
         now = monotonic()
-        if now < self._step_at:
+        if now < self._due(core):
             return False
-        free = 1 - core.scheduler.running / core.scheduler.slots
-        self._step_at = now + self._pace.gap(now, free)
+        self._stepped_at = now
         return True
 
     def _let_go(self, core: EngineCore, request: Request) -> None:
