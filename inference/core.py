@@ -64,6 +64,7 @@ class EngineCore:
         self._emit = emit
         self._tokens = np.zeros(config.max_batch, np.int64)
         self._lengths = np.zeros(config.max_batch, np.int64)
+        self.step_seconds = 0.0  # that the last one of the batch took
         self._contests: set[Request] = set()
         special, vocabulary = model.bundle.special_tokens, model.vocabulary
         self._stops = frozenset((special.person, special.end))
@@ -93,8 +94,7 @@ class EngineCore:
 
     @property
     def is_joined(self) -> bool:
-        """Whether the prompts are being run of replies for which there are slots, and nobody waits
-        for one."""
+        """Whether prompts are being run, and nobody waits for a slot."""
         return bool(self._running) and not self.scheduler.waiting
 
     @property
@@ -123,7 +123,9 @@ class EngineCore:
         """Begin the replies whose prompts are in, and with `decode` let all that run go on."""
         self._fill()
         if decode and self.scheduler.decoding:
+            began = monotonic()
             self._decode()
+            self.step_seconds = monotonic() - began
         if self.line.has_newcomers or self.line.has_moved:
             self.line.tell()
 

@@ -9,7 +9,8 @@ join it.
 
 Whoever's prompt is being run is company that is sure to come. Steps beside a prompt take the cores
 from it, and come to more steps in all: of several who come at once, the first would be answered
-while the others' prompts are still being run, and the last alone in the end.
+while the others' prompts are still being run, and the last alone in the end. So until all have come
+steps take a quarter of the time.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from math import exp
 
 # What a step waits for each one who has come in the last second.
 WAIT_FOR_EACH = 0.0002
-# What it waits for prompts that are being run: fifty tokens a second are faster than anybody reads.
-WAIT_FOR_PROMPTS = 0.02
+# From one step to the next while prompts are being run: in durations of a step, and seconds at
+# most, for ten tokens a second are still faster than anybody reads.
+STEPS_BESIDE_PROMPTS = 4
+LONGEST_BESIDE_PROMPTS = 0.1
 
 
 class Pace:
-    """`tokens_per_second` that are enough for a chat: no step waits for longer; 0: none waits."""
+    """`tokens_per_second` that are enough for a chat: no step waits for others for longer;
+    0: none does."""
 
     def __init__(self, tokens_per_second: float) -> None:
         self._longest = 1 / tokens_per_second if tokens_per_second else 0.0
@@ -34,11 +38,12 @@ class Pace:
         self._company = self._rate(now) + 1
         self._at = now
 
-    def gap(self, now: float, free: float, *, joined: bool) -> float:
-        """Seconds from the beginning of a step to that of the next, at least; `free` is the share
-        of the slots that are, `joined` whether the prompts are being run of who is to join it."""
+    def gap(self, now: float, free: float, beside_prompts: float) -> float:
+        """Seconds from the beginning of a step to that of the next, at least. `free` is the share
+        of the slots that are; `beside_prompts` how long the last step took, 0 where no prompts are
+        being run."""
         company = free * min(self._longest, WAIT_FOR_EACH * self._rate(now))
-        return max(company, WAIT_FOR_PROMPTS) if joined else company
+        return max(company, min(LONGEST_BESIDE_PROMPTS, STEPS_BESIDE_PROMPTS * beside_prompts))
 
     def _rate(self, now: float) -> float:
         """How many came in the last second; who came earlier counts less (a decaying mean)."""

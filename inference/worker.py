@@ -183,7 +183,8 @@ class Worker:
     def _due(self, core: EngineCore) -> float:
         """When replies go on; those that come until then have their prompts run."""
         free = 1 - core.scheduler.running / core.scheduler.slots
-        return self._stepped_at + self._pace.gap(monotonic(), free, joined=core.is_joined)
+        beside_prompts = core.step_seconds if core.is_joined else 0.0
+        return self._stepped_at + self._pace.gap(monotonic(), free, beside_prompts)
 
     def _is_time(self, core: EngineCore) -> bool:
         now = monotonic()

@@ -14,7 +14,7 @@ import pytest
 
 from inference.bundle import Bundle
 from inference.engine import Delta, Engine
-from inference.pace import WAIT_FOR_PROMPTS, Pace
+from inference.pace import Pace
 from inference.params import EngineConfig, SamplingParams
 from inference.prompt import Turn
 from inference.runner import TopK
@@ -34,7 +34,7 @@ async def pieces(engine: Engine, text: str, params: SamplingParams = LONG) -> li
 
 
 def gap(pace: Pace, now: float, free: float = 1) -> float:
-    return pace.gap(now, free, joined=False)
+    return pace.gap(now, free, 0.0)
 
 
 def test_a_step_waits_the_longer_the_more_people_come_and_for_a_lone_chat_never() -> None:
@@ -60,7 +60,7 @@ def test_with_no_such_limit_no_step_waits_but_for_prompts() -> None:
     pace = Pace(0)
     pace.met(0.0)
     assert gap(pace, 0.0) == 0
-    assert pace.gap(0.0, 0, joined=True) == WAIT_FOR_PROMPTS
+    assert 0 < pace.gap(0.0, 0, 0.002) < pace.gap(0.0, 0, 0.004) < pace.gap(0.0, 0, 60.0) < 1
 
 
 async def test_while_a_step_waits_prompts_are_run_and_leaving_is_noticed(
@@ -144,7 +144,8 @@ async def one_and_a_prompt() -> AsyncIterator[tuple[Engine, Held, asyncio.Task[l
 
 
 async def test_a_step_waits_for_who_is_about_to_join_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.pace.WAIT_FOR_PROMPTS", 600.0)
+    monkeypatch.setattr("inference.pace.STEPS_BESIDE_PROMPTS", 1e6)
+    monkeypatch.setattr("inference.pace.LONGEST_BESIDE_PROMPTS", 600.0)
     async with one_and_a_prompt() as (engine, _, first):
         written = engine.stats().totals.tokens
         await asyncio.sleep(0.05)
@@ -153,7 +154,7 @@ async def test_a_step_waits_for_who_is_about_to_join_it(monkeypatch: pytest.Monk
 
 
 async def test_a_long_prompt_does_not_hold_up_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.pace.WAIT_FOR_PROMPTS", 0.001)
+    monkeypatch.setattr("inference.pace.STEPS_BESIDE_PROMPTS", 2)
     async with one_and_a_prompt() as (_, _, first):
         assert sum(delta.tokens for delta in await first) > 100
 
