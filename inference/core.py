@@ -1,8 +1,8 @@
 """Scheduler, model and sampler put together, one step at a time. No event loops.
 
 A step begins the replies whose prompts are in and decodes one token of every running one. Prompts
-are run meanwhile, in a second thread: they hold nobody up, and take what decoding leaves of the
-other cores.
+are run meanwhile, in a second thread, and take what decoding leaves of the cores; how often steps
+come beside them is `pace.py`'s.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class EngineConfig:
     kv_cache_mb: memory for the key-value caches of recent conversations, in MiB; 0 keeps none, None
         takes a sixteenth of what this process may use, at most 2048.
     tokens_per_second: what is enough for one chat while others are answered and more people keep
-        coming (`pace.py`); 0 always gives each as many as it can.
+        coming (`pace.py`); 0 gives each as many as it can, unless prompts are being run.
     device: what runs the model; "auto" is a GPU where one works and else the processor.
 
     Raises ValueError with the field, the value and what is allowed.
