@@ -116,7 +116,7 @@ class Held(Slow):
 
 
 @asynccontextmanager
-async def one_and_a_prompt() -> AsyncIterator[tuple[Engine, Held, asyncio.Task[list[Delta]]]]:
+async def one_and_a_prompt() -> AsyncIterator[tuple[Engine, asyncio.Task[list[Delta]]]]:
     """A reply that is being written, and another whose prompt does not end."""
     runners: list[Held] = []
 
@@ -134,7 +134,7 @@ async def one_and_a_prompt() -> AsyncIterator[tuple[Engine, Held, asyncio.Task[l
             while engine.stats().running < 2:
                 await asyncio.sleep(0)
             await asyncio.sleep(0.05)
-            yield engine, runners[0], first
+            yield engine, first
             runners[0].let_go.set()
             one, two = await first, await second
             assert sum(delta.tokens for delta in one) == sum(delta.tokens for delta in two) > 100
@@ -146,7 +146,7 @@ async def one_and_a_prompt() -> AsyncIterator[tuple[Engine, Held, asyncio.Task[l
 async def test_a_step_waits_for_who_is_about_to_join_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inference.pace.STEPS_BESIDE_PROMPTS", 1e6)
     monkeypatch.setattr("inference.pace.LONGEST_BESIDE_PROMPTS", 600.0)
-    async with one_and_a_prompt() as (engine, _, first):
+    async with one_and_a_prompt() as (engine, first):
         written = engine.stats().totals.tokens
         await asyncio.sleep(0.05)
         assert engine.stats().totals.tokens == written
@@ -155,7 +155,7 @@ async def test_a_step_waits_for_who_is_about_to_join_it(monkeypatch: pytest.Monk
 
 async def test_a_long_prompt_does_not_hold_up_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inference.pace.STEPS_BESIDE_PROMPTS", 2)
-    async with one_and_a_prompt() as (_, _, first):
+    async with one_and_a_prompt() as (_, first):
         assert sum(delta.tokens for delta in await first) > 100
 
 
