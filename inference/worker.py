@@ -151,7 +151,7 @@ class Worker:
             if not self._wait(QUIET_SECONDS):
                 core.rest()
                 self._wait()
-        elif core.is_answering and (seconds := self._due(core) - monotonic()) > 0:
+        elif core.is_answering and (seconds := self._until_step(core)) > 0:
             self._wait(seconds)
         elif not self._has_news():
             return True
@@ -180,17 +180,19 @@ class Worker:
         has_prompt = self._core is not None and self._core.has_prompt
         return bool(self._arrived or self._left or self._closing or has_prompt)
 
-    def _due(self, core: EngineCore) -> float:
-        """When replies go on; those that come until then have their prompts run."""
+    def _until_step(self, core: EngineCore) -> float:
+        """Seconds until replies go on, negative when they are late; those that come until then have
+        their prompts run."""
+        now = monotonic()
         free = 1 - core.scheduler.running / core.scheduler.slots
         beside_prompts = core.step_seconds if core.is_joined else 0.0
-        return self._stepped_at + self._pace.gap(monotonic(), free, beside_prompts)
+        return self._stepped_at + self._pace.gap(now, free, beside_prompts) - now
 
     def _is_time(self, core: EngineCore) -> bool:
-        now = monotonic()
-        if now < self._due(core):
+        """Whether replies go on now; then the wait for the next step begins."""
+        if self._until_step(core) > 0:
             return False
-        self._stepped_at = now
+        self._stepped_at = monotonic()
         return True
 
     def _let_go(self, core: EngineCore, request: Request) -> None:

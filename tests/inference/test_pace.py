@@ -33,6 +33,14 @@ async def pieces(engine: Engine, text: str, params: SamplingParams = LONG) -> li
     return [event async for event in events if isinstance(event, Delta)]
 
 
+async def being_answered(engine: Engine) -> asyncio.Task[list[Delta]]:
+    """A reply of which some tokens are written."""
+    reply = asyncio.create_task(pieces(engine, "One"))
+    while engine.stats().totals.tokens < 10:
+        await asyncio.sleep(0)
+    return reply
+
+
 def gap(pace: Pace, now: float, free: float = 1) -> float:
     return pace.gap(now, free, 0.0)
 
@@ -76,9 +84,7 @@ async def test_while_a_step_waits_prompts_are_run_and_leaving_is_noticed(
 
     config = EngineConfig(DEFAULT_BUNDLE, tokens_per_second=1 / 600)
     engine = Engine(config, runner_factory=Noted)
-    first = asyncio.create_task(pieces(engine, "One"))
-    while engine.stats().totals.tokens < 10:
-        await asyncio.sleep(0)
+    first = await being_answered(engine)
     # Whoever meets somebody makes the next step wait for more people.
     others = [asyncio.create_task(pieces(engine, text)) for text in ("Two", "Three")]
     for _ in (first, *others):
@@ -125,9 +131,7 @@ async def one_and_a_prompt() -> AsyncIterator[tuple[Engine, asyncio.Task[list[De
         return runners[-1]
 
     engine = Engine(EngineConfig(DEFAULT_BUNDLE), runner_factory=factory)
-    first = asyncio.create_task(pieces(engine, "One"))
-    while engine.stats().totals.tokens < 10:
-        await asyncio.sleep(0)
+    first = await being_answered(engine)
     second = asyncio.create_task(pieces(engine, "Two"))
     try:
         async with asyncio.timeout(30):
@@ -165,9 +169,7 @@ async def test_a_reply_begins_as_soon_as_its_prompt_is_in_though_steps_wait(
     monkeypatch.setattr("inference.pace.WAIT_FOR_EACH", 600.0)
     config = EngineConfig(DEFAULT_BUNDLE, tokens_per_second=1 / 600)
     engine = Engine(config, runner_factory=Slow)
-    first = asyncio.create_task(pieces(engine, "One"))
-    while engine.stats().totals.tokens < 10:
-        await asyncio.sleep(0)
+    first = await being_answered(engine)
     async with asyncio.timeout(30):
         assert await pieces(engine, "Two", SamplingParams(max_tokens=1))
         assert not first.done()
